@@ -1,0 +1,8 @@
+"""Arrays and the hot kernels on them: NumPy, and CuPy in NumPy's place on a GPU.
+
+The only folder that may import CuPy.
+"""
+
+from minires.backend.device import as_array, device_of, library, same_library, to_device, to_numpy
+
+__all__ = ["as_array", "device_of", "library", "same_library", "to_device", "to_numpy"]

@@ -1,0 +1,88 @@
+"""Which array library an array belongs to, and how arrays move between devices.
+
+The arrays decide: code asks `library(x)` for the module that x comes from and calls it as it would NumPy.
+CuPy is imported when somebody asks for the device "cuda", never before.
+"""
+
+import sys
+
+import numpy as np
+
+from minires.errors import DeviceError
+
+
+def library(array):
+    """The module whose array this is: NumPy or CuPy."""
+    if isinstance(array, np.ndarray):
+        return np
+    cupy = sys.modules.get("cupy")  # an array of CuPy can only exist where CuPy has been imported
+    if cupy is not None and isinstance(array, cupy.ndarray):
+        return cupy
+    raise TypeError(f"expected an array of NumPy or CuPy, not {type(array).__name__}")
+
+
+def device_of(array):
+    """ "cpu" for an array of NumPy, "cuda" for one of CuPy."""
+    return "cpu" if library(array) is np else "cuda"
+
+
+def as_array(data, dtype=None):
+    """`data` as an array: float32 unless `dtype`, or the dtype that it brings along, says otherwise.
+
+    Floating-point numbers are kept in float32 or float64, nothing narrower or wider.
+    """
+    if not hasattr(data, "dtype"):
+        data = np.asarray(data, np.float32)
+    elif isinstance(data, np.generic):
+        data = np.asarray(data)
+    library(data)  # refuses what neither NumPy nor CuPy made
+    if dtype is None and data.dtype.kind == "f" and data.dtype.itemsize not in (4, 8):
+        dtype = np.float32
+    return data if dtype is None else data.astype(dtype, copy=False)
+
+
+def same_library(arrays, op):
+    """The one library that all `arrays` belong to.
+
+    Raises DeviceError, naming `op` and the odd argument, when they are on two devices.
+    """
+    first = library(arrays[0])
+    for position, array in enumerate(arrays[1:], start=2):
+        if library(array) is not first:
+            here, there = device_of(arrays[0]), device_of(array)
+            raise DeviceError(
+                f"{op}: argument 1 is on {here!r} but argument {position} is on {there!r}; "
+                f"move one of them first, for example with .to({here!r})"
+            )
+    return first
+
+
+def to_device(array, device):
+    """`array` itself if it is on `device` ("cpu" or "cuda") already, else a copy of it there."""
+    if device not in ("cpu", "cuda"):
+        raise DeviceError(f"unknown device {device!r}; use 'cpu' or 'cuda'")
+    if device_of(array) == device:
+        return array
+    return array.get() if device == "cpu" else load_cupy().asarray(array)
+
+
+def to_numpy(array):
+    """`array` as an array of NumPy: itself, or a copy from the GPU."""
+    return to_device(array, "cpu")
+
+
+def load_cupy():
+    """Import CuPy and make sure that it sees a GPU.
+
+    Raises DeviceError that says what is missing and what to install.
+    """
+    try:
+        import cupy
+    except ImportError as error:
+        raise DeviceError(
+            "device 'cuda' needs CuPy, which is not installed; on a machine with an NVIDIA GPU run "
+            "pip install 'minires[gpu]'"
+        ) from error
+    if not cupy.cuda.is_available():
+        raise DeviceError("CuPy is installed but sees no NVIDIA GPU; check the driver with nvidia-smi")
+    return cupy

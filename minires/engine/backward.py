@@ -1,0 +1,70 @@
+"""The way back: from one tensor to every leaf that it was computed from.
+
+A node's gradient is complete only when everything that used its output has sent its share. So the uses of
+each node are counted first; then a node is visited when its last use has been. Both walks are loops, not
+recursions (a ResNet-1202 is a chain of over 4,000 operations), and neither follows paths, of which a residual
+net has two for every block.
+"""
+
+
+def backpropagate(root, gradient):
+    """Send `gradient`, the upstream gradient of the tensor `root`, down to the leaves' `grad`.
+
+    Gradients of the tensors in between are dropped as soon as they are used, and so is what each operation
+    kept: afterwards the graph is gone.
+    """
+    if root.creator is None:
+        root.accumulate(gradient)
+        return
+    uses = count_uses(root.creator)
+    gradients = {root.creator: gradient}
+    ready = [root.creator]
+    while ready:
+        node = ready.pop()
+        for tensor, gx in node.input_gradients(gradients.pop(node)):
+            gx = fit(gx, tensor, node)
+            parent = tensor.creator
+            if parent is None:
+                tensor.accumulate(gx)
+                continue
+            # Not +=: one array may be the gradient of several inputs at once.
+            gradients[parent] = gradients[parent] + gx if parent in gradients else gx
+            uses[parent] -= 1
+            if uses[parent] == 0:
+                ready.append(parent)
+
+
+def count_uses(root):
+    """How often each node's output is an input of a node between it and `root`: {node: uses}."""
+    uses = {root: 0}
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        node.check_unused()
+        for tensor in node.inputs:
+            parent = tensor.creator
+            if parent is None:
+                continue
+            if parent not in uses:
+                uses[parent] = 0
+                stack.append(parent)
+            uses[parent] += 1
+    return uses
+
+
+def fit(gradient, tensor, node):
+    """`gradient` in the shape and dtype of the input `tensor` that it belongs to.
+
+    The adjoint of a broadcast is a sum: where an input was repeated along an axis, each copy sends back its
+    own gradient, and they add up.
+    """
+    added = gradient.ndim - tensor.ndim
+    if gradient.shape != tensor.shape:
+        gradient = gradient.sum(axis=tuple(range(added))) if added else gradient
+        stretched = tuple(i for i, n in enumerate(tensor.shape) if n == 1 != gradient.shape[i])
+        gradient = gradient.sum(axis=stretched, keepdims=True) if stretched else gradient
+        if gradient.shape != tensor.shape:
+            raise ValueError(
+                f"{node.name}.backward made a gradient of shape {gradient.shape} for {tensor.shape}"
+            )
+    return gradient.astype(tensor.dtype, copy=False)

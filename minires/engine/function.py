@@ -1,0 +1,95 @@
+"""Function: an operation with its derivative. One call of it is one node of the graph."""
+
+import re
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import numpy as np
+
+from minires.backend import library, same_library
+from minires.engine.tensor import Tensor
+from minires.errors import GraphError, ShapeError
+
+_recording = ContextVar("recording", default=True)
+
+
+@contextmanager
+def no_grad():
+    """Compute without remembering how: `with no_grad(): ...`, or as a decorator, `@no_grad()`."""
+    token = _recording.set(False)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+class Function:
+    """y = forward(*inputs), and backward(gy) gives the gradient of each input.
+
+    A subclass writes both on plain arrays. What `backward` needs it keeps in `self.saved`; `self.xp` is the
+    arrays' library (NumPy or CuPy); `self.needs_grad[i]` tells whether input i needs a gradient, None will
+    do where it does not. `backward` may return gradients of a broadcast shape (the engine sums them back
+    to the input's), and neither method ever writes into an array that it was given.
+    """
+
+    name = "function"
+    saved = None
+    inputs = ()
+
+    def __init_subclass__(cls):
+        cls.name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()  # MaxPool2d -> max_pool2d
+
+    def __call__(self, *inputs):
+        """Run forward on tensors, arrays or numbers; remember the call if a gradient may be asked for."""
+        tensors = self._as_tensors(inputs)
+        arrays = [tensor.data for tensor in tensors]
+        self.xp = same_library(arrays, self.name)
+        self.needs_grad = [tensor.requires_grad for tensor in tensors]
+        try:
+            y = Tensor(self.forward(*arrays))
+        except ShapeError:
+            raise
+        except ValueError as error:  # how NumPy refuses shapes, without a word on who asked
+            shapes = ", ".join(str(array.shape) for array in arrays)
+            raise ShapeError(f"{self.name}: inputs of shape {shapes} do not fit: {error}") from error
+        if _recording.get() and any(self.needs_grad):
+            self.inputs = tensors
+            y.creator, y.requires_grad = self, True
+        else:
+            self.saved = None
+        return y
+
+    @staticmethod
+    def _as_tensors(inputs):
+        """Each input as a Tensor; a Python number takes the dtype and the device of the first tensor."""
+        if all(isinstance(x, Tensor) for x in inputs):
+            return inputs
+        model = next((x for x in inputs if isinstance(x, Tensor)), None)
+        return [_as_tensor(x, model) for x in inputs]
+
+    def input_gradients(self, gy):
+        """(input, its gradient) for the inputs that need one; then forget everything that was kept."""
+        gradients = self.backward(gy)
+        if not isinstance(gradients, tuple):
+            gradients = (gradients,)
+        pairs = zip(self.inputs, gradients, self.needs_grad, strict=True)
+        pairs = [(tensor, gx) for tensor, gx, needed in pairs if needed]
+        self.saved = self.inputs = None
+        return pairs
+
+    def check_unused(self):
+        """Raise GraphError if a backward pass has already gone through this call."""
+        if self.inputs is None:
+            raise GraphError(
+                f"backward(): the graph was freed at {self.name!r} by an earlier backward(); "
+                "run the forward pass again, or add the losses and call backward() once"
+            )
+
+
+def _as_tensor(x, model):
+    if isinstance(x, Tensor):
+        return x
+    if model is None or not isinstance(x, (bool, int, float)):
+        return Tensor(x)
+    dtype = np.float32 if model.dtype.kind != "f" and isinstance(x, float) else model.dtype
+    return Tensor(library(model.data).asarray(x, dtype))

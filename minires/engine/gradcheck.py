@@ -1,0 +1,86 @@
+"""Gradient check: does backward() agree with what happens when an input is nudged?
+
+For L = sum(u * f(x)) with a random upstream gradient u, the central difference
+
+    dL/dx_i  ~  (L(x + eps e_i) - L(x - eps e_i)) / (2 eps)
+
+is off by O(eps^2) from the truth and by about 1e-16 / eps from rounding, so everything is float64. A check
+with u = 1 would prove nothing for batch norm or softmax, whose outputs add up to a constant: their gradient
+is then zero, right or wrong.
+"""
+
+import numpy as np
+
+from minires.engine.function import no_grad
+from minires.engine.tensor import Tensor
+from minires.errors import GradientError, OptionError
+
+
+def gradcheck(f, inputs, *, direction=False, eps=1e-6, tolerance=1e-6, generator=None):
+    """Compare the gradients of `f` with central differences; return the largest relative error, a float.
+
+    f: takes the inputs as Tensors and returns a Tensor of any shape; the same result at every call.
+    inputs: arrays, or float64 Tensors (a net's parameters, say), which are nudged in place. Keep them away
+        from kinks and ties (|x| at 0, equal entries under a maximum): there no gradient exists.
+    direction: False checks every element (ops); True the slope along one random direction through all
+        inputs at once (whole nets), at the price of two evaluations.
+    tolerance: a GradientError names the input and both values if an error is above it.
+
+    The error is relative to the largest gradient in the same input.
+    """
+    generator = np.random.default_rng(0) if generator is None else generator
+    tensors = [x if isinstance(x, Tensor) else Tensor(np.array(x, np.float64), True) for x in inputs]
+    if not all(t.dtype == np.float64 for t in tensors):
+        raise OptionError("gradcheck needs float64 inputs; convert tensors with .to('float64')")
+    with no_grad():
+        u = generator.standard_normal(f(*tensors).shape)
+
+    def loss():
+        with no_grad():
+            return float((f(*tensors).numpy() * u).sum())
+
+    for tensor in tensors:
+        tensor.grad = None
+    f(*tensors).backward(u)
+    gradients = [np.zeros(t.shape) if t.grad is None else t.grad.numpy() for t in tensors]
+    if direction:
+        steps = [generator.standard_normal(t.shape) for t in tensors]
+        exact = sum(float((g * step).sum()) for g, step in zip(gradients, steps, strict=True))
+        numeric = slope(loss, tensors, steps, eps)
+        return relative_error(np.array(exact), np.array(numeric), "along a random direction", tolerance)
+    errors = [0.0]
+    for i, (tensor, exact) in enumerate(zip(tensors, gradients, strict=True)):
+        numeric = np.empty(tensor.shape)
+        for index in np.ndindex(tensor.shape):
+            step = np.zeros(tensor.shape)
+            step[index] = 1
+            numeric[index] = slope(loss, [tensor], [step], eps)
+        errors.append(relative_error(exact, numeric, f"input {i}", tolerance))
+    return max(errors)
+
+
+def slope(loss, tensors, steps, eps):
+    """The central difference of `loss()` when every tensor moves along its step."""
+    values = [t.data.copy() for t in tensors]
+    sides = []
+    for sign in (1, -1):
+        for tensor, value, step in zip(tensors, values, steps, strict=True):
+            tensor.data[...] = value + sign * eps * step
+        sides.append(loss())
+    for tensor, value in zip(tensors, values, strict=True):
+        tensor.data[...] = value
+    return (sides[0] - sides[1]) / (2 * eps)
+
+
+def relative_error(exact, numeric, where, tolerance):
+    """The largest difference, relative to the largest gradient; GradientError above the tolerance."""
+    scale = max(np.abs(exact).max(), np.abs(numeric).max())
+    difference = np.abs(exact - numeric)
+    error = float(difference.max() / scale) if scale else 0.0
+    if not error <= tolerance:
+        worst = np.unravel_index(difference.argmax(), exact.shape)
+        raise GradientError(
+            f"gradcheck, {where} at {tuple(map(int, worst))}: backward() says {exact[worst]:.10g}, "
+            f"differences say {numeric[worst]:.10g} (relative error {error:.1e}, tolerance {tolerance:.0e})"
+        )
+    return error

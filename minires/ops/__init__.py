@@ -1,0 +1,67 @@
+"""Every operation: a forward and a backward with their formulas, and beside them the function to call."""
+
+from minires.ops import operators as operators
+from minires.ops.activation import dropout, relu, sigmoid, tanh
+from minires.ops.conv import conv2d
+from minires.ops.elementwise import abs, add, clip, div, exp, log, maximum, mul, neg, pow, sqrt, sub
+from minires.ops.linear import linear, matmul
+from minires.ops.loss import cross_entropy, log_softmax, mse_loss, softmax
+from minires.ops.norm import batch_norm, local_response_norm
+from minires.ops.pool import avg_pool2d, global_avg_pool2d, max_pool2d
+from minires.ops.reduce import argmax, max, mean, sum, var
+from minires.ops.shape import (
+    broadcast_to,
+    concatenate,
+    flatten,
+    getitem,
+    pad,
+    permute,
+    reshape,
+    to,
+    transpose,
+)
+
+__all__ = [
+    "abs",
+    "add",
+    "argmax",
+    "avg_pool2d",
+    "batch_norm",
+    "broadcast_to",
+    "clip",
+    "concatenate",
+    "conv2d",
+    "cross_entropy",
+    "div",
+    "dropout",
+    "exp",
+    "flatten",
+    "getitem",
+    "global_avg_pool2d",
+    "linear",
+    "local_response_norm",
+    "log",
+    "log_softmax",
+    "matmul",
+    "max",
+    "max_pool2d",
+    "maximum",
+    "mean",
+    "mse_loss",
+    "mul",
+    "neg",
+    "pad",
+    "permute",
+    "pow",
+    "relu",
+    "reshape",
+    "sigmoid",
+    "softmax",
+    "sqrt",
+    "sub",
+    "sum",
+    "tanh",
+    "to",
+    "transpose",
+    "var",
+]

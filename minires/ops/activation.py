@@ -1,0 +1,88 @@
+"""Nonlinearities, element by element, and dropout."""
+
+import numpy as np
+
+from minires.engine import Function, Tensor
+from minires.errors import OptionError
+
+
+class Relu(Function):
+    """y = max(x, 0)        gx = gy where y > 0, else 0"""
+
+    def forward(self, x):
+        self.saved = y = self.xp.maximum(x, 0)
+        return y
+
+    def backward(self, gy):
+        return gy * (self.saved > 0)
+
+
+class Sigmoid(Function):
+    """y = 1 / (1 + e^-x)        gx = gy y (1 - y)"""
+
+    def forward(self, x):
+        # e^(-log(1 + e^-x)): right to the last digit in both tails, where e^-x itself would overflow
+        self.saved = y = self.xp.exp(-self.xp.logaddexp(0, -x))
+        return y
+
+    def backward(self, gy):
+        y = self.saved
+        return gy * y * (1 - y)
+
+
+class Tanh(Function):
+    """y = tanh(x)        gx = gy (1 - y^2)"""
+
+    def forward(self, x):
+        self.saved = y = self.xp.tanh(x)
+        return y
+
+    def backward(self, gy):
+        y = self.saved
+        return gy * (1 - y * y)
+
+
+class Dropout(Function):
+    """y = x m / (1 - p)        gx = gy m / (1 - p)        m: 1 with probability 1 - p, else 0
+
+    Inverted: dividing while training leaves the expectation as it is, so that evaluation does nothing.
+    Source: Srivastava et al. 2014.
+    """
+
+    def __init__(self, p, generator):
+        self.p, self.generator = p, generator
+
+    def forward(self, x):
+        keep = self.generator.random(x.shape, dtype=np.float32) >= self.p
+        self.saved = mask = self.xp.asarray(keep, x.dtype) / (1 - self.p)
+        return x * mask
+
+    def backward(self, gy):
+        return gy * self.saved
+
+
+def relu(x):
+    """max(x, 0)."""
+    return Relu()(x)
+
+
+def sigmoid(x):
+    """1 / (1 + e^-x)."""
+    return Sigmoid()(x)
+
+
+def tanh(x):
+    """The hyperbolic tangent."""
+    return Tanh()(x)
+
+
+def dropout(x, p=0.5, training=True, generator=None):
+    """Set each element to 0 with probability p and divide the rest by 1 - p; x itself unless training.
+
+    generator: a numpy.random.Generator; a fresh, unseeded one if left out.
+    """
+    if not 0 <= p < 1:
+        raise OptionError(f"dropout: p must be at least 0 and below 1, not {p}")
+    if not training or p == 0:
+        return x if isinstance(x, Tensor) else Tensor(x)
+    return Dropout(p, generator or np.random.default_rng())(x)

@@ -1,0 +1,86 @@
+"""2-D convolution: im2col turns every window of the input into a column, one matrix product does the rest."""
+
+from minires.backend import kernels
+from minires.backend.kernels import Window
+from minires.engine import Function
+from minires.errors import OptionError, ShapeError
+
+
+class Conv2d(Function):
+    """y = W col(x) + b        gx = col^T(W^T gy)        gW = gy col(x)^T        gb = sum gy
+
+    y[n, o, p, q] = b[o] + sum over c, i, j of W[o, c, i, j] x[n, c, s p + d i, s q + d j]
+
+    for stride s and dilation d on the zero-padded x (a cross-correlation, as in every deep-learning library).
+    col is im2col, linear in x, and col^T its adjoint, col2im. With G groups, C/G input channels each feed O/G
+    output channels.
+
+    x: (N, C, H, W), W: (O, C/G, KH, KW), b: (O,) or left out, y: (N, O, OH, OW). The columns, KH*KW times as
+    large as x, are made again in backward rather than kept.
+    """
+
+    def __init__(self, window, groups):
+        self.window, self.groups = window, groups
+
+    def forward(self, x, W, b=None):
+        self.saved = x, W
+        y = kernels.convolution(x, W, self.window, self.groups)
+        return y if b is None else y + b[:, None, None]
+
+    def backward(self, gy):
+        (x, W), window, groups = self.saved, self.window, self.groups
+        gx = gW = gb = None
+        if self.needs_grad[0]:
+            gx = kernels.convolution_input_gradient(gy, W, x.shape, window, groups)
+        if self.needs_grad[1]:
+            gW = kernels.convolution_weight_gradient(gy, x, W.shape, window, groups)
+        if self.needs_grad[2:] == [True]:
+            gb = gy.sum(axis=(0, 2, 3))
+        return (gx, gW, gb)[: len(self.needs_grad)]
+
+
+def pair(value, name):
+    """(value, value) for one whole number, a pair as it is."""
+    values = (value, value) if isinstance(value, int) else tuple(value)
+    if len(values) != 2 or not all(isinstance(v, int) for v in values):
+        raise OptionError(f"{name} must be a whole number or a pair of them, not {value!r}")
+    return values
+
+
+def sliding_window(op, x, size, stride=1, padding=0, dilation=1, ceil_mode=False):
+    """The Window of `op` over x, once it is sure that it fits: ShapeError or OptionError otherwise."""
+    names = {"kernel_size": size, "stride": stride, "padding": padding, "dilation": dilation}
+    size, stride, padding, dilation = (pair(value, f"{op}: {name}") for name, value in names.items())
+    if min(size + stride + dilation) < 1 or min(padding) < 0:
+        raise OptionError(
+            f"{op}: kernel_size {size}, stride {stride} and dilation {dilation} must be positive, "
+            f"padding {padding} at least 0"
+        )
+    if x.ndim != 4:
+        raise ShapeError(f"{op}: the input must be (N, C, H, W), not {x.shape}")
+    window = Window(size, stride, padding, dilation, ceil_mode)
+    if min(window.output_size(*x.shape[2:])) < 1:
+        raise ShapeError(
+            f"{op}: a {size} window, dilation {dilation}, exceeds input {x.shape} padded by {padding}"
+        )
+    return window
+
+
+def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    """Convolve (N, C, H, W) with (O, C/groups, KH, KW) and add (O,): -> (N, O, OH, OW).
+
+    stride, padding, dilation: one number, or a pair (vertical, horizontal).
+    """
+    if weight.ndim != 4:
+        raise ShapeError(f"conv2d: the weight must be (O, C/groups, KH, KW), not {weight.shape}")
+    window = sliding_window("conv2d", x, weight.shape[2:], stride, padding, dilation)
+    O, C = weight.shape[0], x.shape[1]
+    if groups < 1 or O % groups or C != weight.shape[1] * groups:
+        raise ShapeError(
+            f"conv2d: input {x.shape} and weight {weight.shape} do not fit with groups={groups}: "
+            f"the weight takes {weight.shape[1]} * {groups} channels, and groups must divide its {O} outputs"
+        )
+    if bias is not None and bias.shape != (O,):
+        raise ShapeError(f"conv2d: bias {bias.shape} does not fit weight {weight.shape}; it needs {(O,)}")
+    inputs = (x, weight) if bias is None else (x, weight, bias)
+    return Conv2d(window, groups)(*inputs)

@@ -1,0 +1,71 @@
+"""Products of matrices, and the fully connected layer."""
+
+from minires.engine import Function
+from minires.errors import ShapeError
+from minires.ops.shape import reshape
+
+
+class Matmul(Function):
+    """y = a b        ga = gy b^T        gb = a^T gy
+
+    a: (..., M, K), b: (..., K, P), y: (..., M, P); the leading axes broadcast.
+    """
+
+    def forward(self, a, b):
+        self.saved = a, b
+        return a @ b
+
+    def backward(self, gy):
+        a, b = self.saved
+        ga = gy @ b.swapaxes(-1, -2) if self.needs_grad[0] else None
+        gb = a.swapaxes(-1, -2) @ gy if self.needs_grad[1] else None
+        return ga, gb
+
+
+class Linear(Function):
+    """y = x W^T + b        gx = gy W        gW = gy^T x        gb = sum gy
+
+    x: (..., I), W: (O, I), b: (O,) or left out, y: (..., O); gW and gb sum over all leading axes.
+    """
+
+    def forward(self, x, W, b=None):
+        self.saved = x, W
+        y = x @ W.T
+        return y if b is None else y + b
+
+    def backward(self, gy):
+        x, W = self.saved
+        rows = gy.reshape(-1, W.shape[0])
+        gx = gy @ W if self.needs_grad[0] else None
+        gW = rows.T @ x.reshape(-1, W.shape[1])
+        return (gx, gW, rows.sum(axis=0))[: len(self.needs_grad)]
+
+
+def matmul(a, b):
+    """The matrix product; a vector counts as a row on the left, as a column on the right."""
+    if a.ndim == 0 or b.ndim == 0:
+        raise ShapeError(f"matmul: shapes {a.shape} and {b.shape}: a single number is no matrix; use *")
+    left = reshape(a, 1, -1) if a.ndim == 1 else a
+    right = reshape(b, -1, 1) if b.ndim == 1 else b
+    if left.shape[-1] != right.shape[-2]:
+        raise ShapeError(
+            f"matmul: {a.shape} @ {b.shape}: the left one has {left.shape[-1]} columns, "
+            f"the right one {right.shape[-2]} rows"
+        )
+    y = Matmul()(left, right)
+    if a.ndim == 1:
+        y = reshape(y, *y.shape[:-2], y.shape[-1])
+    return reshape(y, *y.shape[:-1]) if b.ndim == 1 else y
+
+
+def linear(x, weight, bias=None):
+    """x weight^T + bias: (..., I), (O, I), (O,) -> (..., O)."""
+    if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
+        raise ShapeError(
+            f"linear: input {x.shape} does not fit weight {weight.shape}; it needs (..., in), (out, in)"
+        )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ShapeError(
+            f"linear: bias {bias.shape} does not fit weight {weight.shape}; it needs {weight.shape[:1]}"
+        )
+    return Linear()(x, weight) if bias is None else Linear()(x, weight, bias)

@@ -1,0 +1,103 @@
+"""Softmax and the losses."""
+
+from minires.backend import as_array
+from minires.engine import Function, Tensor
+from minires.errors import OptionError, ShapeError
+from minires.ops.elementwise import exp
+
+
+def _log_softmax(xp, x, dim):
+    shifted = x - x.max(axis=dim, keepdims=True)  # the largest becomes 0: e^x cannot overflow
+    return shifted - xp.log(xp.exp(shifted).sum(axis=dim, keepdims=True))
+
+
+class LogSoftmax(Function):
+    """y = x - log sum e^x        gx = gy - e^y sum gy        sums along one axis"""
+
+    def __init__(self, dim):
+        self.dim = dim
+
+    def forward(self, x):
+        self.saved = y = _log_softmax(self.xp, x, self.dim)
+        return y
+
+    def backward(self, gy):
+        return gy - self.xp.exp(self.saved) * gy.sum(axis=self.dim, keepdims=True)
+
+
+class CrossEntropy(Function):
+    """y_n = -log softmax(x_n)[t_n]        gx_n = gy_n (softmax(x_n) - onehot(t_n))
+
+    x: (N, K), t: (N,) whole numbers in [0, K), y: (N,).
+    """
+
+    def __init__(self, labels):
+        self.labels = labels
+
+    def forward(self, x):
+        log_p = _log_softmax(self.xp, x, 1)
+        self.saved = log_p
+        return -log_p[self.xp.arange(len(x)), self.labels]
+
+    def backward(self, gy):
+        gx = self.xp.exp(self.saved)
+        gx[self.xp.arange(len(gx)), self.labels] -= 1
+        gx *= gy[:, None]
+        return gx
+
+
+class SquaredError(Function):
+    """y = (x - t)^2        gx = 2 gy (x - t)        gt = -gx"""
+
+    def forward(self, x, t):
+        self.saved = d = x - t
+        return d * d
+
+    def backward(self, gy):
+        gx = 2 * gy * self.saved
+        return gx, -gx
+
+
+def log_softmax(x, dim=-1):
+    """log(e^x / sum e^x) along `dim`."""
+    return LogSoftmax(dim)(x)
+
+
+def softmax(x, dim=-1):
+    """e^x / sum e^x along `dim`."""
+    return exp(log_softmax(x, dim))
+
+
+def cross_entropy(x, labels, reduction="mean"):
+    """-log softmax(x)[label] of logits (N, K) and whole-number labels (N,).
+
+    reduction: "mean" over the N, "sum", or "none" for all N values.
+    """
+    labels = labels.data if isinstance(labels, Tensor) else labels
+    labels = labels if hasattr(labels, "dtype") else as_array(labels).astype("int64")
+    if x.ndim != 2 or labels.shape != x.shape[:1]:
+        raise ShapeError(
+            f"cross_entropy: logits {x.shape} and labels {labels.shape} do not fit; need (N, K), (N,)"
+        )
+    if labels.dtype.kind not in "iu":
+        raise OptionError(f"cross_entropy: labels must be whole numbers, not {labels.dtype}")
+    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+    if low < 0 or high >= x.shape[1]:
+        raise OptionError(
+            f"cross_entropy: label {low if low < 0 else high} is out of range for {x.shape[1]} classes "
+            f"(0 to {x.shape[1] - 1})"
+        )
+    return _reduce("cross_entropy", CrossEntropy(labels)(x), reduction)
+
+
+def mse_loss(x, target, reduction="mean"):
+    """(x - target)^2 of two tensors of one shape; reduction: "mean", "sum" or "none"."""
+    if x.shape != target.shape:
+        raise ShapeError(f"mse_loss: input {x.shape} and target {target.shape} must have one shape")
+    return _reduce("mse_loss", SquaredError()(x, target), reduction)
+
+
+def _reduce(op, y, reduction):
+    if reduction not in ("mean", "sum", "none"):
+        raise OptionError(f"{op}: reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
+    return y if reduction == "none" else getattr(y, reduction)()

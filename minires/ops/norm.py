@@ -1,0 +1,156 @@
+"""Normalization: over the batch (batch norm), and across neighbouring channels (AlexNet's)."""
+
+import math
+
+from minires.engine import Function, no_grad
+from minires.errors import OptionError, ShapeError
+
+
+def channel_rows(x):
+    """(N, C, ...) -> (C, everything else): a view where memory holds C, ..., N, as the kernels leave it."""
+    return x.transpose(1, *range(2, x.ndim), 0).reshape(x.shape[1], -1)
+
+
+def from_channel_rows(rows, shape):
+    """The inverse of channel_rows: (C, everything else) -> (N, C, ...) = shape."""
+    N, C, *size = shape
+    return rows.reshape(C, *size, N).transpose(len(shape) - 1, *range(len(shape) - 1))
+
+
+class BatchNorm(Function):
+    """y = gamma xhat + beta,    xhat = (x - mean) / sqrt(var + eps),    statistics over the M = N*H*W values
+
+    gbeta = sum gy        ggamma = sum gy xhat
+    gx    = gamma / sqrt(var + eps) (gy - gbeta / M - xhat ggamma / M)
+
+    each channel on its own. x, y: (N, C, ...), gamma, beta: (C,). After a call `mean` and `var` (biased) hold
+    the batch's statistics, (C,). Source: Ioffe and Szegedy 2015, Algorithm 1 and section 3.
+    """
+
+    def __init__(self, eps):
+        self.eps = eps
+
+    def forward(self, x, gamma, beta):
+        rows = channel_rows(x)
+        M = rows.shape[1]
+        self.mean = rows.mean(axis=1)
+        xhat = rows - self.mean[:, None]
+        self.var = self.xp.einsum("cm,cm->c", xhat, xhat) / M
+        scale = 1 / self.xp.sqrt(self.var + self.eps)
+        xhat *= scale[:, None]
+        self.saved = xhat, gamma * scale
+        y = xhat * gamma[:, None]
+        y += beta[:, None]
+        return from_channel_rows(y, x.shape)
+
+    def backward(self, gy):
+        xhat, slope = self.saved
+        shape, gy = gy.shape, channel_rows(gy)
+        M = gy.shape[1]
+        gbeta = gy.sum(axis=1)
+        ggamma = self.xp.einsum("cm,cm->c", gy, xhat)
+        gx = xhat * (ggamma / -M)[:, None]
+        gx += gy
+        gx -= (gbeta / M)[:, None]
+        gx *= slope[:, None]
+        return from_channel_rows(gx, shape), ggamma, gbeta
+
+
+class FrozenBatchNorm(Function):
+    """y = gamma xhat + beta,    xhat = (x - mean) / sqrt(var + eps),    with given statistics
+
+    gbeta = sum gy        ggamma = sum gy xhat        gx = gamma / sqrt(var + eps) gy
+
+    What batch norm does in evaluation: mean and var, (C,), are constants.
+    """
+
+    def __init__(self, mean, var, eps):
+        self.mean, self.var, self.eps = mean, var, eps
+
+    def forward(self, x, gamma, beta):
+        scale = 1 / self.xp.sqrt(self.var + self.eps)
+        self.saved = x, gamma, scale
+        slope = gamma * scale
+        y = channel_rows(x) * slope[:, None]
+        y += (beta - self.mean * slope)[:, None]
+        return from_channel_rows(y, x.shape)
+
+    def backward(self, gy):
+        x, gamma, scale = self.saved
+        rows = channel_rows(gy)
+        xhat = (channel_rows(x) - self.mean[:, None]) * scale[:, None]
+        gx = from_channel_rows(rows * (gamma * scale)[:, None], gy.shape)
+        return gx, self.xp.einsum("cm,cm->c", rows, xhat), rows.sum(axis=1)
+
+
+class LocalResponseNorm(Function):
+    """y = x / d^beta,    d_c = k + alpha / n sum over the n channels j around c of x_j^2
+
+    gx_c = gy_c / d_c^beta - 2 alpha beta / n x_c sum over the j whose window holds c of gy_j y_j / d_j
+
+    x, y: (N, C, ...). Source: Krizhevsky et al. 2012, section 3.3, with PyTorch's alpha / n for their alpha.
+    """
+
+    def __init__(self, n, alpha, beta, k):
+        self.n, self.alpha, self.beta, self.k = n, alpha, beta, k
+
+    def forward(self, x):
+        d = self.k + self.alpha / self.n * self._neighbour_sum(x * x, before=self.n // 2)
+        y = x * d**-self.beta
+        self.saved = x, y, d
+        return y
+
+    def backward(self, gy):
+        x, y, d = self.saved
+        inner = self._neighbour_sum(gy * y / d, before=(self.n - 1) // 2)
+        return gy * d**-self.beta - (2 * self.alpha * self.beta / self.n) * x * inner
+
+    def _neighbour_sum(self, x, before):
+        """s[:, c] = sum of x[:, c - before : c - before + n], as far as these channels exist."""
+        C = x.shape[1]
+        total = self.xp.zeros(x.shape, x.dtype)
+        for shift in range(-before, self.n - before):
+            here = slice(max(0, -shift), C - max(0, shift))
+            there = slice(max(0, shift), C - max(0, -shift))
+            if abs(shift) < C:
+                total[:, here] += x[:, there]
+        return total
+
+
+def batch_norm(x, running_mean, running_var, weight, bias, training=False, momentum=0.1, eps=1e-5):
+    """Batch normalization of (N, C, ...) per channel.
+
+    In training with the batch's own statistics, which also move the running ones, Tensors of shape (C,) that
+    are changed in place: r = (1 - momentum) r + momentum s, the variance among them unbiased. Otherwise with
+    the running ones.
+    """
+    if x.ndim < 2 or any(t.shape != x.shape[1:2] for t in (running_mean, running_var, weight, bias)):
+        raise ShapeError(
+            f"batch_norm: input {x.shape} does not fit weight {weight.shape}; it needs (N, C, ...), (C,)"
+        )
+    if not training:
+        return FrozenBatchNorm(running_mean.data, running_var.data, eps)(x, weight, bias)
+    M = math.prod(x.shape) // max(x.shape[1], 1)
+    if M < 2:
+        raise ShapeError(
+            f"batch_norm: in training each channel needs more than one value, input {x.shape} has {M}"
+        )
+    op = BatchNorm(eps)
+    y = op(x, weight, bias)
+    with no_grad():
+        for running, batch in ((running_mean.data, op.mean), (running_var.data, op.var * (M / (M - 1)))):
+            running *= 1 - momentum
+            running += momentum * batch
+    return y
+
+
+def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):
+    """x / (k + alpha / size * sum of x^2 over `size` neighbouring channels)^beta, for x of shape (N, C, ...).
+
+    AlexNet's constants are size=5, alpha=5e-4 (its 1e-4 is not divided by 5), beta=0.75, k=2.
+    """
+    if size < 1:
+        raise OptionError(f"local_response_norm: size must be at least 1, not {size}")
+    if x.ndim < 3:
+        raise ShapeError(f"local_response_norm: the input must be (N, C, ...), not {x.shape}")
+    return LocalResponseNorm(size, alpha, beta, k)(x)

@@ -1,0 +1,84 @@
+"""The one place where Tensor gets its operators and methods.
+
+The engine knows no operation, and each operation is a plain function of tensors. This table joins them, so
+that `a + b` is `add(a, b)` and `x.mean(1)` is `mean(x, 1)`.
+"""
+
+from minires.backend import as_array
+from minires.engine import Tensor
+from minires.ops import activation, elementwise, linear, reduce, shape
+
+OPERATORS = {
+    "__add__": elementwise.add,
+    "__sub__": elementwise.sub,
+    "__mul__": elementwise.mul,
+    "__truediv__": elementwise.div,
+    "__pow__": elementwise.pow,
+    "__matmul__": linear.matmul,
+    "__neg__": elementwise.neg,
+    "__abs__": elementwise.abs,
+    "__getitem__": shape.getitem,
+}
+
+REFLECTED = {
+    "__radd__": elementwise.add,
+    "__rsub__": elementwise.sub,
+    "__rmul__": elementwise.mul,
+    "__rtruediv__": elementwise.div,
+    "__rpow__": elementwise.pow,
+    "__rmatmul__": linear.matmul,
+}
+
+COMPARISONS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
+
+METHODS = {
+    "abs": elementwise.abs,
+    "clip": elementwise.clip,
+    "exp": elementwise.exp,
+    "log": elementwise.log,
+    "sqrt": elementwise.sqrt,
+    "relu": activation.relu,
+    "sigmoid": activation.sigmoid,
+    "tanh": activation.tanh,
+    "sum": reduce.sum,
+    "mean": reduce.mean,
+    "max": reduce.max,
+    "var": reduce.var,
+    "argmax": reduce.argmax,
+    "reshape": shape.reshape,
+    "view": shape.reshape,
+    "flatten": shape.flatten,
+    "permute": shape.permute,
+    "transpose": shape.transpose,
+    "broadcast_to": shape.broadcast_to,
+    "expand": shape.broadcast_to,
+    "to": shape.to,
+}
+
+
+def _reflected(function):
+    return lambda self, other: function(Tensor(other, dtype=_number_dtype(self, other)), self)
+
+
+def _number_dtype(tensor, other):
+    return tensor.dtype if isinstance(other, (int, float)) and tensor.dtype.kind == "f" else None
+
+
+def _comparison(name):
+    """Elementwise, a Tensor of booleans without a gradient."""
+
+    def compare(self, other):
+        other = other.data if isinstance(other, Tensor) else other
+        other = other if isinstance(other, (int, float)) else as_array(other)
+        return Tensor(getattr(self.data, name)(other))
+
+    return compare
+
+
+for _name, _function in (OPERATORS | METHODS).items():
+    setattr(Tensor, _name, _function)
+for _name, _function in REFLECTED.items():
+    setattr(Tensor, _name, _reflected(_function))
+for _name in COMPARISONS:
+    setattr(Tensor, _name, _comparison(_name))
+Tensor.T = property(shape.transpose)

@@ -1,0 +1,85 @@
+"""Pooling: one number for all pixels under a window.
+
+The stride is the window's size unless given; with a smaller one windows overlap (AlexNet's 3 x 3, stride 2).
+"""
+
+from minires.backend import kernels
+from minires.engine import Function
+from minires.errors import OptionError
+from minires.ops.conv import sliding_window
+from minires.ops.reduce import mean
+
+
+class MaxPool2d(Function):
+    """y = max of x under the window        gx = sum of gy over the windows whose first maximum is here
+
+    Padding counts as minus infinity. x: (N, C, H, W), y: (N, C, OH, OW).
+    """
+
+    def __init__(self, window):
+        self.window = window
+
+    def forward(self, x):
+        y = kernels.max_pool(x, self.window)
+        self.saved = x, y
+        return y
+
+    def backward(self, gy):
+        return kernels.max_pool_gradient(gy, *self.saved, self.window)
+
+
+class AvgPool2d(Function):
+    """y = (sum of x under the window) / d        gx = sum of gy / d over the windows that cover this pixel
+
+    d: how many pixels the window covers, (OH, OW). x: (N, C, H, W), y: (N, C, OH, OW).
+    """
+
+    def __init__(self, window, count_include_pad):
+        self.window, self.count_include_pad = window, count_include_pad
+
+    def forward(self, x):
+        d = self.xp.asarray(self._covered(*x.shape[2:]), x.dtype)
+        self.saved = x.shape, d
+        return kernels.sum_pool(x, self.window) / d
+
+    def backward(self, gy):
+        shape, d = self.saved
+        return kernels.sum_pool_gradient(gy / d, shape, self.window)
+
+    def _covered(self, H, W):
+        """(OH, OW) nested lists: pixels under each window, with or without the padding (never beyond it)."""
+        lengths = []
+        for axis, n in enumerate((H, W)):
+            p = self.window.padding[axis]
+            low, high = (0, n + 2 * p) if self.count_include_pad else (p, n + p)
+            starts = range(
+                0, self.window.output_size(H, W)[axis] * self.window.stride[axis], self.window.stride[axis]
+            )
+            lengths.append([min(s + self.window.size[axis], high) - max(s, low) for s in starts])
+        return [[h * w for w in lengths[1]] for h in lengths[0]]
+
+
+def _pooling_window(op, x, kernel_size, stride, padding, ceil_mode):
+    window = sliding_window(
+        op, x, kernel_size, kernel_size if stride is None else stride, padding, 1, ceil_mode
+    )
+    if any(2 * p > k for p, k in zip(window.padding, window.size, strict=True)):
+        raise OptionError(f"{op}: padding {window.padding} is more than half of the window {window.size}")
+    return window
+
+
+def max_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False):
+    """The largest pixel under each window: (N, C, H, W) -> (N, C, OH, OW)."""
+    return MaxPool2d(_pooling_window("max_pool2d", x, kernel_size, stride, padding, ceil_mode))(x)
+
+
+def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+    """The mean of the pixels under each window: (N, C, H, W) -> (N, C, OH, OW)."""
+    return AvgPool2d(
+        _pooling_window("avg_pool2d", x, kernel_size, stride, padding, ceil_mode), count_include_pad
+    )(x)
+
+
+def global_avg_pool2d(x):
+    """The mean over each whole map: (N, C, H, W) -> (N, C)."""
+    return mean(x, (2, 3))

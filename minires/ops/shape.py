@@ -1,0 +1,191 @@
+"""Moving elements about: the values stay, so a gradient only moves back."""
+
+import math
+
+from minires.backend import to_device
+from minires.engine import Function, Tensor
+from minires.errors import OptionError, ShapeError
+
+
+class Reshape(Function):
+    """y = x in another shape        gx = gy in the shape of x"""
+
+    def __init__(self, shape):
+        self.shape = shape
+
+    def forward(self, x):
+        self.saved = x.shape
+        return x.reshape(self.shape)
+
+    def backward(self, gy):
+        return gy.reshape(self.saved)
+
+
+class Permute(Function):
+    """y = x with its axes in another order        gx = gy with its axes put back"""
+
+    def __init__(self, axes):
+        self.axes = axes
+
+    def forward(self, x):
+        return x.transpose(self.axes)
+
+    def backward(self, gy):
+        inverse = sorted(range(gy.ndim), key=lambda i: self.axes[i] % gy.ndim)
+        return gy.transpose(inverse)
+
+
+class GetItem(Function):
+    """y = x[index]        gx[index] += gy, elsewhere 0"""
+
+    def __init__(self, index):
+        self.index = index
+
+    def forward(self, x):
+        self.saved = x.shape
+        try:
+            return x[self.index]
+        except IndexError as error:
+            raise ShapeError(f"getitem: {error} (the tensor has shape {x.shape})") from error
+
+    def backward(self, gy):
+        gx = self.xp.zeros(self.saved, gy.dtype)
+        if all(part is None or part is ... or isinstance(part, (int, slice)) for part in self.index):
+            gx[self.index] = gy
+        else:  # an array of indices may name an element twice, and each time counts
+            self.xp.add.at(gx, self.index, gy)
+        return gx
+
+
+class Pad(Function):
+    """y = x inside a border of zeros        gx = gy without the border"""
+
+    def __init__(self, widths):
+        self.widths = widths
+
+    def forward(self, x):
+        self.saved = tuple(slice(low, low + n) for (low, _), n in zip(self.widths, x.shape, strict=True))
+        y = self.xp.zeros(
+            [low + n + high for (low, high), n in zip(self.widths, x.shape, strict=True)], x.dtype
+        )
+        y[self.saved] = x
+        return y
+
+    def backward(self, gy):
+        return gy[self.saved]
+
+
+class Concatenate(Function):
+    """y = the inputs one after the other along an axis        each input gets its own part of gy"""
+
+    def __init__(self, dim):
+        self.dim = dim
+
+    def forward(self, *arrays):
+        self.saved = [array.shape[self.dim] for array in arrays]
+        return self.xp.concatenate(arrays, axis=self.dim)
+
+    def backward(self, gy):
+        ends = [sum(self.saved[: i + 1]) for i in range(len(self.saved) - 1)]
+        return tuple(self.xp.split(gy, ends, axis=self.dim))
+
+
+class BroadcastTo(Function):
+    """y = x repeated to a larger shape        gx = gy, which the engine sums back to the shape of x"""
+
+    def __init__(self, shape):
+        self.shape = shape
+
+    def forward(self, x):
+        return self.xp.broadcast_to(x, self.shape)
+
+    def backward(self, gy):
+        return gy
+
+
+class To(Function):
+    """y = x in another dtype or on another device        gx = gy, back where x is"""
+
+    def __init__(self, dtype=None, device=None):
+        self.dtype, self.device = dtype, device
+
+    def forward(self, x):
+        self.saved = "cpu" if self.device is None else Tensor(x).device
+        y = x if self.device is None else to_device(x, self.device)
+        return y if self.dtype is None else y.astype(self.dtype)
+
+    def backward(self, gy):
+        return gy if self.device is None else to_device(gy, self.saved)
+
+
+def _flattened(sizes):
+    """(2, 3) for f(x, 2, 3) and for f(x, (2, 3)) alike."""
+    return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
+
+
+def reshape(x, *shape):
+    """x in another shape of as many elements; one length may be -1, to be worked out."""
+    return Reshape(_flattened(shape))(x)
+
+
+def flatten(x, start_dim=0, end_dim=-1):
+    """The axes from `start_dim` to `end_dim` as one: (N, C, H, W) -> (N, C*H*W) with start_dim=1."""
+    start, end = start_dim % x.ndim, end_dim % x.ndim
+    return reshape(x, *x.shape[:start], math.prod(x.shape[start : end + 1]), *x.shape[end + 1 :])
+
+
+def permute(x, *dims):
+    """The axes in the order `dims`."""
+    dims = _flattened(dims)
+    if sorted(d % x.ndim for d in dims) != list(range(x.ndim)):
+        raise ShapeError(f"permute: {dims} is no order of the {x.ndim} axes of shape {x.shape}")
+    return Permute(dims)(x)
+
+
+def transpose(x, *dims):
+    """Swap two axes, `transpose(x, 0, 1)`; without any, all axes in reverse; all of them, as `permute`."""
+    dims = _flattened(dims)
+    if len(dims) not in (0, 2, x.ndim):
+        raise OptionError(f"transpose: give no axis, two, or all {x.ndim}, not {dims}")
+    axes = list(range(x.ndim))
+    if not dims:
+        axes.reverse()
+    elif len(dims) == 2:
+        i, j = (d % x.ndim for d in dims)
+        axes[i], axes[j] = j, i
+    else:
+        axes = dims
+    return permute(x, *axes)
+
+
+def getitem(x, index):
+    """x[index], with slices, integers, None, ... and arrays as in NumPy."""
+    parts = index if isinstance(index, tuple) else (index,)
+    parts = tuple(part.data if isinstance(part, Tensor) else part for part in parts)
+    return GetItem(parts)(x)
+
+
+def pad(x, padding):
+    """Zeros around x; `padding` is (left, right, top, bottom, ...) as in PyTorch, the last axis first."""
+    pairs = list(zip(padding[::2], padding[1::2], strict=False))[::-1]
+    if len(padding) % 2 or len(pairs) > x.ndim or min(padding, default=0) < 0:
+        raise OptionError(
+            f"pad: padding must be at most {x.ndim} pairs of widths of at least 0 for shape {x.shape}, "
+            f"as (left, right, top, bottom), not {tuple(padding)}"
+        )
+    return Pad([(0, 0)] * (x.ndim - len(pairs)) + pairs)(x)
+
+
+def concatenate(tensors, dim=0):
+    """The tensors one after the other along the axis `dim`."""
+    return Concatenate(dim)(*tensors)
+
+
+def broadcast_to(x, *shape):
+    """x repeated along its axes of length 1, and along new axes in front, to reach `shape`."""
+    return BroadcastTo(_flattened(shape))(x)
+
+
+def to(x, target):
+    """x as another dtype ("float32", "float64", ...) or on another device ("cpu", "cuda")."""
+    return (To(device=target) if target in ("cpu", "cuda") else To(dtype=target))(x)
