@@ -1,0 +1,27 @@
+"""How weights start."""
+
+import math
+
+import numpy as np
+
+
+def fan_in(shape):
+    """How many inputs one output sums over: C/G * KH * KW for (O, C/G, KH, KW), I for (O, I)."""
+    return math.prod(shape[1:])
+
+
+def he_normal(shape, generator, dtype="float32"):
+    """N(0, 2 / fan_in), which keeps the variance of activations through ReLU layers.
+
+    Source: He et al. 2015b (PReLU), equation 10.
+    """
+    return (generator.standard_normal(shape) * math.sqrt(2 / fan_in(shape))).astype(dtype)
+
+
+def initialize(module, generator):
+    """Draw the weights of all layers in `module` anew from `generator`, in definition order. Returns it."""
+    generator = np.random.default_rng() if generator is None else generator
+    for layer in module.modules():
+        if hasattr(layer, "reset_parameters"):
+            layer.reset_parameters(generator)
+    return module

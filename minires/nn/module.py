@@ -1,0 +1,185 @@
+"""Module: what holds parameters, and how they are found, named, saved and moved."""
+
+import numpy as np
+
+from minires.backend import to_numpy
+from minires.engine import Tensor
+from minires.errors import CheckpointError
+
+
+class Parameter(Tensor):
+    """A tensor that training changes."""
+
+    def __init__(self, data, requires_grad=True):
+        super().__init__(data, requires_grad)
+
+
+class Buffer(Tensor):
+    """A tensor that is part of a module's state but not trained: batch norm's running statistics."""
+
+
+class Module:
+    """A part of a network: set parameters, buffers and modules as attributes, define forward, call it.
+
+    Everything is found by walking the attributes in the order in which they were set, lists and dicts among
+    them included. So names and order are those of the code: `layer1.0.conv1.weight`.
+    """
+
+    training = True
+    _forward_hooks = ()
+
+    def __call__(self, *inputs):
+        y = self.forward(*inputs)
+        for hook in self._forward_hooks:
+            hook(self, inputs, y)
+        return y
+
+    def forward(self, *inputs):
+        raise TypeError(f"{type(self).__name__} must define forward()")
+
+    def register_forward_hook(self, hook):
+        """Call `hook(module, inputs, output)` after every forward. Returns a function that ends it."""
+        self._forward_hooks = (*self._forward_hooks, hook)
+
+        def remove():
+            self._forward_hooks = tuple(h for h in self._forward_hooks if h is not hook)
+
+        return remove
+
+    def named_members(self, kind):
+        """(name, value) of the direct members of type `kind`: attributes, and items of lists and dicts."""
+        return [(name, value) for name, value in _leaves("", vars(self)) if isinstance(value, kind)]
+
+    def named_modules(self, prefix=""):
+        """(dotted name, module) of this module and of all below it, in definition order, each once."""
+        found, stack = {}, [(prefix, self)]
+        while stack:
+            name, module = stack.pop()
+            if id(module) in found:
+                continue
+            found[id(module)] = name, module
+            children = module.named_members(Module)
+            stack += [(f"{name}.{child}" if name else child, m) for child, m in reversed(children)]
+        return list(found.values())
+
+    def modules(self):
+        """This module and all below it, in definition order."""
+        return [module for _, module in self.named_modules()]
+
+    def _named_tensors(self, kind):
+        found = {}
+        for path, module in self.named_modules():
+            for name, tensor in module.named_members(kind):
+                found.setdefault(id(tensor), (f"{path}.{name}" if path else name, tensor))
+        return list(found.values())
+
+    def named_parameters(self):
+        """(dotted name, Parameter) in definition order; a shared one appears once."""
+        return self._named_tensors(Parameter)
+
+    def parameters(self):
+        """All parameters in definition order."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def named_buffers(self):
+        """(dotted name, Buffer) in definition order."""
+        return self._named_tensors(Buffer)
+
+    def train(self, mode=True):
+        """Switch this module and all below it to training (`mode=True`) or evaluation. Returns itself."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self):
+        """Switch to evaluation: batch norm uses its running statistics, dropout does nothing."""
+        return self.train(False)
+
+    def zero_grad(self):
+        """Forget all gradients."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def to(self, target):
+        """Convert parameters and buffers in place, to a dtype ("float64") or a device ("cuda"); return itself."""
+        for _, tensor in self._named_tensors(Parameter) + self._named_tensors(Buffer):
+            tensor.data = tensor.detach().to(target).data
+            tensor.grad = None
+        return self
+
+    def state_dict(self):
+        """{dotted name: array of NumPy} of all parameters and buffers; on the CPU they share memory."""
+        return {name: to_numpy(tensor.data) for name, tensor in self._named_tensors((Parameter, Buffer))}
+
+    def load_state_dict(self, state):
+        """Copy arrays by name into the parameters and buffers, keeping their dtype and device.
+
+        `num_batches_tracked`, a counter that PyTorch saves beside batch norm, is passed over. Raises
+        CheckpointError that lists what is missing, unexpected or of another shape; then nothing is changed.
+        """
+        tensors = dict(self._named_tensors((Parameter, Buffer)))
+        arrays = {k: np.asarray(v) for k, v in state.items() if not k.endswith("num_batches_tracked")}
+        problems = [f"missing {name}" for name in tensors if name not in arrays]
+        problems += [f"unexpected {name}" for name in arrays if name not in tensors]
+        problems += [
+            f"{name} has shape {arrays[name].shape}, not {tensor.shape}"
+            for name, tensor in tensors.items()
+            if name in arrays and arrays[name].shape != tensor.shape
+        ]
+        if problems:
+            more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
+            raise CheckpointError(
+                f"weights do not fit {type(self).__name__}: {'; '.join(problems[:8])}{more}"
+            )
+        for name, tensor in tensors.items():
+            tensor.data[...] = Tensor(arrays[name]).to(tensor.device).data
+
+    def extra_repr(self):
+        """What the printed form says in the brackets of a module without children."""
+        return ""
+
+    def __repr__(self):
+        children = self.named_members(Module)
+        if not children:
+            return f"{type(self).__name__}({self.extra_repr()})"
+        lines = [f"({name}): {module!r}".replace("\n", "\n  ") for name, module in children]
+        return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
+
+
+def _leaves(prefix, value):
+    """Walk dicts and lists in order, joining names with dots."""
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, (list, tuple)):
+        items = enumerate(value)
+    else:
+        yield prefix, value
+        return
+    for key, item in items:
+        yield from _leaves(f"{prefix}.{key}" if prefix else str(key), item)
+
+
+class Sequential(Module):
+    """Modules one after the other, named "0", "1", ..."""
+
+    def __init__(self, *modules):
+        for i, module in enumerate(modules):
+            setattr(self, str(i), module)
+
+    def _layers(self):
+        return [module for _, module in self.named_members(Module)]
+
+    def forward(self, x):
+        for layer in self._layers():
+            x = layer(x)
+        return x
+
+    def __len__(self):
+        return len(self._layers())
+
+    def __getitem__(self, i):
+        layers = self._layers()[i]
+        return Sequential(*layers) if isinstance(i, slice) else layers
+
+    def __iter__(self):
+        return iter(self._layers())
