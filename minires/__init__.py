@@ -1,6 +1,6 @@
 """minires: plain and residual networks on a small NumPy autograd engine, written to be read."""
 
-from minires import engine, models, nn, ops, optim
+from minires import data, engine, models, nn, ops, optim
 from minires.engine import Function, Tensor, gradcheck, no_grad
 from minires.errors import MiniresError
 
@@ -10,6 +10,7 @@ __all__ = [
     "Function",
     "MiniresError",
     "Tensor",
+    "data",
     "engine",
     "gradcheck",
     "models",

@@ -53,3 +53,11 @@ class CheckpointError(MiniresError, RuntimeError):
 
 class DivergenceError(MiniresError, ArithmeticError):
     """A training loss that became NaN or infinite."""
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM during training, after the run was saved; `step` tells how far it came."""
+
+    def __init__(self, step):
+        self.step = step
+        super().__init__(f"training stopped after step {step}; the run is saved")

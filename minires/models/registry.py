@@ -1,5 +1,6 @@
 """The table of networks."""
 
+import inspect
 import re
 from functools import partial
 
@@ -44,6 +45,8 @@ def create(name, **options):
     else:
         raise UnknownNameError("model", name, names())
     try:
-        return constructor(**options)
+        inspect.signature(constructor).bind(**options)
     except TypeError as error:
-        raise OptionError(f"{name}: {error}") from error
+        known = ", ".join(p for p in inspect.signature(constructor).parameters if p != "depth")
+        raise OptionError(f"{name}: {error}; its options are {known}") from error
+    return constructor(**options)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minires.engine import Tensor, no_grad
-from minires.nn import Module
+from minires.nn import Identity, Module
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def summarize(model, input_shape=(3, 32, 32)):
 
     training = model.training
     for name, layer in model.named_modules():
-        if not layer.named_members(Module):
+        if not layer.named_members(Module) and not isinstance(layer, Identity):
             watch(name, layer)
     try:
         with no_grad():

@@ -101,7 +101,7 @@ class Module:
             parameter.grad = None
 
     def to(self, target):
-        """Convert parameters and buffers in place, to a dtype ("float64") or a device ("cuda"); return itself."""
+        """Convert parameters and buffers in place to a dtype ("float64") or device ("cuda"); return self."""
         for _, tensor in self._named_tensors(Parameter) + self._named_tensors(Buffer):
             tensor.data = tensor.detach().to(target).data
             tensor.grad = None

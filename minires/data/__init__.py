@@ -1,0 +1,45 @@
+"""Images and labels: real ones, synthetic ones, and the batches that training sees."""
+
+import inspect
+
+from minires.data.augment import NORMALIZATIONS, CropAndFlip, Normalization, channel_mean_std, pixel_mean
+from minires.data.cifar import cifar10, cifar100
+from minires.data.dataset import Dataset, Split
+from minires.data.digits import digits
+from minires.data.loader import Loader
+from minires.data.shapes import shapes
+from minires.errors import OptionError, UnknownNameError
+
+DATASETS = {"digits": digits, "shapes": shapes, "cifar10": cifar10, "cifar100": cifar100}
+
+
+def load(name, **options):
+    """The data set called `name`; options are those of its function (`data_dir` for CIFAR, ...).
+
+    Raises UnknownNameError, OptionError for an option that this data set does not have, DataError.
+    """
+    if name not in DATASETS:
+        raise UnknownNameError("data set", name, DATASETS)
+    try:
+        inspect.signature(DATASETS[name]).bind(**options)
+    except TypeError as error:
+        raise OptionError(f"data set {name!r}: {error}") from error
+    return DATASETS[name](**options)
+
+
+__all__ = [
+    "DATASETS",
+    "NORMALIZATIONS",
+    "CropAndFlip",
+    "Dataset",
+    "Loader",
+    "Normalization",
+    "Split",
+    "channel_mean_std",
+    "cifar10",
+    "cifar100",
+    "digits",
+    "load",
+    "pixel_mean",
+    "shapes",
+]

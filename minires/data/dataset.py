@@ -1,0 +1,49 @@
+"""A data set as arrays in memory: images, labels, and the names of the classes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from minires.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One part of a data set: images uint8 (n, C, H, W), labels int64 (n,).
+
+    Raises DataError if a dtype or a shape is another one or the lengths differ.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self):
+        _check("images", self.images, np.uint8, "(n, C, H, W)", 4)
+        _check("labels", self.labels, np.int64, "(n,)", 1)
+        if len(self.images) != len(self.labels):
+            raise DataError(
+                f"a split of {len(self.images)} images needs as many labels, got {len(self.labels)}"
+            )
+
+    def __len__(self):
+        return len(self.labels)
+
+    def take(self, count):
+        """The first `count` images and labels, as a Split of views; all of them if there are fewer."""
+        return Split(self.images[:count], self.labels[:count])
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A named data set; the label k of an image means `classes[k]`."""
+
+    name: str
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+
+
+def _check(name, array, dtype, shape, ndim):
+    found = f"{getattr(array, 'dtype', type(array).__name__)} {getattr(array, 'shape', '')}".strip()
+    if getattr(array, "dtype", None) != dtype or array.ndim != ndim:
+        raise DataError(f"{name} must be {np.dtype(dtype)} {shape}, got {found}")

@@ -1,0 +1,59 @@
+"""Loader: which images make which batch."""
+
+import numpy as np
+
+from minires.errors import OptionError
+
+
+class Loader:
+    """Batches of a Split, shuffled anew in every epoch.
+
+    Every batch is a pure function of the seed and of how many batches came before: nothing is remembered, so
+    a run can be stopped anywhere and go on with the very batch that was next.
+
+    split: images uint8 (n, C, H, W) and labels (n,).
+    augment: called as augment(images, generator) on each batch of uint8 images; None for none.
+    normalize: called as normalize(images) -> float32.
+    drop_last: leave out a last batch that is smaller than the others.
+    """
+
+    def __init__(self, split, batch_size, *, normalize, augment=None, shuffle=True, seed=0, drop_last=False):
+        if batch_size < 1:
+            raise OptionError(f"Loader: batch_size must be at least 1, not {batch_size}")
+        if drop_last and batch_size > len(split):
+            raise OptionError(
+                f"Loader: batch_size {batch_size} exceeds the {len(split)} images; drop_last leaves none"
+            )
+        self.split, self.batch_size, self.drop_last = split, batch_size, drop_last
+        self.normalize, self.augment, self.shuffle, self.seed = normalize, augment, shuffle, seed
+        self._order = None, None  # (epoch, its order of images)
+
+    def __len__(self):
+        """Batches in an epoch."""
+        full, rest = divmod(len(self.split), self.batch_size)
+        return full + (1 if rest and not self.drop_last else 0)
+
+    def batch(self, step):
+        """The batch after `step` others: images float32 (N, C, H, W) and labels int64 (N,)."""
+        epoch, i = divmod(step, len(self))
+        chosen = self._epoch_order(epoch)[i * self.batch_size : (i + 1) * self.batch_size]
+        images = self.split.images[chosen]
+        if self.augment is not None:
+            images = self.augment(images, np.random.default_rng((self.seed, 1, step)))
+        return self.normalize(images), self.split.labels[chosen]
+
+    def epoch(self, epoch=0):
+        """The batches of one epoch, in order."""
+        return (self.batch(epoch * len(self) + i) for i in range(len(self)))
+
+    def __iter__(self):
+        return self.epoch(0)
+
+    def _epoch_order(self, epoch):
+        if self._order[0] != epoch:
+            n = len(self.split)
+            order = (
+                np.random.default_rng((self.seed, 0, epoch)).permutation(n) if self.shuffle else np.arange(n)
+            )
+            self._order = epoch, order
+        return self._order[1]

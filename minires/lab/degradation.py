@@ -1,0 +1,134 @@
+"""The degradation problem: deeper plain nets train worse, deeper residual nets do not.
+
+Source: He et al. 2015, Figures 1 and 6. For each depth a plain and a residual net are trained with the same
+recipe and the same seed; they have the same parameters, and differ by the shortcuts alone. What counts is the
+training error: it shows that the deeper plain net is not overfitting but cannot be optimized as well.
+"""
+
+import json
+from pathlib import Path
+
+from minires.data import load
+from minires.errors import CheckpointError, OptionError, UnknownNameError
+from minires.plot import plot_degradation
+from minires.train import Recipe, train
+from minires.train.recipe import augmentation, epoch_length
+
+FAMILIES = ("plain", "resnet")
+
+# The paper's protocol with its drops at 1/2 and 3/4 of the run, on a scale that a laptop can take.
+SETTINGS = {
+    "digits": {"epochs": 20, "batch_size": 64, "learning_rate": 0.05, "widths": (8, 16, 32)},
+    "shapes": {"epochs": 20, "batch_size": 64, "learning_rate": 0.05, "widths": (8, 16, 32)},
+    "cifar10": {"epochs": 20, "batch_size": 128, "learning_rate": 0.1, "widths": (16, 32, 64)},
+}
+
+# By how many percentage points the training error must grow with depth to be called degradation: more than
+# what another seed changes, less than what the paper's plain nets lose.
+MARGIN = 1.0
+
+
+def degradation(
+    data="digits",
+    depths=(20, 56),
+    out="runs/degradation",
+    *,
+    seed=0,
+    epochs=None,
+    data_dir=None,
+    resume=False,
+    overwrite=False,
+    follow=None,
+):
+    """Train plain and residual nets of each depth, write OUT/results.json and OUT/degradation.png.
+
+    data: "digits", "shapes" or "cifar10" (with `data_dir`, see data.cifar10); depths: 6n + 2 each.
+    epochs: how long, instead of the data set's default.
+    follow: called as follow(name, steps) for each net before the first starts; what it returns is called
+        after each of that net's steps. train.progress.TrainingProgress.follow is one.
+    Each net's run is kept in OUT/NAME. Returns the contents of results.json, a dict.
+    """
+    if data not in SETTINGS:
+        raise UnknownNameError("data set", data, SETTINGS)
+    if len(set(depths)) != len(depths) or len(depths) < 2:
+        raise OptionError(f"degradation: depths must be two or more different numbers, not {tuple(depths)}")
+    out = Path(out)
+    prepare(out, resume, overwrite)
+    options = {} if data_dir is None else {"data_dir": str(data_dir)}
+    dataset = load(data, **options)
+    recipes = {
+        f"{family}{depth}": recipe(f"{family}{depth}", dataset, seed, epochs, options)
+        for family in FAMILIES
+        for depth in sorted(depths)
+    }
+    watchers = {name: follow and follow(name, r.iterations) for name, r in recipes.items()}
+    nets = {}
+    for name, net_recipe in recipes.items():
+        run = train(
+            net_recipe,
+            out / name,
+            dataset=dataset,
+            resume=resume,
+            overwrite=overwrite,
+            on_step=watchers[name],
+        )
+        nets[name] = measurements(run)
+    results = {"data": data, "seed": seed, "nets": nets, "verdict": verdict(nets)}
+    (out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    plot_degradation(results, out / "degradation.png")
+    return results
+
+
+def prepare(out, resume, overwrite):
+    """Refuse a folder that holds runs, unless told what to do with them."""
+    held = sorted(file.parent.name for file in out.glob("*/recipe.json"))
+    if held and not (resume or overwrite):
+        raise CheckpointError(
+            f"{out} already holds runs ({', '.join(held)}); add --resume to go on with them, --overwrite to "
+            "start anew, or choose another folder with --out"
+        )
+    if overwrite:
+        for name in ("results.json", "degradation.png"):
+            (out / name).unlink(missing_ok=True)
+
+
+def recipe(model, dataset, seed, epochs, data_options):
+    """The recipe of one net: the same for all of them but for the model."""
+    settings = SETTINGS[dataset.name]
+    epoch = epoch_length(dataset, settings["batch_size"])
+    iterations = epoch * (epochs or settings["epochs"])
+    return Recipe(
+        model=model,
+        model_options={"widths": list(settings["widths"])},
+        data=dataset.name,
+        data_options=data_options,
+        seed=seed,
+        iterations=iterations,
+        batch_size=settings["batch_size"],
+        learning_rate=settings["learning_rate"],
+        drops=(iterations // 2, iterations * 3 // 4),
+        log_every=epoch,
+        evaluate_every=epoch,
+        **augmentation(dataset),
+    )
+
+
+def measurements(run):
+    """What results.json says about one net. Errors in percent, one per epoch."""
+    return {
+        "parameters": sum(p.numel() for p in run.model.parameters()),
+        "train_error": run.history.series("train_error")[1],
+        "test_error": run.history.series("test_error")[1],
+        "seconds": run.history.last("seconds"),
+    }
+
+
+def verdict(nets):
+    """Which family degrades: its deepest net ends with more training error than its shallowest, by MARGIN."""
+    return {"plain_degrades": degrades(nets, "plain"), "residual_degrades": degrades(nets, "resnet")}
+
+
+def degrades(nets, family):
+    """The verdict on one family. `nets` is in the order of depth."""
+    errors = [net["train_error"][-1] for name, net in nets.items() if name.startswith(family)]
+    return errors[-1] - errors[0] > MARGIN

@@ -1,0 +1,6 @@
+"""Figures, from histories and results. matplotlib's figures are used directly, without a global state."""
+
+from minires.plot.curves import plot_run, plot_runs
+from minires.plot.degradation import plot_degradation
+
+__all__ = ["plot_degradation", "plot_run", "plot_runs"]

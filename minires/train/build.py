@@ -1,0 +1,27 @@
+"""From a recipe and its data to the model and the batches."""
+
+import numpy as np
+
+from minires.data import NORMALIZATIONS, CropAndFlip, Loader
+from minires.errors import UnknownNameError
+from minires.models import create
+
+
+def build_model(recipe, dataset):
+    """The recipe's model for this data set, its weights drawn from the recipe's seed."""
+    fitting = {"in_channels": dataset.train.images.shape[1], "classes": len(dataset.classes)}
+    generator = np.random.default_rng((recipe.seed, 2))
+    return create(recipe.model, generator=generator, **fitting | recipe.model_options)
+
+
+def build_loaders(recipe, dataset):
+    """The shuffled, augmented training batches and the plain test batches."""
+    if recipe.normalization not in NORMALIZATIONS:
+        raise UnknownNameError("normalization", recipe.normalization, NORMALIZATIONS)
+    normalize = NORMALIZATIONS[recipe.normalization](dataset.train.images)
+    augment = CropAndFlip(recipe.crop_padding, recipe.flip) if recipe.crop_padding or recipe.flip else None
+    size, seed = recipe.batch_size, recipe.seed
+    return (
+        Loader(dataset.train, size, normalize=normalize, augment=augment, seed=seed),
+        Loader(dataset.test, size, normalize=normalize, shuffle=False),
+    )

@@ -1,0 +1,43 @@
+"""Evaluation: the loss and the error of a model on a split."""
+
+from minires.data import load
+from minires.engine import Tensor, no_grad
+from minires.errors import CheckpointError
+from minires.nn.functional import cross_entropy
+from minires.train.build import build_loaders, build_model
+from minires.train.run_folder import RunFolder
+
+
+@no_grad()
+def evaluate(model, loader):
+    """(mean loss, error in percent) over one epoch of `loader`, in evaluation mode; the mode is put back."""
+    training = model.training
+    model.eval()
+    loss = errors = count = 0
+    try:
+        for images, labels in loader:
+            logits = model(Tensor(images))
+            loss += cross_entropy(logits, labels, reduction="sum").item()
+            errors += int((logits.argmax(1) != labels).sum())
+            count += len(labels)
+    finally:
+        model.train(training)
+    return loss / count, 100 * errors / count
+
+
+def evaluate_run(path, data_dir=None):
+    """(step, test loss, test error in percent) of the latest checkpoint in a run's folder.
+
+    data_dir: where the data lies now, if it has moved. Raises CheckpointError if there is no checkpoint.
+    """
+    folder = RunFolder(path)
+    recipe = folder.recipe()
+    checkpoint = folder.latest()
+    if checkpoint is None:
+        raise CheckpointError(f"{path} has no checkpoint yet")
+    moved = {} if data_dir is None else {"data_dir": str(data_dir)}
+    dataset = load(recipe.data, **recipe.data_options | moved)
+    model = build_model(recipe, dataset)
+    state = folder.load(checkpoint, model)
+    _, test_loader = build_loaders(recipe, dataset)
+    return state["run"]["step"], *evaluate(model, test_loader)

@@ -1,0 +1,30 @@
+"""Stopping between two steps instead of in the middle of one."""
+
+import signal
+import threading
+from contextlib import contextmanager
+
+
+@contextmanager
+def polite_signals():
+    """While this is open, Ctrl-C and SIGTERM only ask: yields a function that tells whether they did.
+
+    A second Ctrl-C interrupts at once. Outside of the main thread, where Python delivers no signals, nothing
+    is ever asked.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def ask(number, frame):
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,168 @@
+"""RunFolder: where a run keeps its recipe, metrics, curves and checkpoints.
+
+    RUN/recipe.json                        what was run, and with which versions
+    RUN/metrics.jsonl                      one row per log step and per evaluation
+    RUN/curves.png                         training and test error
+    RUN/checkpoints/step-00001000/         the latest checkpoint
+        weights.safetensors                parameters and buffers
+        optimizer.safetensors              velocities
+        state.json                         step, random generators, running sums, position in the history
+
+A checkpoint is written under another name, forced to the disk, and renamed. So a crash at any moment leaves
+the one before it.
+"""
+
+import json
+import os
+import platform
+import shutil
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from minires.errors import CheckpointError
+from minires.train.recipe import Recipe
+
+FORMAT = 1
+
+
+class RunFolder:
+    """The files of one run under `path`."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.recipe_file = self.path / "recipe.json"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.curves_file = self.path / "curves.png"
+        self.checkpoints = self.path / "checkpoints"
+
+    def prepare(self, recipe, resume=False, overwrite=False):
+        """Make the folder ready for `recipe`; returns the checkpoint to go on from, None for a new run.
+
+        Raises CheckpointError if it cannot be written, if it holds a run and neither `resume` nor `overwrite`
+        is given, or if the run to resume has another recipe.
+        """
+        try:
+            holds_run = self.recipe_file.exists()
+        except OSError as error:
+            raise self._unwritable(error) from error
+        if holds_run and not (resume or overwrite):
+            raise CheckpointError(
+                f"{self.path} already holds a run; add --resume to go on with it, --overwrite to start anew, "
+                "or choose another folder with --out"
+            )
+        if holds_run and resume:
+            self._check_same(recipe)
+            return self.latest()
+        try:
+            self._clear()
+            self.checkpoints.mkdir(parents=True)
+            self._write_recipe(recipe)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return None
+
+    def recipe(self):
+        """The recipe in the folder; CheckpointError if there is none."""
+        try:
+            values = json.loads(self.recipe_file.read_text())["recipe"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{self.path} holds no run: cannot read {self.recipe_file.name} ({error})"
+            ) from error
+        return Recipe.from_json(values)
+
+    def latest(self):
+        """The folder of the latest checkpoint, None before the first."""
+        return max(self.checkpoints.glob("step-????????"), default=None)
+
+    def save(self, step, model, optimizer, state):
+        """Write the checkpoint of `step` and drop the older ones. `state` is a dict for JSON.
+
+        Raises CheckpointError if the disk does not take it; the checkpoint before it is then still there.
+        """
+        final = self.checkpoints / f"step-{step:08d}"
+        if final.exists():
+            return
+        temporary = self.checkpoints / "writing"
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            save_file(_contiguous(model.state_dict()), temporary / "weights.safetensors")
+            save_file(_contiguous(optimizer.state_dict()), temporary / "optimizer.safetensors")
+            (temporary / "state.json").write_text(json.dumps({"format": FORMAT, **state}))
+            for path in (*temporary.iterdir(), temporary):
+                _force_to_disk(path)
+            temporary.rename(final)
+            _force_to_disk(self.checkpoints)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"cannot save the checkpoint {final}: {error}") from error
+        for older in self.checkpoints.glob("step-????????"):
+            if older != final:
+                shutil.rmtree(older)
+
+    def load(self, checkpoint, model, optimizer=None):
+        """Restore the model, and the optimizer if given, from a checkpoint's folder; returns its state."""
+        try:
+            state = json.loads((checkpoint / "state.json").read_text())
+            weights = load_file(checkpoint / "weights.safetensors")
+            velocities = load_file(checkpoint / "optimizer.safetensors")
+        except (OSError, ValueError, SafetensorError) as error:
+            raise CheckpointError(f"checkpoint {checkpoint} is damaged: {error}") from error
+        if state.get("format") != FORMAT:
+            raise CheckpointError(
+                f"checkpoint {checkpoint} has format {state.get('format')}, expected {FORMAT}"
+            )
+        try:
+            model.load_state_dict(weights)
+        except CheckpointError as error:
+            raise CheckpointError(f"checkpoint {checkpoint} is of another model: {error}") from error
+        if optimizer is not None:
+            optimizer.load_state_dict(velocities)
+        return state
+
+    def _unwritable(self, error):
+        return CheckpointError(
+            f"cannot write to {self.path}: {error.strerror or error}; choose another with --out"
+        )
+
+    def _check_same(self, recipe):
+        there = self.recipe()
+        names = there.differences(recipe)
+        if names:
+            details = ", ".join(f"{n} {getattr(there, n)!r}, not {getattr(recipe, n)!r}" for n in names)
+            raise CheckpointError(
+                f"{self.path} holds a run of another recipe ({details}); repeat its options or use --out"
+            )
+
+    def _clear(self):
+        for file in (self.recipe_file, self.metrics_file, self.curves_file):
+            file.unlink(missing_ok=True)
+        if self.checkpoints.exists():
+            shutil.rmtree(self.checkpoints)
+
+    def _write_recipe(self, recipe):
+        environment = {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "machine": platform.machine(),
+        }
+        text = json.dumps({"recipe": recipe.to_json(), "environment": environment}, indent=2)
+        temporary = self.recipe_file.with_suffix(".tmp")
+        temporary.write_text(text + "\n")
+        _force_to_disk(temporary)
+        temporary.replace(self.recipe_file)
+
+
+def _contiguous(arrays):
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _force_to_disk(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,164 @@
+"""The training loop."""
+
+import math
+import time
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from minires.data import load as load_data
+from minires.engine import Tensor
+from minires.errors import DivergenceError, TrainingInterrupted
+from minires.nn.functional import cross_entropy
+from minires.optim import SGD
+from minires.plot import plot_run
+from minires.train.build import build_loaders, build_model
+from minires.train.evaluation import evaluate
+from minires.train.history import History
+from minires.train.interruption import polite_signals
+from minires.train.run_folder import RunFolder
+
+
+@dataclass
+class State:
+    """Where a run stands; with the weights, the velocities and the recipe all that decides how it goes on."""
+
+    step: int = 0
+    lowest_error: float = 100.0  # of the training rows so far, in percent
+    loss_sum: float = 0.0  # these three: since the last training row
+    error_count: int = 0
+    image_count: int = 0
+    seconds: float = 0.0
+
+
+class Trainer:
+    """One run of a recipe.
+
+    recipe: a Recipe; dataset: what data.load(recipe.data, ...) gave.
+    folder: a RunFolder that is prepared for the recipe, or None to leave nothing on the disk.
+    checkpoint: one of that folder's checkpoints to go on from.
+    """
+
+    def __init__(self, recipe, dataset, folder=None, checkpoint=None):
+        self.recipe, self.folder = recipe, folder
+        self.model = build_model(recipe, dataset)
+        self.optimizer = SGD(
+            self.model.parameters(),
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            nesterov=recipe.nesterov,
+        )
+        self.train_loader, self.test_loader = build_loaders(recipe, dataset)
+        self.state, kept = State(), 0
+        if checkpoint is not None:
+            saved = folder.load(checkpoint, self.model, self.optimizer)
+            self.state, kept = State(**saved["run"]), saved["history_bytes"]
+            for generator, state in zip(self._generators(), saved["generators"], strict=True):
+                generator.bit_generator.state = state
+        self.history = History(folder and folder.metrics_file, kept)
+
+    def run(self, on_step=None, checkpoint_every=100):
+        """Train to the end; `on_step(trainer)` is called after every step.
+
+        A checkpoint is saved every `checkpoint_every` steps and at the end. Ctrl-C finishes the step, saves,
+        and raises TrainingInterrupted. A loss that is not finite raises DivergenceError.
+        """
+        try:
+            # NumPy's warnings of overflow say nothing about where; the loss is checked instead.
+            with polite_signals() as asked_to_stop, np.errstate(over="ignore", invalid="ignore"):
+                while self.state.step < self.recipe.iterations:
+                    self.step()
+                    if on_step is not None:
+                        on_step(self)
+                    if self.state.step % checkpoint_every == 0 or asked_to_stop():
+                        self.save()
+                    if asked_to_stop() and self.state.step < self.recipe.iterations:
+                        raise TrainingInterrupted(self.state.step)
+            self.save()
+        finally:
+            if self.folder is not None and self.history.rows:
+                plot_run(self.history, self.recipe.model, self.folder.curves_file)
+            self.history.close()
+
+    def step(self):
+        """One batch: forward, backward, update; then the rows of the history that are due."""
+        start, state, recipe = time.perf_counter(), self.state, self.recipe
+        images, labels = self.train_loader.batch(state.step)
+        self.optimizer.lr = recipe.learning_rate_at(state.step, state.lowest_error)
+        logits = self.model(Tensor(images))
+        loss = cross_entropy(logits, labels)
+        self._check_finite(loss.item())
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        state.step += 1
+        state.loss_sum += loss.item() * len(labels)
+        state.error_count += int((logits.numpy().argmax(1) != labels).sum())
+        state.image_count += len(labels)
+        state.seconds += time.perf_counter() - start
+        self._record()
+
+    def save(self):
+        """Save a checkpoint of this moment."""
+        if self.folder is None:
+            return
+        saved = {
+            "run": asdict(self.state),
+            "history_bytes": self.history.sync(),
+            "generators": [generator.bit_generator.state for generator in self._generators()],
+        }
+        self.folder.save(self.state.step, self.model, self.optimizer, saved)
+
+    @property
+    def images_per_second(self):
+        """Images trained on per second of training, since the run began."""
+        return self.state.step * self.recipe.batch_size / max(self.state.seconds, 1e-9)
+
+    def _record(self):
+        state, recipe = self.state, self.recipe
+        finished = state.step == recipe.iterations
+        where = {"step": state.step, "epoch": state.step / len(self.train_loader)}
+        if state.step % recipe.log_every == 0 or finished:
+            error = 100 * state.error_count / state.image_count
+            self.history.append(
+                **where,
+                loss=state.loss_sum / state.image_count,
+                train_error=error,
+                learning_rate=self.optimizer.lr,
+                seconds=round(state.seconds, 3),
+            )
+            state.lowest_error = min(state.lowest_error, error)
+            state.loss_sum, state.error_count, state.image_count = 0.0, 0, 0
+        if state.step % recipe.evaluate_every == 0 or finished:
+            loss, error = evaluate(self.model, self.test_loader)
+            self.history.append(**where, test_loss=loss, test_error=error)
+
+    def _check_finite(self, loss):
+        if math.isfinite(loss):
+            return
+        latest = self.folder and self.folder.latest()
+        raise DivergenceError(
+            f"the loss became {loss} at step {self.state.step + 1} (learning rate {self.optimizer.lr:g}); "
+            f"the last checkpoint is {latest or 'none'}; try a smaller learning rate"
+        )
+
+    def _generators(self):
+        """The random generators in the model (dropout's), in definition order."""
+        return [g for m in self.model.modules() for _, g in m.named_members(np.random.Generator)]
+
+
+def train(
+    recipe, out=None, *, dataset=None, resume=False, overwrite=False, on_step=None, checkpoint_every=100
+):
+    """Run a recipe, in the folder `out` if given, and return the Trainer with its model and history.
+
+    dataset: what data.load gave, to load it only once. For `resume` and `overwrite` see RunFolder.prepare,
+    for `on_step` and `checkpoint_every` see Trainer.run.
+    """
+    dataset = load_data(recipe.data, **recipe.data_options) if dataset is None else dataset
+    folder = RunFolder(out) if out is not None else None
+    checkpoint = folder.prepare(recipe, resume, overwrite) if folder else None
+    trainer = Trainer(recipe, dataset, folder, checkpoint)
+    trainer.run(on_step, checkpoint_every)
+    return trainer
