@@ -217,14 +217,15 @@ def main():
     """Run the command line: exit code 2 and one line for an expected error, 130 after Ctrl-C."""
     try:
         app()
-    except MiniresError as error:
-        print(f"minires: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
     except TrainingInterrupted as stop:
         words = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
         again = shlex.join(["minires", *words, "--resume"])
-        print(
-            f"minires: stopped after step {stop.step}, everything is saved. Go on with: {again}",
-            file=sys.stderr,
-        )
+        print(f"minires: {stop}. Go on with: {again}", file=sys.stderr)
         sys.exit(130)
+    except MiniresError as error:
+        print(f"minires: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -55,8 +55,8 @@ class DivergenceError(MiniresError, ArithmeticError):
     """A training loss that became NaN or infinite."""
 
 
-class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM during training, after the run was saved; `step` tells how far it came."""
+class TrainingInterrupted(MiniresError):  # noqa: N818, not a mistake of anyone
+    """Ctrl-C or SIGTERM during training, raised once the run is saved; `step` tells how far it came."""
 
     def __init__(self, step):
         self.step = step

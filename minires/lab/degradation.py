@@ -11,7 +11,7 @@ from pathlib import Path
 from minires.data import load
 from minires.errors import CheckpointError, OptionError, UnknownNameError
 from minires.plot import plot_degradation
-from minires.train import Recipe, train
+from minires.train import Recipe, build_model, train
 from minires.train.recipe import augmentation, epoch_length
 
 FAMILIES = ("plain", "resnet")
@@ -61,6 +61,8 @@ def degradation(
         for family in FAMILIES
         for depth in sorted(depths)
     }
+    for net_recipe in recipes.values():
+        build_model(net_recipe, dataset)  # a wrong depth is said now, not after hours
     watchers = {name: follow and follow(name, r.iterations) for name, r in recipes.items()}
     nets = {}
     for name, net_recipe in recipes.items():

@@ -59,11 +59,13 @@ class Trainer:
         self.history = History(folder and folder.metrics_file, kept)
 
     def run(self, on_step=None, checkpoint_every=100):
-        """Train to the end; `on_step(trainer)` is called after every step.
+        """Train to the end; `on_step(trainer)` is called after every step, and first where a run is resumed.
 
         A checkpoint is saved every `checkpoint_every` steps and at the end. Ctrl-C finishes the step, saves,
         and raises TrainingInterrupted. A loss that is not finite raises DivergenceError.
         """
+        if on_step is not None and self.state.step:
+            on_step(self)
         try:
             # NumPy's warnings of overflow say nothing about where; the loss is checked instead.
             with polite_signals() as asked_to_stop, np.errstate(over="ignore", invalid="ignore"):

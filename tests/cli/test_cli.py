@@ -1,0 +1,150 @@
+"""The command line as a user meets it: output, files, exit codes, one line for an error."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from minires import models, ops
+
+
+def minires(*arguments, folder=None):
+    """Run the command in a process of its own."""
+    command = [sys.executable, "-m", "minires.cli", *map(str, arguments)]
+    environment = os.environ | {"COLUMNS": "120", "PYTHONWARNINGS": "error"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=120)
+
+
+SMALL = ("--iterations", 6, "--batch-size", 16, "--option", "widths=[2,4,8]")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run of six steps: its folder, and what the command printed."""
+    out = tmp_path_factory.mktemp("runs") / "resnet8"
+    return out, minires("train", "resnet8", *SMALL, "--out", out)
+
+
+def test_train_reports_and_leaves_a_run(run):
+    out, result = run
+    assert result.returncode == 0, result.stderr
+    assert "resnet8 after 6 steps: training error" in result.stdout
+    assert {p.name for p in out.iterdir()} == {"recipe.json", "metrics.jsonl", "curves.png", "checkpoints"}
+    assert json.loads((out / "recipe.json").read_text())["recipe"]["model_options"] == {"widths": [2, 4, 8]}
+
+
+def test_evaluate_agrees_with_the_history(run):
+    out, _ = run
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    result = minires("evaluate", out)
+    assert result.returncode == 0, result.stderr
+    assert f"test error {rows[-1]['test_error']:.2f} %" in result.stdout
+    assert "after step 6" in result.stdout
+
+
+def test_plot_draws_the_runs(run, tmp_path):
+    result = minires("plot", run[0], run[0], "--out", tmp_path / "both.png")
+    assert result.returncode == 0, result.stderr
+    with Image.open(tmp_path / "both.png") as picture:
+        assert picture.format == "PNG"
+
+
+def test_the_same_folder_again_is_refused_then_resumed(run):
+    out, _ = run
+    again = minires("train", "resnet8", *SMALL, "--out", out)
+    assert again.returncode == 2
+    assert "--resume" in again.stderr
+    assert minires("train", "resnet8", *SMALL, "--out", out, "--resume").returncode == 0
+
+
+def test_summary_adds_up():
+    result = minires("summary", "resnet20")
+    assert result.returncode == 0, result.stderr
+    assert "269,722" in result.stdout
+    assert "40,551,040" in result.stdout
+    rows = models.summarize(models.create("resnet20"))
+    assert sum(row.parameters for row in rows) == 269_722
+    assert all(row.name in result.stdout for row in rows)
+
+
+def test_gradcheck_prints_a_row_for_every_operation():
+    result = minires("gradcheck")
+    assert result.returncode == 0, result.stderr
+    for name in set(ops.__all__) - {"argmax"}:
+        assert f" {name} " in result.stdout
+    assert " resnet20 " in result.stdout
+
+
+def test_gradcheck_of_one_net():
+    result = minires("gradcheck", "plain8")
+    assert result.returncode == 0, result.stderr
+    assert "plain8" in result.stdout
+
+
+def test_doctor_says_what_the_machine_can_do():
+    result = minires("doctor")
+    assert result.returncode == 0, result.stderr
+    for what in ("Python", "numpy", "threads", "GPU", "data cache"):
+        assert what in result.stdout
+
+
+def test_degradation_prints_table_verdict_and_figure(tmp_path):
+    result = minires("degradation", "--depths", "8,14", "--epochs", 1, "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    for name in ("plain8", "plain14", "resnet8", "resnet14"):
+        assert name in result.stdout
+    assert "The deeper plain nets" in result.stdout
+    assert "degradation.png" in result.stdout
+    assert (tmp_path / "out" / "degradation.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "resnt20"), "unknown model 'resnt20'; did you mean resnet20"),
+        (("train", "resnet21"), "depth 21 is not 6n + 2"),
+        (("train", "resnet8", "--data", "cifr10"), "unknown data set 'cifr10'; did you mean cifar10"),
+        (("train", "resnet8", "--recipe", "papr"), "unknown recipe 'papr'; did you mean paper"),
+        (("train", "resnet8", "--option", "width=3"), "its options are shortcut, widths"),
+        (("train", "resnet8", "--option", "shortcut=D"), "shortcut must be one of A, B, C, none, not 'D'"),
+        (("train", "resnet8", "--iterations", "0"), "iterations must be at least 1"),
+        (("train", "resnet8", "--data", "cifar10", "--data-dir", "nowhere"), "nowhere does not exist"),
+        (("train", "resnet8", "--out", "{file}/run"), "cannot write to"),
+        (("evaluate", "nowhere"), "nowhere holds no run"),
+        (("plot", "nowhere"), "no history of a run"),
+        (("summary", "resnet50"), "is the name of a bottleneck network"),
+        (("gradcheck", "con2d"), "did you mean conv2d"),
+        (("degradation", "--depths", "20,x"), "--depths must be whole numbers"),
+        (("degradation", "--depths", "20"), "two or more different numbers"),
+    ],
+)
+def test_expected_errors_are_one_line_and_exit_code_2(tmp_path, arguments, message):
+    (tmp_path / "file").write_text("not a folder")
+    result = minires(*(a.replace("{file}", str(tmp_path / "file")) for a in arguments), folder=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert result.stderr.startswith("minires: ")
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
+    arguments = ["train", "resnet8", "--iterations", "5000", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "minires.cli", *arguments, "--option", "widths=[2,4,8]"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.readline()  # the first evaluation
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the run is saved" in stderr
+    assert "minires train resnet8" in stderr
+    assert stderr.strip().endswith("--resume")
+    (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
+    assert int(checkpoint.name.removeprefix("step-")) > 0

@@ -1,0 +1,107 @@
+"""Batches: which images, how augmented, how normalized."""
+
+import numpy as np
+import pytest
+
+from minires.data import CropAndFlip, Loader, Split, channel_mean_std, load, pixel_mean
+from minires.errors import OptionError, UnknownNameError
+
+
+def numbered(n, size=2):
+    """Image i is filled with i, label i."""
+    images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, 3, size, size))
+    return Split(images.copy(), np.arange(n))
+
+
+def plain(images):
+    return images.astype(np.float32)
+
+
+def test_an_epoch_holds_every_image_once_and_the_next_in_another_order():
+    loader = Loader(numbered(10), 4, normalize=plain, seed=1)
+    epochs = [np.concatenate([labels for _, labels in loader.epoch(e)]) for e in (0, 1)]
+    assert len(loader) == 3
+    assert [len(labels) for _, labels in loader] == [4, 4, 2]
+    for labels in epochs:
+        assert sorted(labels) == list(range(10))
+    assert list(epochs[0]) != list(epochs[1])
+
+
+def test_images_and_labels_stay_together():
+    for images, labels in Loader(numbered(10), 3, normalize=plain):
+        np.testing.assert_array_equal(images[:, 0, 0, 0], labels)
+        assert images.dtype == np.float32
+
+
+def test_the_last_batch_is_dropped_on_request():
+    loader = Loader(numbered(10), 4, normalize=plain, drop_last=True)
+    assert [len(labels) for _, labels in loader] == [4, 4]
+
+
+def test_a_batch_depends_on_seed_and_step_alone():
+    split, augment = numbered(10, size=6), CropAndFlip(2)
+    one, two, other = (Loader(split, 4, normalize=plain, augment=augment, seed=s) for s in (3, 3, 4))
+    expected = [one.batch(step) for step in range(7)]
+    for step in (6, 2, 5):  # in any order
+        np.testing.assert_array_equal(two.batch(step)[0], expected[step][0])
+        np.testing.assert_array_equal(two.batch(step)[1], expected[step][1])
+    assert any((other.batch(s)[1] != expected[s][1]).any() for s in range(2))
+
+
+def test_without_shuffling_the_order_is_the_files():
+    labels = [labels for _, labels in Loader(numbered(5), 2, normalize=plain, shuffle=False)]
+    assert np.concatenate(labels).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_bad_batch_sizes():
+    with pytest.raises(OptionError, match="at least 1"):
+        Loader(numbered(5), 0, normalize=plain)
+    with pytest.raises(OptionError, match="drop_last leaves none"):
+        Loader(numbered(5), 6, normalize=plain, drop_last=True)
+
+
+def test_each_crop_is_a_window_of_the_padded_image_or_its_mirror():
+    images = np.random.default_rng(0).integers(1, 256, (64, 3, 5, 6), np.uint8)
+    cropped = CropAndFlip(2)(images, np.random.default_rng(1))
+    padded = np.pad(images, ((0, 0), (0, 0), (2, 2), (2, 2)))
+    seen = set()
+    for image, big in zip(cropped, padded, strict=True):
+        matches = [
+            (top, left, flip)
+            for top in range(5)
+            for left in range(5)
+            for flip in (1, -1)
+            if (big[:, top : top + 5, left : left + 6][:, :, ::flip] == image).all()
+        ]
+        assert len(matches) == 1
+        seen |= set(matches)
+    assert {flip for _, _, flip in seen} == {1, -1}
+    assert {top for top, _, _ in seen} == {left for _, left, _ in seen} == set(range(5))
+
+
+def test_crop_without_flip_never_mirrors():
+    images = np.arange(12, dtype=np.uint8).reshape(1, 1, 3, 4).repeat(50, axis=0)
+    np.testing.assert_array_equal(CropAndFlip(0, flip=False)(images, np.random.default_rng(0)), images)
+
+
+def test_pixel_mean_is_subtracted():
+    images = np.random.default_rng(0).integers(0, 256, (30, 3, 4, 4), np.uint8)
+    x = pixel_mean(images)(images)
+    assert x.dtype == np.float32
+    np.testing.assert_allclose(x.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(x + (images / 255).mean(axis=0), images / 255, atol=1e-6)
+
+
+def test_channels_get_mean_0_and_variance_1():
+    images = np.random.default_rng(0).integers(0, 256, (30, 3, 4, 4), np.uint8)
+    images[:, 1] //= 3
+    x = channel_mean_std(images)(images)
+    np.testing.assert_allclose(x.mean(axis=(0, 2, 3)), 0, atol=1e-6)
+    np.testing.assert_allclose(x.std(axis=(0, 2, 3)), 1, atol=1e-5)
+
+
+def test_unknown_data_set_and_option():
+    with pytest.raises(UnknownNameError, match=r"'cifr10'.*cifar10"):
+        load("cifr10")
+    with pytest.raises(OptionError, match=r"digits.*data_dir"):
+        load("digits", data_dir="somewhere")

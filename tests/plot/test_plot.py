@@ -1,0 +1,68 @@
+"""Figures: what they draw, read back from the axes, and that they are pictures."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minires import plot
+from minires.plot import curves, degradation
+from minires.train import History
+
+
+def history(scale):
+    made = History()
+    for step in (10, 20, 30):
+        made.append(step=step, loss=scale / step, train_error=scale * 100 / step)
+        made.append(step=step, test_loss=2 * scale / step, test_error=scale * 150 / step)
+    return made
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that were drawn, beside the files."""
+    drawn = []
+
+    def keep(module):
+        save = module.save
+        monkeypatch.setattr(module, "save", lambda figure, path: drawn.append(figure) or save(figure, path))
+
+    keep(curves)
+    keep(degradation)
+    return drawn
+
+
+def lines_of(axes):
+    return [np.array(line.get_ydata()).tolist() for line in axes.get_lines()]
+
+
+def test_a_run_shows_errors_and_losses(tmp_path, figures):
+    plot.plot_run(history(1), "resnet20", tmp_path / "run.png")
+    errors, losses = figures[0].axes
+    assert lines_of(errors) == [history(1).series("train_error")[1], history(1).series("test_error")[1]]
+    assert lines_of(losses) == [history(1).series("loss")[1], history(1).series("test_loss")[1]]
+    with Image.open(tmp_path / "run.png") as picture:
+        assert picture.format == "PNG"
+        assert len(picture.convert("RGB").getcolors(maxcolors=1 << 24)) > 10, "not an empty page"
+
+
+def test_compared_runs_have_a_colour_and_a_label_each(tmp_path, figures):
+    runs = {f"run {i}": history(i) for i in range(1, 10)}
+    plot.plot_runs(runs, tmp_path / "runs.png")
+    (axes,) = figures[0].axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(runs)
+    assert len({str(line.get_color()) for line in axes.get_lines()}) == 9
+
+
+def test_degradation_has_plain_nets_left_and_residual_nets_right(tmp_path, figures):
+    nets = {
+        f"{family}{depth}": {"train_error": [50.0, depth / 10], "test_error": [60.0, depth / 5]}
+        for family in ("plain", "resnet")
+        for depth in (20, 56)
+    }
+    plot.plot_degradation({"data": "digits", "seed": 0, "nets": nets}, tmp_path / "degradation.png")
+    for axes, family in zip(figures[0].axes, ("plain", "resnet"), strict=True):
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == [f"{family}-20", f"{family}-56"]
+        thin, bold = axes.get_lines()[:2]
+        assert bold.get_linewidth() > thin.get_linewidth()
+        assert list(thin.get_ydata()) == [50.0, 2.0]
+        assert list(bold.get_ydata()) == [60.0, 4.0]
