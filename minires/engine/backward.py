@@ -6,6 +6,8 @@ recursions (a ResNet-1202 is a chain of over 4,000 operations), and neither foll
 net has two for every block.
 """
 
+from minires.errors import ShapeError
+
 
 def backpropagate(root, gradient):
     """Send `gradient`, the upstream gradient of the tensor `root`, down to the leaves' `grad`.
@@ -58,13 +60,10 @@ def fit(gradient, tensor, node):
     The adjoint of a broadcast is a sum: where an input was repeated along an axis, each copy sends back its
     own gradient, and they add up.
     """
-    added = gradient.ndim - tensor.ndim
     if gradient.shape != tensor.shape:
-        gradient = gradient.sum(axis=tuple(range(added))) if added else gradient
-        stretched = tuple(i for i, n in enumerate(tensor.shape) if n == 1 != gradient.shape[i])
-        gradient = gradient.sum(axis=stretched, keepdims=True) if stretched else gradient
+        added = gradient.ndim - tensor.ndim
+        stretched = (i for i, n in enumerate(tensor.shape, start=added) if n == 1)
+        gradient = gradient.sum(axis=(*range(added), *stretched), keepdims=True)[(0,) * added]
         if gradient.shape != tensor.shape:
-            raise ValueError(
-                f"{node.name}.backward made a gradient of shape {gradient.shape} for {tensor.shape}"
-            )
+            raise ShapeError(f"{node.name}: backward made a gradient of {gradient.shape} for {tensor.shape}")
     return gradient.astype(tensor.dtype, copy=False)

@@ -3,12 +3,13 @@
 import re
 from contextlib import contextmanager
 from contextvars import ContextVar
+from numbers import Integral, Real
 
 import numpy as np
 
 from minires.backend import library, same_library
 from minires.engine.tensor import Tensor
-from minires.errors import GraphError, ShapeError
+from minires.errors import GraphError, MiniresError, ShapeError
 
 _recording = ContextVar("recording", default=True)
 
@@ -41,31 +42,23 @@ class Function:
 
     def __call__(self, *inputs):
         """Run forward on tensors, arrays or numbers; remember the call if a gradient may be asked for."""
-        tensors = self._as_tensors(inputs)
+        tensors = as_tensors(inputs)
         arrays = [tensor.data for tensor in tensors]
         self.xp = same_library(arrays, self.name)
         self.needs_grad = [tensor.requires_grad for tensor in tensors]
         try:
             y = Tensor(self.forward(*arrays))
-        except ShapeError:
+        except MiniresError:
             raise
-        except ValueError as error:  # how NumPy refuses shapes, without a word on who asked
+        except (ValueError, IndexError) as error:  # how NumPy refuses shapes, without a word on who asked
             shapes = ", ".join(str(array.shape) for array in arrays)
             raise ShapeError(f"{self.name}: inputs of shape {shapes} do not fit: {error}") from error
-        if _recording.get() and any(self.needs_grad):
+        if _recording.get() and any(self.needs_grad) and y.dtype.kind == "f":
             self.inputs = tensors
             y.creator, y.requires_grad = self, True
         else:
             self.saved = None
         return y
-
-    @staticmethod
-    def _as_tensors(inputs):
-        """Each input as a Tensor; a Python number takes the dtype and the device of the first tensor."""
-        if all(isinstance(x, Tensor) for x in inputs):
-            return inputs
-        model = next((x for x in inputs if isinstance(x, Tensor)), None)
-        return [_as_tensor(x, model) for x in inputs]
 
     def input_gradients(self, gy):
         """(input, its gradient) for the inputs that need one; then forget everything that was kept."""
@@ -86,10 +79,14 @@ class Function:
             )
 
 
-def _as_tensor(x, model):
-    if isinstance(x, Tensor):
-        return x
-    if model is None or not isinstance(x, (bool, int, float)):
+def as_tensors(inputs):
+    """Each input as a Tensor; a Python number takes the dtype and the device of the first tensor."""
+    model = next((x for x in inputs if isinstance(x, Tensor)), None)
+    return [x if isinstance(x, Tensor) else _constant(x, model) for x in inputs]
+
+
+def _constant(x, model):
+    if model is None or not isinstance(x, Real):
         return Tensor(x)
-    dtype = np.float32 if model.dtype.kind != "f" and isinstance(x, float) else model.dtype
+    dtype = np.float32 if model.dtype.kind != "f" and not isinstance(x, Integral) else model.dtype
     return Tensor(library(model.data).asarray(x, dtype))

@@ -51,6 +51,11 @@ class CifarResNet(Module):
         return self.fc(global_avg_pool2d(x))
 
 
+def cifar_plain(depth, widths=(16, 32, 64), in_channels=3, classes=10, generator=None):
+    """The plain twin of the CIFAR ResNet of this depth: the same layers and parameters, no shortcuts."""
+    return CifarResNet(depth, "none", widths, in_channels, classes, generator)
+
+
 def stage(n, in_channels, channels, stride, option):
     """n blocks of one width; the first of them changes the size and the number of channels."""
     first = BasicBlock(in_channels, channels, stride, option)

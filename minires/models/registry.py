@@ -5,9 +5,9 @@ import re
 from functools import partial
 
 from minires.errors import OptionError, UnknownNameError
-from minires.models.cifar_resnet import CifarResNet
+from minires.models.cifar_resnet import CifarResNet, cifar_plain
 
-FAMILIES = {"resnet": CifarResNet, "plain": partial(CifarResNet, shortcut="none")}
+FAMILIES = {"resnet": CifarResNet, "plain": cifar_plain}
 
 PAPER_DEPTHS = (20, 32, 44, 56, 110, 1202)
 

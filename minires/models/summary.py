@@ -45,15 +45,13 @@ def summarize(model, input_shape=(3, 32, 32)):
 
         removers.append(layer.register_forward_hook(record))
 
-    training = model.training
     for name, layer in model.named_modules():
         if not layer.named_members(Module) and not isinstance(layer, Identity):
             watch(name, layer)
     try:
-        with no_grad():
-            model.eval()(Tensor(np.zeros((1, *input_shape), model.parameters()[0].dtype)))
+        with no_grad(), model.evaluating():
+            model(Tensor(np.zeros((1, *input_shape), model.parameters()[0].dtype)))
     finally:
-        model.train(training)
         for remove in removers:
             remove()
     return rows

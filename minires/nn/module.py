@@ -1,5 +1,7 @@
 """Module: what holds parameters, and how they are found, named, saved and moved."""
 
+from contextlib import contextmanager
+
 import numpy as np
 
 from minires.backend import to_numpy
@@ -94,6 +96,17 @@ class Module:
     def eval(self):
         """Switch to evaluation: batch norm uses its running statistics, dropout does nothing."""
         return self.train(False)
+
+    @contextmanager
+    def evaluating(self):
+        """Evaluation mode inside of `with model.evaluating():`, then every module's own mode again."""
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            yield self
+        finally:
+            for module, mode in modes:
+                module.training = mode
 
     def zero_grad(self):
         """Forget all gradients."""

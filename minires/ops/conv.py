@@ -1,5 +1,7 @@
 """2-D convolution: im2col turns every window of the input into a column, one matrix product does the rest."""
 
+from operator import index
+
 from minires.backend import kernels
 from minires.backend.kernels import Window
 from minires.engine import Function
@@ -41,10 +43,11 @@ class Conv2d(Function):
 
 def pair(value, name):
     """(value, value) for one whole number, a pair as it is."""
-    values = (value, value) if isinstance(value, int) else tuple(value)
-    if len(values) != 2 or not all(isinstance(v, int) for v in values):
-        raise OptionError(f"{name} must be a whole number or a pair of them, not {value!r}")
-    return values
+    try:
+        first, second = value if isinstance(value, (tuple, list)) else (value, value)
+        return index(first), index(second)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"{name} must be a whole number or a pair of them, not {value!r}") from error
 
 
 def sliding_window(op, x, size, stride=1, padding=0, dilation=1, ceil_mode=False):

@@ -71,7 +71,8 @@ class Pow(Function):
 
     def backward(self, gy):
         a, b, y = self.saved
-        ga = gy * b * a ** (b - 1) if self.needs_grad[0] else None
+        # where b = 0 the gradient is 0, also at a = 0, where a^(b-1) would be infinite
+        ga = gy * b * a ** self.xp.where(b == 0, 1, b - 1) if self.needs_grad[0] else None
         gb = gy * y * self.xp.log(a) if self.needs_grad[1] else None
         return ga, gb
 

@@ -1,6 +1,7 @@
 """Softmax and the losses."""
 
-from minires.backend import as_array
+import numpy as np
+
 from minires.engine import Function, Tensor
 from minires.errors import OptionError, ShapeError
 from minires.ops.elementwise import exp
@@ -74,7 +75,7 @@ def cross_entropy(x, labels, reduction="mean"):
     reduction: "mean" over the N, "sum", or "none" for all N values.
     """
     labels = labels.data if isinstance(labels, Tensor) else labels
-    labels = labels if hasattr(labels, "dtype") else as_array(labels).astype("int64")
+    labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
     if x.ndim != 2 or labels.shape != x.shape[:1]:
         raise ShapeError(
             f"cross_entropy: logits {x.shape} and labels {labels.shape} do not fit; need (N, K), (N,)"

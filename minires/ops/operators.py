@@ -4,6 +4,8 @@ The engine knows no operation, and each operation is a plain function of tensors
 that `a + b` is `add(a, b)` and `x.mean(1)` is `mean(x, 1)`.
 """
 
+from numbers import Real
+
 from minires.backend import as_array
 from minires.engine import Tensor
 from minires.ops import activation, elementwise, linear, reduce, shape
@@ -57,11 +59,7 @@ METHODS = {
 
 
 def _reflected(function):
-    return lambda self, other: function(Tensor(other, dtype=_number_dtype(self, other)), self)
-
-
-def _number_dtype(tensor, other):
-    return tensor.dtype if isinstance(other, (int, float)) and tensor.dtype.kind == "f" else None
+    return lambda self, other: function(other, self)
 
 
 def _comparison(name):
@@ -69,7 +67,7 @@ def _comparison(name):
 
     def compare(self, other):
         other = other.data if isinstance(other, Tensor) else other
-        other = other if isinstance(other, (int, float)) else as_array(other)
+        other = other if isinstance(other, Real) else as_array(other)
         return Tensor(getattr(self.data, name)(other))
 
     return compare

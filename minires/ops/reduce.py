@@ -48,8 +48,9 @@ class Mean(Reduction):
     """y = (1/n) sum x        gx = gy / n, repeated along the n averaged elements"""
 
     def forward(self, x):
+        y = x.mean(axis=self.axis, keepdims=self.keepdim)
         self.saved = x.shape, self.count(x)
-        return x.mean(axis=self.axis, keepdims=self.keepdim)
+        return y
 
     def backward(self, gy):
         shape, n = self.saved
@@ -81,12 +82,12 @@ class Var(Reduction):
         self.correction = correction
 
     def forward(self, x):
+        centred = x - x.mean(axis=self.axis, keepdims=True)
         n = self.count(x) - self.correction
         if n <= 0:
             raise ShapeError(
                 f"var: {n + self.correction} elements are too few with correction={self.correction}"
             )
-        centred = x - x.mean(axis=self.axis, keepdims=True)
         self.saved = centred, n
         return (centred * centred).sum(axis=self.axis, keepdims=self.keepdim) / n
 

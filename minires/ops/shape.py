@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from minires.backend import to_device
 from minires.engine import Function, Tensor
 from minires.errors import OptionError, ShapeError
@@ -43,10 +45,7 @@ class GetItem(Function):
 
     def forward(self, x):
         self.saved = x.shape
-        try:
-            return x[self.index]
-        except IndexError as error:
-            raise ShapeError(f"getitem: {error} (the tensor has shape {x.shape})") from error
+        return x[self.index]
 
     def backward(self, gy):
         gx = self.xp.zeros(self.saved, gy.dtype)
@@ -123,6 +122,13 @@ def _flattened(sizes):
     return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
 
 
+def _axis(op, x, dim):
+    """`dim`, counted from the front."""
+    if not -x.ndim <= dim < x.ndim:
+        raise ShapeError(f"{op}: axis {dim} is out of range for shape {x.shape}")
+    return dim % x.ndim
+
+
 def reshape(x, *shape):
     """x in another shape of as many elements; one length may be -1, to be worked out."""
     return Reshape(_flattened(shape))(x)
@@ -130,7 +136,9 @@ def reshape(x, *shape):
 
 def flatten(x, start_dim=0, end_dim=-1):
     """The axes from `start_dim` to `end_dim` as one: (N, C, H, W) -> (N, C*H*W) with start_dim=1."""
-    start, end = start_dim % x.ndim, end_dim % x.ndim
+    if x.ndim == 0:
+        return reshape(x, 1)
+    start, end = _axis("flatten", x, start_dim), _axis("flatten", x, end_dim)
     return reshape(x, *x.shape[:start], math.prod(x.shape[start : end + 1]), *x.shape[end + 1 :])
 
 
@@ -151,7 +159,7 @@ def transpose(x, *dims):
     if not dims:
         axes.reverse()
     elif len(dims) == 2:
-        i, j = (d % x.ndim for d in dims)
+        i, j = (_axis("transpose", x, d) for d in dims)
         axes[i], axes[j] = j, i
     else:
         axes = dims
@@ -188,4 +196,12 @@ def broadcast_to(x, *shape):
 
 def to(x, target):
     """x as another dtype ("float32", "float64", ...) or on another device ("cpu", "cuda")."""
-    return (To(device=target) if target in ("cpu", "cuda") else To(dtype=target))(x)
+    if target in ("cpu", "cuda"):
+        return To(device=target)(x)
+    try:
+        dtype = np.dtype(target)
+    except TypeError as error:
+        raise OptionError(
+            f"to: {target!r} is neither a device ('cpu', 'cuda') nor a dtype such as 'float32'"
+        ) from error
+    return To(dtype=dtype)(x)

@@ -27,7 +27,9 @@ class SGD:
                 raise OptionError(f"SGD: {name} must be at least 0, not {value}")
         if nesterov and not momentum:
             raise OptionError("SGD: nesterov=True needs a momentum above 0")
-        self.lr, self.momentum, self.weight_decay, self.nesterov = lr, momentum, weight_decay, nesterov
+        # Python floats: a scalar of NumPy's would turn float32 parameters' updates into float64
+        self.lr, self.momentum, self.weight_decay = float(lr), float(momentum), float(weight_decay)
+        self.nesterov = nesterov
         self.velocities = [library(p.data).zeros_like(p.data) for p in self.params]
 
     def step(self):
@@ -40,7 +42,7 @@ class SGD:
                 g = g + self.weight_decay * p.data
             v *= self.momentum
             v += g
-            p.data -= self.lr * (g + self.momentum * v if self.nesterov else v)
+            p.data -= float(self.lr) * (g + self.momentum * v if self.nesterov else v)
 
     def zero_grad(self):
         """Forget all gradients."""

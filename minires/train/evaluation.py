@@ -10,18 +10,14 @@ from minires.train.run_folder import RunFolder
 
 @no_grad()
 def evaluate(model, loader):
-    """(mean loss, error in percent) over one epoch of `loader`, in evaluation mode; the mode is put back."""
-    training = model.training
-    model.eval()
+    """(mean loss, error in percent) over one epoch of `loader`, in evaluation mode."""
     loss = errors = count = 0
-    try:
+    with model.evaluating():
         for images, labels in loader:
             logits = model(Tensor(images))
             loss += cross_entropy(logits, labels, reduction="sum").item()
             errors += int((logits.argmax(1) != labels).sum())
             count += len(labels)
-    finally:
-        model.train(training)
     return loss / count, 100 * errors / count
 
 

@@ -1,0 +1,111 @@
+"""What the tests share: deterministic Hypothesis, and helpers that come as fixtures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from minires import Tensor
+
+settings.register_profile("minires", derandomize=True, deadline=None, max_examples=100)
+settings.load_profile("minires")
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+# Rounding, a few hundred units in the last place: relative to the largest entry, because sums cancel.
+TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the tests that take a minute each, too")
+
+
+@pytest.fixture(scope="session")
+def slow(request):
+    """Skip unless --slow asks for it."""
+    if not request.config.getoption("--slow"):
+        pytest.skip("takes a minute; run with --slow")
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of shared material beside the repository, or a skip."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the shared folder beside the repository")
+    return SHARED
+
+
+@pytest.fixture
+def rng():
+    """A generator of this test's own, always the same."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def agree():
+    """assert_agree, as a fixture."""
+    return assert_agree
+
+
+@pytest.fixture(scope="session")
+def in_memory_order():
+    """The same map, in memory as N, C, H, W or as C, H, W, N."""
+
+    def reorder(x, order):
+        if x.ndim != 4 or order == "NCHW":
+            return row_major(x)
+        return np.ascontiguousarray(x.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
+
+    return reorder
+
+
+def row_major(x):
+    return np.asarray(x, order="C")
+
+
+def assert_agree(ours, theirs, tolerance=None):
+    """Same shape and dtype, and no entry further apart than `tolerance` times the largest entry."""
+    ours, theirs = to_array(ours), to_array(theirs)
+    assert ours.shape == theirs.shape
+    assert ours.dtype == theirs.dtype
+    if not ours.size:
+        return
+    tolerance = TOLERANCE[ours.dtype.name] if tolerance is None else tolerance
+    scale = np.abs(theirs).max()
+    assert np.isfinite(scale)
+    assert np.abs(ours - theirs).max() <= tolerance * scale
+
+
+def to_array(x):
+    """A Tensor of minires or of PyTorch, or an array, as an array."""
+    if isinstance(x, Tensor):
+        return x.numpy()
+    return x.detach().numpy() if hasattr(x, "detach") else np.asarray(x)
+
+
+@pytest.fixture(scope="session")
+def same_as_torch():
+    """compare(ours, theirs, inputs): same output, same gradients under one random upstream gradient.
+
+    inputs: floating-point arrays, which both functions take as tensors that require a gradient.
+    """
+    torch = pytest.importorskip("torch")
+
+    def compare(ours, theirs, inputs, tolerance=None, reorder=row_major):
+        a = [Tensor(reorder(x), requires_grad=True) for x in inputs]
+        b = [torch.tensor(x, requires_grad=True) for x in inputs]
+        y, expected = ours(*a), theirs(*b)
+        assert_agree(y, expected, tolerance)
+        u = np.random.default_rng(1).standard_normal(y.shape).astype(y.dtype)
+        y.backward(reorder(u))
+        expected.backward(torch.tensor(u))
+        for x, other in zip(a, b, strict=True):
+            assert_agree(x.grad, other.grad, tolerance)
+
+    return compare

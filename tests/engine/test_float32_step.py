@@ -1,0 +1,114 @@
+"""No float64 array appears anywhere in a float32 training step."""
+
+import numpy as np
+import pytest
+
+from minires import Function, Tensor, models
+from minires.ops import cross_entropy
+from minires.optim import SGD
+
+
+class Watched(np.ndarray):
+    """An array that notes the dtype of everything computed from it: NumPy hands the class on to results."""
+
+    seen: set
+
+    def __array_finalize__(self, source):
+        Watched.seen.add(self.dtype.name)
+
+    def mean(self, **options):
+        """NumPy's own mean divides by a whole number in float64; what it returns is what counts."""
+        return np.asarray(self.view(np.ndarray).mean(**options)).view(Watched)
+
+
+@pytest.fixture
+def watch(monkeypatch):
+    """A function that makes arrays watched. The functions of NumPy that forget the class are taught it."""
+    monkeypatch.setattr(Watched, "seen", set(), raising=False)
+
+    def taught(function):
+        return lambda *args, **options: np.asarray(function(*args, **options)).view(Watched)
+
+    for name in ("zeros", "ones", "full", "einsum", "broadcast_to"):
+        monkeypatch.setattr(np, name, taught(getattr(np, name)))
+    tricks = np.lib.stride_tricks
+    monkeypatch.setattr(tricks, "as_strided", taught(tricks.as_strided))
+    return lambda array: array.view(Watched)
+
+
+def training_step(model, x, labels, optimizer):
+    loss = cross_entropy(model(x), labels)
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+def resnet8(rng):
+    return models.CifarResNet(8, "B", widths=(4, 8, 16), generator=rng)
+
+
+def test_no_float64_in_a_float32_training_step(watch, monkeypatch, rng):
+    model = resnet8(rng)
+    for _, tensor in model.named_parameters() + model.named_buffers():
+        tensor.data = watch(tensor.data)
+    optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=True)
+    x = Tensor(watch(rng.standard_normal((4, 3, 16, 16)).astype(np.float32)))
+
+    arrays = []
+    backward = Function.input_gradients
+
+    def spy(node, gy):
+        saved = node.saved if isinstance(node.saved, tuple) else (node.saved,)
+        pairs = backward(node, gy)
+        arrays.extend([gy, *saved, *(gx for _, gx in pairs)])
+        return pairs
+
+    monkeypatch.setattr(Function, "input_gradients", spy)
+    labels = rng.integers(0, 10, 4)
+    Watched.seen.clear()  # weights and images were drawn in float64
+    loss = training_step(model, x, labels, optimizer)
+
+    arrays = [a for a in arrays if isinstance(a, np.ndarray)]
+    state = [*model.state_dict().values(), *optimizer.state_dict().values()]
+    grads = [p.grad.data for p in model.parameters()]
+    everything = [loss.data, *arrays, *state, *grads]
+    assert {array.dtype.name for array in everything} == {"float32"}
+    assert "float32" in Watched.seen
+    assert "float64" not in Watched.seen
+    assert all(isinstance(a, Watched) for a in everything if a.ndim)  # nothing escaped the watch
+
+
+def test_the_watch_sees_a_float64_that_comes_and_goes(watch):
+    x = watch(np.ones(3, np.float32))
+    x += (x * np.float64(2)).astype(np.float32)
+    assert x.dtype == np.float32
+    assert "float64" in Watched.seen
+
+
+def test_a_float64_step_would_be_noticed(watch, rng):
+    model = resnet8(rng).to("float64")
+    x = Tensor(watch(rng.standard_normal((4, 3, 16, 16))))
+    labels = rng.integers(0, 10, 4)
+    Watched.seen.clear()
+    training_step(model, x, labels, SGD(model.parameters(), lr=0.1))
+    assert "float64" in Watched.seen
+
+
+@pytest.mark.parametrize("number", [np.float64(0.1), np.int64(1)], ids=["float64", "int64"])
+def test_learning_rate_from_numpy_leaves_no_float64(watch, number):
+    p = Tensor(watch(np.ones(3, np.float32)), requires_grad=True)
+    optimizer = SGD([p], lr=0.5, momentum=0.9)
+    (p * p).sum().backward()
+    optimizer.lr = number
+    optimizer.step()
+    assert "float64" not in Watched.seen
+
+
+def test_everything_of_a_step_has_the_models_dtype(dtype, rng):
+    model = resnet8(rng).to(dtype)
+    optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9)
+    x = Tensor(rng.standard_normal((4, 3, 16, 16)).astype(dtype))
+    loss = training_step(model, x, rng.integers(0, 10, 4), optimizer)
+    state = [*model.state_dict().values(), *optimizer.state_dict().values()]
+    grads = [p.grad for p in model.parameters()]
+    assert {array.dtype for array in (loss, *state, *grads)} == {np.dtype(dtype)}

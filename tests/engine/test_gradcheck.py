@@ -1,0 +1,137 @@
+import numpy as np
+import pytest
+
+from minires import Function, Tensor, gradcheck, ops
+from minires.errors import GradientError, OptionError
+from minires.ops.norm import BatchNorm
+
+
+class Square(Function):
+    factor = 1.0
+
+    def forward(self, x):
+        self.saved = x
+        return x * x
+
+    def backward(self, gy):
+        return 2 * self.factor * gy * self.saved
+
+
+class AlmostSquare(Square):
+    factor = 1.001
+
+
+class BatchNormWithoutItsMeans(BatchNorm):
+    """Treats the statistics as constants: wrong, and yet as good as zero when summed over the batch."""
+
+    def backward(self, gy):
+        xhat, slope = self.saved
+        return gy * slope, (gy * xhat.T).sum(axis=0), gy.sum(axis=0)
+
+
+class BatchNormWithNothing(BatchNorm):
+    """Says that x does not matter, which is true of the sum of the outputs, and of nothing else."""
+
+    def backward(self, gy):
+        _, ggamma, gbeta = super().backward(gy)
+        return np.zeros(gy.shape), ggamma, gbeta
+
+
+@pytest.mark.parametrize("direction", [False, True])
+def test_right_gradient_passes(direction, rng):
+    error = gradcheck(Square(), [rng.standard_normal((3, 2))], direction=direction)
+    assert isinstance(error, float)
+    assert error < 1e-8
+
+
+@pytest.mark.parametrize("direction", [False, True])
+def test_gradient_off_by_a_thousandth_fails(direction, rng):
+    with pytest.raises(GradientError, match=r"backward\(\) says .*differences say"):
+        gradcheck(AlmostSquare(), [rng.standard_normal((3, 2))], direction=direction)
+
+
+def test_error_names_the_input_and_the_element(rng):
+    class OneWrong(Square):
+        def backward(self, gy):
+            gx = super().backward(gy)
+            gx[1, 0] += 1
+            return gx
+
+    with pytest.raises(GradientError, match=r"input 1 at \(1, 0\)"):
+        gradcheck(lambda a, b: OneWrong()(b) + a, [rng.standard_normal((3, 2)), rng.standard_normal((3, 2))])
+
+
+@pytest.mark.parametrize("wrong", [BatchNormWithoutItsMeans, BatchNormWithNothing])
+@pytest.mark.parametrize("direction", [False, True])
+def test_batch_norm_with_a_wrong_gradient_fails(wrong, direction, rng):
+    inputs = [rng.standard_normal((5, 3)), rng.uniform(1, 2, 3), rng.standard_normal(3)]
+    assert gradcheck(BatchNorm(1e-5), inputs, direction=direction) < 1e-6
+    with pytest.raises(GradientError):
+        gradcheck(wrong(1e-5), inputs, direction=direction)
+
+
+def test_upstream_gradient_of_ones_would_miss_it(rng):
+    """Why the upstream gradient is random: summed over the batch, the wrong gradient above is right."""
+    x = Tensor(rng.standard_normal((5, 3)), requires_grad=True)
+    BatchNorm(1e-5)(x, np.ones(3), np.zeros(3)).sum().backward()
+    assert np.abs(x.grad.numpy()).max() < 1e-14
+
+
+def test_nan_is_never_right():
+    class NotANumber(Square):
+        def backward(self, gy):
+            return gy * np.nan
+
+    with pytest.raises(GradientError):
+        gradcheck(NotANumber(), [np.ones(2)])
+
+
+def test_float32_is_refused():
+    with pytest.raises(OptionError, match="float64"):
+        gradcheck(Square(), [Tensor([1.0, 2.0], requires_grad=True)])
+
+
+@pytest.mark.parametrize("direction", [False, True])
+def test_inputs_are_restored_exactly(direction, rng):
+    array = rng.standard_normal((4, 3))
+    tensor = Tensor(array.copy(), requires_grad=True)
+    gradcheck(ops.exp, [tensor], direction=direction)
+    assert tensor.data.tobytes() == array.tobytes()
+    given = array.copy()
+    gradcheck(ops.exp, [given], direction=direction)
+    assert given.tobytes() == array.tobytes()
+
+
+def test_earlier_gradients_do_not_count():
+    x = Tensor(np.ones(2), requires_grad=True)
+    (x * 100).sum().backward()
+    assert gradcheck(Square(), [x]) < 1e-8
+
+
+def test_function_that_ignores_an_input_has_gradient_zero():
+    assert gradcheck(lambda a, b: Square()(a), [np.ones(2), np.ones(2)]) < 1e-8
+
+
+def watched_square(upstream):
+    class Watch(Square):
+        def backward(self, gy):
+            upstream.append(gy.copy())
+            return super().backward(gy)
+
+    return Watch()
+
+
+def test_upstream_gradient_is_not_what_everybody_draws_first():
+    """With x and u of one seed u is x, along which batch norm has no slope: noise would be compared."""
+    x, upstream = np.random.default_rng(0).standard_normal((5, 3)), []
+    gradcheck(watched_square(upstream), [x])
+    assert not np.array_equal(upstream[0], x)
+
+
+def test_generator_decides_the_upstream_gradient():
+    seen = []
+
+    for seed in (0, 0, 1):
+        gradcheck(watched_square(seen), [np.ones(2)], generator=np.random.default_rng(seed))
+    np.testing.assert_array_equal(seen[0], seen[1])
+    assert not np.array_equal(seen[0], seen[2])

@@ -1,0 +1,76 @@
+import pytest
+
+from minires import models
+from minires.errors import MiniresError, OptionError, UnknownNameError
+from minires.models import CifarResNet
+
+
+def test_the_papers_networks_have_names():
+    assert models.names() == [
+        f"{family}{depth}" for family in ("resnet", "plain") for depth in (20, 32, 44, 56, 110, 1202)
+    ]
+    assert list(models.MODELS) == models.names()
+
+
+@pytest.mark.parametrize("name", ["resnet8", "plain14", "resnet26"])
+def test_any_depth_6n_plus_2_can_be_made(name):
+    net = models.create(name, classes=5)
+    assert isinstance(net, CifarResNet)
+    assert net.fc.weight.shape == (5, 64)
+    assert (net.layer1[0].downsample is None) == name.startswith("plain")
+
+
+def test_options_reach_the_constructor():
+    net = models.create("resnet20", shortcut="C", widths=(4, 8, 16), in_channels=1, classes=7)
+    assert net.conv1.weight.shape == (4, 1, 3, 3)
+    assert net.fc.weight.shape == (7, 16)
+    assert type(net.layer1[0].downsample).__name__ == "Sequential"
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("resnet2o", "resnet20"), ("ResNet56", "resnet56"), ("plane20", "plain20")]
+)
+def test_unknown_name_lists_near_ones(name, near):
+    with pytest.raises(UnknownNameError, match=f"unknown model '{name}'; did you mean .*{near}") as caught:
+        models.create(name)
+    assert isinstance(caught.value, (MiniresError, ValueError))
+
+
+def test_name_like_no_other_lists_all():
+    with pytest.raises(UnknownNameError, match=r"plain110.*resnet56"):
+        models.create("zzz")
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("resnet21", "20 and 26"), ("resnet18", "14 and 20"), ("plain34", "32 and 38"), ("resnet2", "8 and 14")],
+)
+def test_depth_that_is_not_6n_plus_2_names_the_nearest(name, nearest):
+    with pytest.raises(OptionError, match=f"not 6n \\+ 2.*nearest are {nearest}"):
+        models.create(name)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "resnet152", "resnet164"])
+def test_names_of_bottleneck_networks_are_not_given_away(name):
+    depth = name.removeprefix("resnet")
+    with pytest.raises(OptionError, match=rf"bottleneck.*CifarResNet\({depth}\)"):
+        models.create(name)
+    assert len(CifarResNet(50).layer1) == 8
+
+
+@pytest.mark.parametrize("options", [{"width": 3}, {"pretrained": True}, {"depth": 20}])
+def test_unknown_option_is_refused_by_name(options):
+    (option,) = options
+    with pytest.raises(OptionError, match=rf"resnet20: .*{option}"):
+        models.create("resnet20", **options)
+
+
+@pytest.mark.parametrize("shortcut", ["D", "a", None, ""])
+def test_unknown_shortcut_is_refused(shortcut):
+    with pytest.raises(OptionError, match="A, B, C, none"):
+        models.create("resnet20", shortcut=shortcut)
+
+
+def test_plain_nets_take_no_shortcut():
+    with pytest.raises(OptionError, match=r"plain20: .*shortcut"):
+        models.create("plain20", shortcut="A")

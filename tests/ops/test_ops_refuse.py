@@ -1,0 +1,127 @@
+"""Bad input is refused by name, with what was given, in an error that is also a ValueError."""
+
+import numpy as np
+import pytest
+
+from minires import Tensor, ops
+from minires.errors import MiniresError, OptionError, ShapeError
+
+
+def ones(*shape):
+    return Tensor(np.ones(shape, np.float32), requires_grad=True)
+
+
+def batch_norm(x, n, **options):
+    return ops.batch_norm(x, ones(n), ones(n), ones(n), ones(n), **options)
+
+
+# what fails, the error, and what its message must contain
+SHAPES = [
+    ("add", lambda: ones(2, 3) + ones(4), ["(2, 3)", "(4,)"]),
+    ("sub", lambda: ones(2, 3) - ones(2), ["(2, 3)", "(2,)"]),
+    ("mul", lambda: ones(2, 3) * ones(3, 2), ["(2, 3)", "(3, 2)"]),
+    ("div", lambda: ones(2, 3) / ones(3, 2), ["(2, 3)", "(3, 2)"]),
+    ("pow", lambda: ones(2, 3) ** ones(3, 2), ["(2, 3)", "(3, 2)"]),
+    ("maximum", lambda: ops.maximum(ones(2, 3), ones(2)), ["(2, 3)", "(2,)"]),
+    ("matmul", lambda: ones(2, 3) @ ones(2, 3), ["(2, 3) @ (2, 3)", "3 columns", "2 rows"]),
+    ("matmul", lambda: ones(3) @ ones(4), ["(3,)", "(4,)"]),
+    ("matmul", lambda: ones(2, 3, 4) @ ones(3, 4, 2), ["(2, 3, 4)", "(3, 4, 2)"]),
+    ("matmul", lambda: ones() @ ones(2, 2), ["()", "(2, 2)"]),
+    ("linear", lambda: ops.linear(ones(2, 3), ones(4, 5)), ["(2, 3)", "(4, 5)"]),
+    ("linear", lambda: ops.linear(ones(2, 3), ones(4, 3), ones(3)), ["(3,)", "(4, 3)", "(4,)"]),
+    ("linear", lambda: ops.linear(ones(2, 3), ones(3)), ["(2, 3)", "(3,)"]),
+    ("conv2d", lambda: ops.conv2d(ones(1, 3, 5, 5), ones(4, 2, 3, 3)), ["(1, 3, 5, 5)", "(4, 2, 3, 3)"]),
+    (
+        "conv2d",
+        lambda: ops.conv2d(ones(1, 4, 5, 5), ones(4, 4, 3, 3), groups=2),
+        ["groups=2", "(4, 4, 3, 3)"],
+    ),
+    ("conv2d", lambda: ops.conv2d(ones(1, 4, 5, 5), ones(3, 2, 3, 3), groups=2), ["groups=2", "3 outputs"]),
+    ("conv2d", lambda: ops.conv2d(ones(1, 1, 2, 2), ones(1, 1, 3, 3)), ["(3, 3) window", "(1, 1, 2, 2)"]),
+    ("conv2d", lambda: ops.conv2d(ones(1, 1, 4, 4), ones(1, 1, 3, 3), dilation=2), ["dilation (2, 2)"]),
+    ("conv2d", lambda: ops.conv2d(ones(3, 5, 5), ones(1, 3, 3, 3)), ["(N, C, H, W)", "(3, 5, 5)"]),
+    ("conv2d", lambda: ops.conv2d(ones(1, 3, 5, 5), ones(3, 3)), ["(O, C/groups, KH, KW)", "(3, 3)"]),
+    ("conv2d", lambda: ops.conv2d(ones(1, 3, 5, 5), ones(4, 3, 3, 3), ones(3)), ["bias (3,)", "(4,)"]),
+    ("max_pool2d", lambda: ops.max_pool2d(ones(1, 1, 2, 2), 3), ["(3, 3) window", "(1, 1, 2, 2)"]),
+    ("avg_pool2d", lambda: ops.avg_pool2d(ones(2, 2), 2), ["(N, C, H, W)", "(2, 2)"]),
+    ("concatenate", lambda: ops.concatenate([ones(2, 3), ones(2, 4)]), ["(2, 3)", "(2, 4)"]),
+    ("concatenate", lambda: ops.concatenate([ones(2, 3), ones(3)]), ["(2, 3)", "(3,)"]),
+    ("concatenate", lambda: ops.concatenate([ones(2, 3), ones(2, 3)], 2), ["(2, 3)"]),
+    ("reshape", lambda: ones(2, 3).reshape(4, 2), ["(2, 3)", "(4,2)"]),
+    ("broadcast_to", lambda: ones(2, 3).broadcast_to(3, 3), ["(2, 3)", "(3,3)"]),
+    ("permute", lambda: ones(2, 3).permute(0, 0), ["(0, 0)", "(2, 3)"]),
+    ("permute", lambda: ones(2, 3).permute(0), ["(0,)", "(2, 3)"]),
+    ("permute", lambda: ones(2, 3).permute(2, 3), ["(2, 3)"]),
+    ("transpose", lambda: ones(2, 3).transpose(0, 3), ["3", "(2, 3)"]),
+    ("flatten", lambda: ones(2, 3).flatten(2), ["(2, 3)"]),
+    ("getitem", lambda: ones(2, 3)[5], ["index 5", "(2, 3)"]),
+    ("getitem", lambda: ones(2, 3)[0, 0, 0], ["(2, 3)"]),
+    ("sum", lambda: ones(2, 3).sum(2), ["axis 2", "(2, 3)"]),
+    ("mean", lambda: ones(2, 3).mean(2), ["axis 2", "(2, 3)"]),
+    ("max", lambda: ones(2, 3).max((0, 2)), ["axis 2", "(2, 3)"]),
+    ("var", lambda: ones(2, 3).var(2), ["axis 2", "(2, 3)"]),
+    ("var", lambda: ones(1, 3).var(0), ["1 elements"]),
+    ("log_softmax", lambda: ops.log_softmax(ones(2, 3), 2), ["axis 2", "(2, 3)"]),
+    ("batch_norm", lambda: batch_norm(ones(2, 3, 4, 4), 4), ["(2, 3, 4, 4)", "(4,)"]),
+    ("batch_norm", lambda: batch_norm(ones(3), 3), ["(3,)"]),
+    ("batch_norm", lambda: batch_norm(ones(1, 3), 3, training=True), ["(1, 3)", "more than one value"]),
+    ("local_response_norm", lambda: ops.local_response_norm(ones(2, 3), 3), ["(2, 3)"]),
+    ("cross_entropy", lambda: ops.cross_entropy(ones(2, 3), [0, 1, 2]), ["(2, 3)", "(3,)"]),
+    ("cross_entropy", lambda: ops.cross_entropy(ones(2, 3), np.array([[0], [1]])), ["(2, 3)", "(2, 1)"]),
+    ("cross_entropy", lambda: ops.cross_entropy(ones(3), [0]), ["(3,)", "(1,)"]),
+    ("mse_loss", lambda: ops.mse_loss(ones(2, 3), ones(3)), ["(2, 3)", "(3,)"]),
+]
+
+OPTIONS = [
+    ("cross_entropy", lambda: ops.cross_entropy(ones(2, 3), [0, 3]), ["label 3", "0 to 2"]),
+    ("cross_entropy", lambda: ops.cross_entropy(ones(2, 3), [-1, 0]), ["label -1", "0 to 2"]),
+    ("cross_entropy", lambda: ops.cross_entropy(ones(2, 3), np.array([0.0, 1.0])), ["float64"]),
+    ("cross_entropy", lambda: ops.cross_entropy(ones(2, 3), [0.2, 1.7]), ["whole numbers"]),
+    ("cross_entropy", lambda: ops.cross_entropy(ones(2, 3), [0, 1], "average"), ["'average'", "'mean'"]),
+    ("mse_loss", lambda: ops.mse_loss(ones(2), ones(2), "max"), ["'max'", "'mean'"]),
+    ("max_pool2d", lambda: ops.max_pool2d(ones(1, 1, 8, 8), 3, padding=2), ["(2, 2)", "(3, 3)"]),
+    ("avg_pool2d", lambda: ops.avg_pool2d(ones(1, 1, 8, 8), (2, 4), padding=2), ["(2, 2)", "(2, 4)"]),
+    ("avg_pool2d", lambda: ops.avg_pool2d(ones(1, 1, 8, 8), 0), ["kernel_size"]),
+    ("max_pool2d", lambda: ops.max_pool2d(ones(1, 1, 8, 8), 2, stride=0), ["stride"]),
+    ("conv2d", lambda: ops.conv2d(ones(1, 1, 8, 8), ones(1, 1, 3, 3), padding=-1), ["padding"]),
+    ("conv2d", lambda: ops.conv2d(ones(1, 1, 8, 8), ones(1, 1, 3, 3), stride=1.5), ["stride", "1.5"]),
+    (
+        "conv2d",
+        lambda: ops.conv2d(ones(1, 1, 8, 8), ones(1, 1, 3, 3), stride=(1, 2, 3)),
+        ["stride", "(1, 2, 3)"],
+    ),
+    ("dropout", lambda: ops.dropout(ones(2), 1.0), ["p ", "1.0"]),
+    ("dropout", lambda: ops.dropout(ones(2), -0.1), ["p ", "-0.1"]),
+    ("local_response_norm", lambda: ops.local_response_norm(ones(1, 2, 3), 0), ["size", "0"]),
+    ("pad", lambda: ops.pad(ones(2, 2), (1, 2, 3)), ["pairs", "(1, 2, 3)"]),
+    ("pad", lambda: ops.pad(ones(2), (1, 1, 1, 1)), ["pairs"]),
+    ("pad", lambda: ops.pad(ones(2), (-1, 0)), ["at least 0"]),
+    ("transpose", lambda: ones(2, 3, 4).transpose(1), ["(1,)"]),
+    ("to", lambda: ones(2).to("gpu"), ["'gpu'", "cuda", "float32"]),
+]
+
+
+def refusals(cases, kind):
+    return [pytest.param(*case, kind, id=f"{case[0]}_{i}") for i, case in enumerate(cases)]
+
+
+@pytest.mark.parametrize(
+    ("op", "call", "parts", "kind"), refusals(SHAPES, ShapeError) + refusals(OPTIONS, OptionError)
+)
+def test_refused_by_name(op, call, parts, kind):
+    with pytest.raises(kind) as caught:
+        call()
+    message = str(caught.value)
+    assert message.startswith(op)
+    assert [part for part in parts if part not in message] == []
+    assert isinstance(caught.value, MiniresError)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_refused_call_leaves_running_statistics_alone():
+    mean, var = Tensor(np.zeros(3)), Tensor(np.ones(3))
+    with pytest.raises(ShapeError):
+        ops.batch_norm(
+            Tensor(np.ones((1, 3))), mean, var, Tensor(np.ones(3)), Tensor(np.zeros(3)), training=True
+        )
+    assert (mean.tolist(), var.tolist()) == ([0, 0, 0], [1, 1, 1])

@@ -1,0 +1,67 @@
+import math
+
+import numpy as np
+import pytest
+
+from minires.optim import cosine, step_decay, warm_up
+
+PAPER = step_decay(0.1, (32_000, 48_000))
+
+
+@pytest.mark.parametrize(
+    ("step", "rate"),
+    [
+        (0, 0.1),
+        (1, 0.1),
+        (31_999, 0.1),
+        (32_000, 0.01),
+        (47_999, 0.01),
+        (48_000, 0.001),
+        (63_999, 0.001),
+    ],
+)
+def test_papers_schedule(step, rate):
+    assert PAPER(step) == pytest.approx(rate, rel=1e-15)
+
+
+def test_step_decay_with_another_factor_and_without_drops():
+    assert step_decay(1.0, (10, 20), factor=0.5)(20) == 0.25
+    assert step_decay(0.1, ())(10**6) == 0.1
+
+
+def test_cosine_at_both_ends_and_in_the_middle():
+    schedule = cosine(0.2, 100)
+    assert schedule(0) == 0.2
+    assert schedule(50) == pytest.approx(0.1, rel=1e-15)
+    assert schedule(25) == pytest.approx(0.1 * (1 + math.sqrt(0.5)), rel=1e-15)
+    assert schedule(100) == 0
+    assert schedule(150) == 0
+
+
+def test_cosine_never_rises():
+    rates = [cosine(0.2, 100)(step) for step in range(101)]
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_warm_up_of_the_110_layer_net_ends_once_and_for_all():
+    schedule = warm_up(0.01, 80, PAPER)
+    errors = [90.0, 85.0, 80.0, 79.9, 85.0, 95.0, 60.0]  # it rises again after the first 79.9
+    lowest = np.minimum.accumulate(errors)
+    rates = [schedule(step, error) for step, error in enumerate(lowest)]
+    assert rates == [0.01, 0.01, 0.01, 0.1, 0.1, 0.1, 0.1]
+    assert schedule(32_000, 5.0) == pytest.approx(0.01)
+    assert schedule(48_000, 5.0) == pytest.approx(0.001)
+
+
+def test_warm_up_before_any_measurement():
+    assert warm_up(0.01, 80, PAPER)(0) == 0.01
+
+
+@pytest.mark.parametrize("schedule", [PAPER, cosine(0.1, 64_000), warm_up(0.01, 80, PAPER)])
+def test_schedules_are_pure_functions_of_their_arguments(schedule):
+    """A resumed run asks for step 40,000 first, and must get what an uninterrupted one gets."""
+    fresh = schedule(40_000, 50.0)
+    for step in (0, 63_999, 40_000):
+        schedule(step, 99.0)
+    assert schedule(40_000, 50.0) == fresh
+    assert type(fresh) is float

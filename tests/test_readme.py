@@ -1,0 +1,60 @@
+"""The README tells the truth: its code runs, prints what it says, and its figures are those of the record."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from minires import models
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+RESULTS = json.loads((ROOT / "results" / "degradation" / "results.json").read_text())
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+def test_code_runs_and_prints_what_its_comments_say(code):
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    promised = re.findall(r"^\s*print\(.*\)  # (.+)$", code, re.MULTILINE)
+    if promised:
+        assert result.stdout.splitlines() == promised
+    else:
+        losses = [float(line) for line in result.stdout.split()]
+        assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", RESULTS["nets"])
+def test_the_table_is_the_recorded_run(name):
+    net = RESULTS["nets"][name]
+    row = (
+        f"| {name} | {net['parameters']:,} | {net['train_error'][-1]:.2f} % | {net['test_error'][-1]:.2f} % |"
+    )
+    assert row in README
+
+
+def test_the_record_is_of_the_default_run_and_shows_the_problem():
+    assert (RESULTS["data"], RESULTS["seed"]) == ("digits", 0)
+    assert list(RESULTS["nets"]) == ["plain20", "plain56", "resnet20", "resnet56"]
+    assert RESULTS["verdict"] == {"plain_degrades": True, "residual_degrades": False}
+    plain = {name: models.create(name, in_channels=1, widths=(8, 16, 32)) for name in ("plain20", "plain56")}
+    for name, net in plain.items():
+        assert sum(p.numel() for p in net.parameters()) == RESULTS["nets"][name]["parameters"]
+
+
+def test_the_commands_exist():
+    shown = set(re.findall(r"^\| `minires (\w+)", README, re.MULTILINE))
+    listed = subprocess.run(
+        [sys.executable, "-m", "minires.cli", "--help"], capture_output=True, text=True
+    ).stdout
+    assert shown == set(re.findall(r"^│ (\w+) ", listed, re.MULTILINE))
+
+
+def test_files_and_folders_that_are_named_exist():
+    for path in re.findall(r"`(minires/[\w/.]+)`", README) + re.findall(r"\]\((results/[^)]+)\)", README):
+        assert (ROOT / path).exists(), path
+    for folder in re.findall(r"^\| `(\w+)/` \|", README, re.MULTILINE):
+        assert (ROOT / "minires" / folder).is_dir(), folder
