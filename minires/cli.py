@@ -1,4 +1,4 @@
-"""The `minires` command. Every command calls one function of the library and shows what it returns."""
+"""The `minires` command. Every command hands its options to the library and shows what comes back."""
 
 import json
 import shlex
@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from minires import data as data_sets
 from minires import models
-from minires.errors import MiniresError, OptionError, TrainingInterrupted, UnknownNameError
+from minires.errors import GradientError, MiniresError, OptionError, TrainingInterrupted, UnknownNameError
 
 app = typer.Typer(
     help="Plain and residual networks on NumPy: train them, check them, see the degradation problem.",
@@ -97,11 +97,13 @@ def train(
 
     if recipe not in RECIPES:
         raise UnknownNameError("recipe", recipe, RECIPES)
+    model_options = parse_options(option)
+    models.create(name, **model_options)  # a wrong name is said now, not after a download
     options = {} if data_dir is None else {"data_dir": str(data_dir)}
     chosen = {} if batch_size is None else {"batch_size": batch_size}
     dataset = data_sets.load(data, **options)
     plan = RECIPES[recipe](
-        name, dataset, seed=seed, model_options=parse_options(option), data_options=options, **chosen
+        name, dataset, seed=seed, model_options=model_options, data_options=options, **chosen
     )
     plan = plan if iterations is None else plan.shortened(iterations)
     out = out or Path("runs") / f"{name}-{data}"
@@ -176,11 +178,15 @@ def gradcheck(
     """Compare gradients with finite differences in float64."""
     from minires.lab.gradients import CASES, check
 
-    table = Table("checked", *numeric("numbers", "relative error", "tolerance"))
-    for name in names or [*CASES, "resnet20"]:
-        result = check(name)
-        table.add_row(name, f"{result.numbers:,}", f"{result.error:.1e}", f"{result.tolerance:.0e}")
+    results = [check(name) for name in names or [*CASES, "resnet20"]]
+    table = Table("checked", *numeric("numbers", "relative error", "tolerance"), "")
+    for r in results:
+        verdict = "right" if r.passed else "WRONG"
+        table.add_row(r.name, f"{r.numbers:,}", f"{r.error:.1e}", f"{r.tolerance:.0e}", verdict)
     console.print(table)
+    wrong = [r.name for r in results if not r.passed]
+    if wrong:
+        raise GradientError(f"gradients that disagree with finite differences: {', '.join(wrong)}")
 
 
 @app.command()

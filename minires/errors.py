@@ -35,8 +35,9 @@ class UnknownNameError(OptionError):
     """A model, data set, recipe or operation that does not exist; the message lists the nearest ones."""
 
     def __init__(self, kind, name, known):
-        near = get_close_matches(str(name), known, n=3, cutoff=0.4) or sorted(known)
-        super().__init__(f"unknown {kind} {name!r}; did you mean {', '.join(near)}?")
+        near = get_close_matches(str(name), known, n=3, cutoff=0.4)
+        advice = f"did you mean {', '.join(near)}?" if near else f"known are {', '.join(known)}"
+        super().__init__(f"unknown {kind} {name!r}; {advice}")
 
 
 class DataError(MiniresError, ValueError):
@@ -58,6 +59,7 @@ class DivergenceError(MiniresError, ArithmeticError):
 class TrainingInterrupted(MiniresError):  # noqa: N818, not a mistake of anyone
     """Ctrl-C or SIGTERM during training, raised once the run is saved; `step` tells how far it came."""
 
-    def __init__(self, step):
+    def __init__(self, step, saved):
         self.step = step
-        super().__init__(f"training stopped after step {step}; the run is saved")
+        outcome = "the run is saved" if saved else "nothing is saved, since it has no folder"
+        super().__init__(f"training stopped after step {step}; {outcome}")

@@ -17,17 +17,6 @@ SHARED = Path(__file__).parents[2] / "shared"
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
 
-def pytest_addoption(parser):
-    parser.addoption("--slow", action="store_true", help="run the tests that take a minute each, too")
-
-
-@pytest.fixture(scope="session")
-def slow(request):
-    """Skip unless --slow asks for it."""
-    if not request.config.getoption("--slow"):
-        pytest.skip("takes a minute; run with --slow")
-
-
 @pytest.fixture(scope="session")
 def shared():
     """The folder of shared material beside the repository, or a skip."""

@@ -69,6 +69,17 @@ def images_first(x):
     return x.transpose(3, 0, 1, 2)
 
 
+def channel_rows(x):
+    """(N, C, ...) -> (C, everything else): a view where memory holds C, ..., N, as the kernels leave it."""
+    return x.transpose(1, *range(2, x.ndim), 0).reshape(x.shape[1], -1)
+
+
+def from_channel_rows(rows, shape):
+    """The inverse of channel_rows: (C, everything else) -> (N, C, ...) = shape."""
+    N, C, *size = shape
+    return rows.reshape(C, *size, N).transpose(len(shape) - 1, *range(len(shape) - 1))
+
+
 def padded(x, window, value=0):
     """(N, C, H, W) -> (C, HP, WP, N) with a border of `value`."""
     xp, (N, C, H, W), (top, left) = library(x), x.shape, window.padding

@@ -18,7 +18,7 @@ class CropAndFlip:
     flip: bool = True
 
     def __call__(self, images, generator):
-        """images: uint8 (N, C, H, W) -> uint8 (N, C, H, W); randomness from a numpy.random.Generator."""
+        """(N, C, H, W) -> (N, C, H, W) of the same dtype; randomness from a numpy.random.Generator."""
         N, C, H, W = images.shape
         tops, lefts = generator.integers(0, 2 * self.pad + 1, size=(2, N))
         flipped = generator.random(N) < 0.5 if self.flip else np.zeros(N, bool)

@@ -8,12 +8,13 @@ from minires.errors import OptionError
 class Loader:
     """Batches of a Split, shuffled anew in every epoch.
 
-    Every batch is a pure function of the seed and of how many batches came before: nothing is remembered, so
-    a run can be stopped anywhere and go on with the very batch that was next.
+    `batch(step)` is a pure function of the seed and of how many batches came before, so a run can be stopped
+    anywhere and go on with the very batch that was next.
 
     split: images uint8 (n, C, H, W) and labels (n,).
-    augment: called as augment(images, generator) on each batch of uint8 images; None for none.
-    normalize: called as normalize(images) -> float32.
+    normalize: called as normalize(images) on each batch of uint8 images -> float32.
+    augment: called as augment(x, generator) on what `normalize` gave; None for none. It comes second so that
+        the border that it pads with zeros has the value of the mean.
     drop_last: leave out a last batch that is smaller than the others.
     """
 
@@ -27,6 +28,7 @@ class Loader:
         self.split, self.batch_size, self.drop_last = split, batch_size, drop_last
         self.normalize, self.augment, self.shuffle, self.seed = normalize, augment, shuffle, seed
         self._order = None, None  # (epoch, its order of images)
+        self._next_epoch = 0
 
     def __len__(self):
         """Batches in an epoch."""
@@ -37,17 +39,19 @@ class Loader:
         """The batch after `step` others: images float32 (N, C, H, W) and labels int64 (N,)."""
         epoch, i = divmod(step, len(self))
         chosen = self._epoch_order(epoch)[i * self.batch_size : (i + 1) * self.batch_size]
-        images = self.split.images[chosen]
+        x = self.normalize(self.split.images[chosen])
         if self.augment is not None:
-            images = self.augment(images, np.random.default_rng((self.seed, 1, step)))
-        return self.normalize(images), self.split.labels[chosen]
+            x = self.augment(x, np.random.default_rng((self.seed, 1, step)))
+        return x, self.split.labels[chosen]
 
     def epoch(self, epoch=0):
         """The batches of one epoch, in order."""
         return (self.batch(epoch * len(self) + i) for i in range(len(self)))
 
     def __iter__(self):
-        return self.epoch(0)
+        """The batches of the next epoch: the first loop gives epoch 0, the second epoch 1, and so on."""
+        epoch, self._next_epoch = self._next_epoch, self._next_epoch + 1
+        return self.epoch(epoch)
 
     def _epoch_order(self, epoch):
         if self._order[0] != epoch:

@@ -6,7 +6,7 @@ recursions (a ResNet-1202 is a chain of over 4,000 operations), and neither foll
 net has two for every block.
 """
 
-from minires.errors import ShapeError
+from minires.errors import GraphError, ShapeError
 
 
 def backpropagate(root, gradient):
@@ -42,7 +42,11 @@ def count_uses(root):
     stack = [root]
     while stack:
         node = stack.pop()
-        node.check_unused()
+        if node.inputs is None:
+            raise GraphError(
+                f"backward(): the graph was freed at {node.name!r} by an earlier backward(); "
+                "run the forward pass again, or add the losses and call backward() once"
+            )
         for tensor in node.inputs:
             parent = tensor.creator
             if parent is None:

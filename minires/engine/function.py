@@ -3,13 +3,14 @@
 import re
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import copy
 from numbers import Integral, Real
 
 import numpy as np
 
 from minires.backend import library, same_library
 from minires.engine.tensor import Tensor
-from minires.errors import GraphError, MiniresError, ShapeError
+from minires.errors import MiniresError, ShapeError
 
 _recording = ContextVar("recording", default=True)
 
@@ -34,6 +35,7 @@ class Function:
     """
 
     name = "function"
+    keeps_float32 = True  # float64 comes out only where it went in, not where NumPy meets whole numbers
     saved = None
     inputs = ()
 
@@ -42,6 +44,10 @@ class Function:
 
     def __call__(self, *inputs):
         """Run forward on tensors, arrays or numbers; remember the call if a gradient may be asked for."""
+        if self.inputs != ():  # in a graph already: a new call is a node of its own
+            twin = copy(self)
+            twin.inputs = ()
+            return twin(*inputs)
         tensors = as_tensors(inputs)
         arrays = [tensor.data for tensor in tensors]
         self.xp = same_library(arrays, self.name)
@@ -53,6 +59,8 @@ class Function:
         except (ValueError, IndexError) as error:  # how NumPy refuses shapes, without a word on who asked
             shapes = ", ".join(str(array.shape) for array in arrays)
             raise ShapeError(f"{self.name}: inputs of shape {shapes} do not fit: {error}") from error
+        if y.dtype == np.float64 and self.keeps_float32 and np.float64 not in [a.dtype for a in arrays]:
+            y = Tensor(y, dtype=np.float32)
         if _recording.get() and any(self.needs_grad) and y.dtype.kind == "f":
             self.inputs = tensors
             y.creator, y.requires_grad = self, True
@@ -70,23 +78,15 @@ class Function:
         self.saved = self.inputs = None
         return pairs
 
-    def check_unused(self):
-        """Raise GraphError if a backward pass has already gone through this call."""
-        if self.inputs is None:
-            raise GraphError(
-                f"backward(): the graph was freed at {self.name!r} by an earlier backward(); "
-                "run the forward pass again, or add the losses and call backward() once"
-            )
-
 
 def as_tensors(inputs):
     """Each input as a Tensor; a Python number takes the dtype and the device of the first tensor."""
-    model = next((x for x in inputs if isinstance(x, Tensor)), None)
-    return [x if isinstance(x, Tensor) else _constant(x, model) for x in inputs]
+    like = next((x for x in inputs if isinstance(x, Tensor)), None)
+    return [x if isinstance(x, Tensor) else _constant(x, like) for x in inputs]
 
 
-def _constant(x, model):
-    if model is None or not isinstance(x, Real):
+def _constant(x, like):
+    if like is None or not isinstance(x, Real):
         return Tensor(x)
-    dtype = np.float32 if model.dtype.kind != "f" and not isinstance(x, Integral) else model.dtype
-    return Tensor(library(model.data).asarray(x, dtype))
+    dtype = np.float32 if like.dtype.kind != "f" and not isinstance(x, Integral) else like.dtype
+    return Tensor(library(like.data).asarray(x, dtype))

@@ -89,21 +89,16 @@ class Tensor:
                 "backward(): nothing here requires a gradient; create the inputs with requires_grad=True, "
                 "and do not compute under no_grad()"
             )
-        backpropagate(self, self._upstream(gradient))
-
-    def _upstream(self, gradient):
-        xp = library(self.data)
-        if gradient is None:
-            if self.data.size != 1:
-                raise GraphError(
-                    f"backward(): a tensor of shape {self.shape} needs an upstream gradient of that shape; "
-                    "pass one, or reduce to a single number first, for example with .sum()"
-                )
-            return xp.ones_like(self.data)
-        gradient = Tensor(gradient, dtype=self.dtype).data
+        if gradient is None and self.data.size != 1:
+            raise GraphError(
+                f"backward(): a tensor of shape {self.shape} needs an upstream gradient of that shape; "
+                "pass one, or reduce to a single number first, for example with .sum()"
+            )
+        ones = library(self.data).ones_like(self.data)
+        gradient = ones if gradient is None else Tensor(gradient, dtype=self.dtype).data
         if gradient.shape != self.shape:
             raise ShapeError(f"backward(): the gradient has shape {gradient.shape}, the tensor {self.shape}")
-        return gradient
+        backpropagate(self, gradient)
 
     def accumulate(self, gradient):
         """Add the array `gradient` to `grad`. The sum is this leaf's own memory, shared with no one."""
@@ -137,7 +132,5 @@ class Tensor:
 
     def __repr__(self):
         body = np.array2string(self.numpy(), separator=", ", prefix="Tensor(", threshold=100)
-        notes = "" if self.dtype == "float32" else f", dtype={self.dtype}"
-        notes += "" if self.device == "cpu" else f", device={self.device!r}"
-        notes += ", requires_grad=True" if self.requires_grad else ""
-        return f"Tensor({body}{notes})"
+        dtype = "" if self.dtype == "float32" else f", dtype={self.dtype}"
+        return f"Tensor({body}{dtype}{', requires_grad=True' if self.requires_grad else ''})"

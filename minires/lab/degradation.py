@@ -10,8 +10,10 @@ from pathlib import Path
 
 from minires.data import load
 from minires.errors import CheckpointError, OptionError, UnknownNameError
+from minires.models import create
 from minires.plot import plot_degradation
-from minires.train import Recipe, build_model, train
+from minires.train import Recipe, RunFolder, train
+from minires.train.files import write_atomically
 from minires.train.recipe import augmentation, epoch_length
 
 FAMILIES = ("plain", "resnet")
@@ -52,17 +54,14 @@ def degradation(
         raise UnknownNameError("data set", data, SETTINGS)
     if len(set(depths)) != len(depths) or len(depths) < 2:
         raise OptionError(f"degradation: depths must be two or more different numbers, not {tuple(depths)}")
-    out = Path(out)
-    prepare(out, resume, overwrite)
+    names = [f"{family}{depth}" for family in FAMILIES for depth in sorted(depths)]
+    for name in names:
+        create(name)  # a wrong depth is said now, not after a download or hours of training
     options = {} if data_dir is None else {"data_dir": str(data_dir)}
     dataset = load(data, **options)
-    recipes = {
-        f"{family}{depth}": recipe(f"{family}{depth}", dataset, seed, epochs, options)
-        for family in FAMILIES
-        for depth in sorted(depths)
-    }
-    for net_recipe in recipes.values():
-        build_model(net_recipe, dataset)  # a wrong depth is said now, not after hours
+    recipes = {name: recipe(name, dataset, seed, epochs, options) for name in names}
+    out = Path(out)
+    prepare(out, resume, overwrite)
     watchers = {name: follow and follow(name, r.iterations) for name, r in recipes.items()}
     nets = {}
     for name, net_recipe in recipes.items():
@@ -71,25 +70,28 @@ def degradation(
             out / name,
             dataset=dataset,
             resume=resume,
-            overwrite=overwrite,
             on_step=watchers[name],
         )
         nets[name] = measurements(run)
     results = {"data": data, "seed": seed, "nets": nets, "verdict": verdict(nets)}
-    (out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    write_atomically(out / "results.json", json.dumps(results, indent=2) + "\n")
     plot_degradation(results, out / "degradation.png")
     return results
 
 
 def prepare(out, resume, overwrite):
-    """Refuse a folder that holds runs, unless told what to do with them."""
-    held = sorted(file.parent.name for file in out.glob("*/recipe.json"))
-    if held and not (resume or overwrite):
+    """Refuse a folder that holds runs, or empty it of them, as told."""
+    runs = [RunFolder(file.parent) for file in sorted(out.glob("*/recipe.json"))]
+    if resume and overwrite:
+        raise OptionError("give --resume or --overwrite, not both")
+    if runs and not (resume or overwrite):
         raise CheckpointError(
-            f"{out} already holds runs ({', '.join(held)}); add --resume to go on with them, --overwrite to "
-            "start anew, or choose another folder with --out"
+            f"{out} already holds runs ({', '.join(run.path.name for run in runs)}); add --resume to go on "
+            "with them, --overwrite to start anew, or choose another folder with --out"
         )
     if overwrite:
+        for run in runs:
+            run.clear()
         for name in ("results.json", "degradation.png"):
             (out / name).unlink(missing_ok=True)
 

@@ -32,7 +32,7 @@ def create(name, **options):
     Raises UnknownNameError for a name that is none, OptionError for an option that the network does not have
     or a depth that is not 6n + 2.
     """
-    family = re.fullmatch(r"(resnet|plain)(\d+)", name)
+    family = re.fullmatch(r"(resnet|plain)(\d+)", str(name))
     if name in TAKEN:
         raise OptionError(
             f"{name!r} is the name of a bottleneck network, which is not built here; "

@@ -34,6 +34,8 @@ def shortcut(option, in_channels, channels, stride):
         raise OptionError(f"shortcut must be one of {', '.join(SHORTCUTS)}, not {option!r}")
     if option == "none":
         return None
+    if option == "A" and channels < in_channels:
+        raise OptionError(f"shortcut A cannot go from {in_channels} to {channels} channels; use B or C")
     grows = stride != 1 or in_channels != channels
     if option == "C" or (option == "B" and grows):
         return projection(in_channels, channels, stride)

@@ -20,13 +20,17 @@ class LayerRow:
     multiply_adds: int
 
 
-def summarize(model, input_shape=(3, 32, 32)):
-    """Send one blank image (C, H, W) through the model and list its layers in the order of their use.
+def summarize(model, input_shape=None):
+    """Send one blank image through the model and list its layers in the order of their use.
+
+    input_shape: (C, H, W); if left out, 32 x 32 pixels in as many channels as the first weight takes.
 
     Multiply-adds are those of convolutions and matrix products, as the papers count them: each weight is used
     once at every position of the output.
     """
-    rows, removers = [], []
+    rows, hooks = [], []
+    parameters = list(model.parameters())
+    input_shape = input_shape or (parameters[0].shape[1], 32, 32)
 
     def watch(name, layer):
         def record(_, inputs, y):
@@ -43,15 +47,15 @@ def summarize(model, input_shape=(3, 32, 32)):
                 )
             )
 
-        removers.append(layer.register_forward_hook(record))
+        hooks.append(layer.register_forward_hook(record))
 
     for name, layer in model.named_modules():
         if not layer.named_members(Module) and not isinstance(layer, Identity):
             watch(name, layer)
     try:
         with no_grad(), model.evaluating():
-            model(Tensor(np.zeros((1, *input_shape), model.parameters()[0].dtype)))
+            model(Tensor(np.zeros((1, *input_shape), parameters[0].dtype)))
     finally:
-        for remove in removers:
-            remove()
+        for hook in hooks:
+            hook.remove()
     return rows

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from minires.errors import OptionError
+
 
 def fan_in(shape):
     """How many inputs one output sums over: C/G * KH * KW for (O, C/G, KH, KW), I for (O, I)."""
@@ -18,9 +20,19 @@ def he_normal(shape, generator, dtype="float32"):
     return (generator.standard_normal(shape) * math.sqrt(2 / fan_in(shape))).astype(dtype)
 
 
+def as_generator(generator):
+    """A numpy.random.Generator as it is, one seeded by a whole number, or a fresh one for None."""
+    try:
+        return np.random.default_rng(generator)
+    except (TypeError, ValueError) as error:
+        raise OptionError(
+            f"generator must be a numpy.random.Generator or a seed, not {generator!r}"
+        ) from error
+
+
 def initialize(module, generator):
     """Draw the weights of all layers in `module` anew from `generator`, in definition order. Returns it."""
-    generator = np.random.default_rng() if generator is None else generator
+    generator = as_generator(generator)
     for layer in module.modules():
         if hasattr(layer, "reset_parameters"):
             layer.reset_parameters(generator)

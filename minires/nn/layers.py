@@ -1,7 +1,7 @@
 """Layers: an operation together with its parameters and options, with PyTorch's names and arguments.
 
-Layers with weights take a `generator` (numpy.random.Generator) to draw them from; without one they draw from
-a fresh, unseeded one. Convolution and linear weights start with He's initialization, biases with 0.
+Layers with weights take a `generator` (a numpy.random.Generator, or a seed) to draw them from; without it,
+they draw from a fresh, unseeded one. Weights start with He's initialization, biases with 0.
 """
 
 import numpy as np
@@ -9,10 +9,10 @@ import numpy as np
 from minires.backend import to_device
 from minires.errors import OptionError
 from minires.nn import functional as F
-from minires.nn.init import he_normal
+from minires.nn.init import as_generator, he_normal
 from minires.nn.module import Buffer, Module, Parameter
-from minires.ops.conv import pair
 from minires.ops.shape import flatten
+from minires.ops.window import pair
 
 
 class WeightedLayer(Module):
@@ -21,7 +21,7 @@ class WeightedLayer(Module):
     def _set_weights(self, shape, bias, generator):
         self.weight = Parameter(np.empty(shape, np.float32))
         self.bias = Parameter(np.empty(shape[0], np.float32)) if bias else None
-        self.reset_parameters(np.random.default_rng() if generator is None else generator)
+        self.reset_parameters(as_generator(generator))
 
     def reset_parameters(self, generator):
         """Draw the weight anew: He's initialization; the bias becomes 0."""
@@ -195,7 +195,7 @@ class Dropout(Module):
 
     def __init__(self, p=0.5, generator=None):
         self.p = p
-        self.generator = np.random.default_rng() if generator is None else generator
+        self.generator = as_generator(generator)
 
     def forward(self, x):
         return F.dropout(x, self.p, self.training, self.generator)

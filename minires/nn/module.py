@@ -20,6 +20,17 @@ class Buffer(Tensor):
     """A tensor that is part of a module's state but not trained: batch norm's running statistics."""
 
 
+class HookHandle:
+    """What `register_forward_hook` returns."""
+
+    def __init__(self, module, hook):
+        self.module, self.hook = module, hook
+
+    def remove(self):
+        """Call the hook no more."""
+        self.module._forward_hooks = tuple(h for h in self.module._forward_hooks if h is not self.hook)
+
+
 class Module:
     """A part of a network: set parameters, buffers and modules as attributes, define forward, call it.
 
@@ -30,8 +41,8 @@ class Module:
     training = True
     _forward_hooks = ()
 
-    def __call__(self, *inputs):
-        y = self.forward(*inputs)
+    def __call__(self, *inputs, **options):
+        y = self.forward(*inputs, **options)
         for hook in self._forward_hooks:
             hook(self, inputs, y)
         return y
@@ -40,13 +51,9 @@ class Module:
         raise TypeError(f"{type(self).__name__} must define forward()")
 
     def register_forward_hook(self, hook):
-        """Call `hook(module, inputs, output)` after every forward. Returns a function that ends it."""
+        """Call `hook(module, inputs, output)` after every forward, until the returned handle's remove()."""
         self._forward_hooks = (*self._forward_hooks, hook)
-
-        def remove():
-            self._forward_hooks = tuple(h for h in self._forward_hooks if h is not hook)
-
-        return remove
+        return HookHandle(self, hook)
 
     def named_members(self, kind):
         """(name, value) of the direct members of type `kind`: attributes, and items of lists and dicts."""
@@ -80,8 +87,8 @@ class Module:
         return self._named_tensors(Parameter)
 
     def parameters(self):
-        """All parameters in definition order."""
-        return [parameter for _, parameter in self.named_parameters()]
+        """An iterator over all parameters in definition order."""
+        return (parameter for _, parameter in self.named_parameters())
 
     def named_buffers(self):
         """(dotted name, Buffer) in definition order."""

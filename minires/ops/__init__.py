@@ -17,8 +17,10 @@ from minires.ops.shape import (
     pad,
     permute,
     reshape,
+    squeeze,
     to,
     transpose,
+    unsqueeze,
 )
 
 __all__ = [
@@ -58,10 +60,12 @@ __all__ = [
     "sigmoid",
     "softmax",
     "sqrt",
+    "squeeze",
     "sub",
     "sum",
     "tanh",
     "to",
     "transpose",
+    "unsqueeze",
     "var",
 ]

@@ -21,7 +21,7 @@ class Sigmoid(Function):
     """y = 1 / (1 + e^-x)        gx = gy y (1 - y)"""
 
     def forward(self, x):
-        # e^(-log(1 + e^-x)): right to the last digit in both tails, where e^-x itself would overflow
+        # y = e^(-log(1 + e^-x)): the plain formula overflows where x is very negative
         self.saved = y = self.xp.exp(-self.xp.logaddexp(0, -x))
         return y
 

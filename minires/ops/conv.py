@@ -1,11 +1,9 @@
 """2-D convolution: im2col turns every window of the input into a column, one matrix product does the rest."""
 
-from operator import index
-
 from minires.backend import kernels
-from minires.backend.kernels import Window
 from minires.engine import Function
-from minires.errors import OptionError, ShapeError
+from minires.errors import ShapeError
+from minires.ops.window import same_float, sliding_window
 
 
 class Conv2d(Function):
@@ -41,34 +39,6 @@ class Conv2d(Function):
         return (gx, gW, gb)[: len(self.needs_grad)]
 
 
-def pair(value, name):
-    """(value, value) for one whole number, a pair as it is."""
-    try:
-        first, second = value if isinstance(value, (tuple, list)) else (value, value)
-        return index(first), index(second)
-    except (TypeError, ValueError) as error:
-        raise OptionError(f"{name} must be a whole number or a pair of them, not {value!r}") from error
-
-
-def sliding_window(op, x, size, stride=1, padding=0, dilation=1, ceil_mode=False):
-    """The Window of `op` over x, once it is sure that it fits: ShapeError or OptionError otherwise."""
-    names = {"kernel_size": size, "stride": stride, "padding": padding, "dilation": dilation}
-    size, stride, padding, dilation = (pair(value, f"{op}: {name}") for name, value in names.items())
-    if min(size + stride + dilation) < 1 or min(padding) < 0:
-        raise OptionError(
-            f"{op}: kernel_size {size}, stride {stride} and dilation {dilation} must be positive, "
-            f"padding {padding} at least 0"
-        )
-    if x.ndim != 4:
-        raise ShapeError(f"{op}: the input must be (N, C, H, W), not {x.shape}")
-    window = Window(size, stride, padding, dilation, ceil_mode)
-    if min(window.output_size(*x.shape[2:])) < 1:
-        raise ShapeError(
-            f"{op}: a {size} window, dilation {dilation}, exceeds input {x.shape} padded by {padding}"
-        )
-    return window
-
-
 def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """Convolve (N, C, H, W) with (O, C/groups, KH, KW) and add (O,): -> (N, O, OH, OW).
 
@@ -86,4 +56,5 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     if bias is not None and bias.shape != (O,):
         raise ShapeError(f"conv2d: bias {bias.shape} does not fit weight {weight.shape}; it needs {(O,)}")
     inputs = (x, weight) if bias is None else (x, weight, bias)
+    same_float("conv2d", *inputs)
     return Conv2d(window, groups)(*inputs)

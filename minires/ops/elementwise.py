@@ -122,10 +122,7 @@ class Abs(Function):
 
 
 class Maximum(Function):
-    """y = max(a, b)        ga = gy (1 + s) / 2        gb = gy (1 - s) / 2        s = sign(a - b)
-
-    The larger input gets the whole gradient; at a tie each gets half.
-    """
+    """y = max(a, b)        the larger input gets gy, the other one 0; at a tie each gets gy / 2"""
 
     def forward(self, a, b):
         self.saved = a, b
@@ -133,7 +130,7 @@ class Maximum(Function):
 
     def backward(self, gy):
         a, b = self.saved
-        ga = gy * ((1 + self.xp.sign(a - b)) / 2)
+        ga = gy * (a > b) + gy / 2 * (a == b)
         return ga, gy - ga
 
 

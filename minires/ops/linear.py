@@ -1,8 +1,10 @@
 """Products of matrices, and the fully connected layer."""
 
 from minires.engine import Function
+from minires.engine.function import as_tensors
 from minires.errors import ShapeError
 from minires.ops.shape import reshape
+from minires.ops.window import same_float
 
 
 class Matmul(Function):
@@ -43,6 +45,7 @@ class Linear(Function):
 
 def matmul(a, b):
     """The matrix product; a vector counts as a row on the left, as a column on the right."""
+    a, b = as_tensors((a, b))
     if a.ndim == 0 or b.ndim == 0:
         raise ShapeError(f"matmul: shapes {a.shape} and {b.shape}: a single number is no matrix; use *")
     left = reshape(a, 1, -1) if a.ndim == 1 else a
@@ -68,4 +71,6 @@ def linear(x, weight, bias=None):
         raise ShapeError(
             f"linear: bias {bias.shape} does not fit weight {weight.shape}; it needs {weight.shape[:1]}"
         )
-    return Linear()(x, weight) if bias is None else Linear()(x, weight, bias)
+    inputs = (x, weight) if bias is None else (x, weight, bias)
+    same_float("linear", *inputs)
+    return Linear()(*inputs)

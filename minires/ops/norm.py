@@ -2,19 +2,9 @@
 
 import math
 
-from minires.engine import Function, no_grad
+from minires.backend.kernels import channel_rows, from_channel_rows
+from minires.engine import Function
 from minires.errors import OptionError, ShapeError
-
-
-def channel_rows(x):
-    """(N, C, ...) -> (C, everything else): a view where memory holds C, ..., N, as the kernels leave it."""
-    return x.transpose(1, *range(2, x.ndim), 0).reshape(x.shape[1], -1)
-
-
-def from_channel_rows(rows, shape):
-    """The inverse of channel_rows: (C, everything else) -> (N, C, ...) = shape."""
-    N, C, *size = shape
-    return rows.reshape(C, *size, N).transpose(len(shape) - 1, *range(len(shape) - 1))
 
 
 class BatchNorm(Function):
@@ -32,14 +22,14 @@ class BatchNorm(Function):
 
     def forward(self, x, gamma, beta):
         rows = channel_rows(x)
-        M = rows.shape[1]
         self.mean = rows.mean(axis=1)
         xhat = rows - self.mean[:, None]
-        self.var = self.xp.einsum("cm,cm->c", xhat, xhat) / M
+        y = xhat * xhat
+        self.var = y.mean(axis=1)
         scale = 1 / self.xp.sqrt(self.var + self.eps)
         xhat *= scale[:, None]
         self.saved = xhat, gamma * scale
-        y = xhat * gamma[:, None]
+        self.xp.multiply(xhat, gamma[:, None], out=y)  # y's memory, once more
         y += beta[:, None]
         return from_channel_rows(y, x.shape)
 
@@ -48,8 +38,9 @@ class BatchNorm(Function):
         shape, gy = gy.shape, channel_rows(gy)
         M = gy.shape[1]
         gbeta = gy.sum(axis=1)
-        ggamma = self.xp.einsum("cm,cm->c", gy, xhat)
-        gx = xhat * (ggamma / -M)[:, None]
+        gx = gy * xhat
+        ggamma = gx.sum(axis=1)
+        self.xp.multiply(xhat, (ggamma / -M)[:, None], out=gx)  # gx's memory, once more
         gx += gy
         gx -= (gbeta / M)[:, None]
         gx *= slope[:, None]
@@ -80,7 +71,7 @@ class FrozenBatchNorm(Function):
         rows = channel_rows(gy)
         xhat = (channel_rows(x) - self.mean[:, None]) * scale[:, None]
         gx = from_channel_rows(rows * (gamma * scale)[:, None], gy.shape)
-        return gx, self.xp.einsum("cm,cm->c", rows, xhat), rows.sum(axis=1)
+        return gx, (rows * xhat).sum(axis=1), rows.sum(axis=1)
 
 
 class LocalResponseNorm(Function):
@@ -137,10 +128,9 @@ def batch_norm(x, running_mean, running_var, weight, bias, training=False, momen
         )
     op = BatchNorm(eps)
     y = op(x, weight, bias)
-    with no_grad():
-        for running, batch in ((running_mean.data, op.mean), (running_var.data, op.var * (M / (M - 1)))):
-            running *= 1 - momentum
-            running += momentum * batch
+    for running, batch in ((running_mean.data, op.mean), (running_var.data, op.var * (M / (M - 1)))):
+        running *= 1 - momentum
+        running += momentum * batch
     return y
 
 

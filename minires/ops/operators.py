@@ -8,7 +8,8 @@ from numbers import Real
 
 from minires.backend import as_array
 from minires.engine import Tensor
-from minires.ops import activation, elementwise, linear, reduce, shape
+from minires.errors import ShapeError
+from minires.ops import activation, elementwise, linear, loss, reduce, shape
 
 OPERATORS = {
     "__add__": elementwise.add,
@@ -36,12 +37,17 @@ COMPARISONS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
 METHODS = {
     "abs": elementwise.abs,
     "clip": elementwise.clip,
+    "clamp": elementwise.clip,
     "exp": elementwise.exp,
     "log": elementwise.log,
+    "pow": elementwise.pow,
     "sqrt": elementwise.sqrt,
     "relu": activation.relu,
     "sigmoid": activation.sigmoid,
     "tanh": activation.tanh,
+    "matmul": linear.matmul,
+    "softmax": loss.softmax,
+    "log_softmax": loss.log_softmax,
     "sum": reduce.sum,
     "mean": reduce.mean,
     "max": reduce.max,
@@ -54,6 +60,8 @@ METHODS = {
     "transpose": shape.transpose,
     "broadcast_to": shape.broadcast_to,
     "expand": shape.broadcast_to,
+    "squeeze": shape.squeeze,
+    "unsqueeze": shape.unsqueeze,
     "to": shape.to,
 }
 
@@ -68,7 +76,10 @@ def _comparison(name):
     def compare(self, other):
         other = other.data if isinstance(other, Tensor) else other
         other = other if isinstance(other, Real) else as_array(other)
-        return Tensor(getattr(self.data, name)(other))
+        try:
+            return Tensor(getattr(self.data, name)(other))
+        except ValueError as error:
+            raise ShapeError(f"{name}: shapes {self.shape} and {other.shape} do not fit") from error
 
     return compare
 

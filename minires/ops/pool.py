@@ -6,8 +6,8 @@ The stride is the window's size unless given; with a smaller one windows overlap
 from minires.backend import kernels
 from minires.engine import Function
 from minires.errors import OptionError
-from minires.ops.conv import sliding_window
 from minires.ops.reduce import mean
+from minires.ops.window import sliding_window
 
 
 class MaxPool2d(Function):

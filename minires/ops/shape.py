@@ -37,7 +37,7 @@ class Permute(Function):
         return gy.transpose(inverse)
 
 
-class GetItem(Function):
+class Getitem(Function):
     """y = x[index]        gx[index] += gy, elsewhere 0"""
 
     def __init__(self, index):
@@ -105,6 +105,8 @@ class BroadcastTo(Function):
 class To(Function):
     """y = x in another dtype or on another device        gx = gy, back where x is"""
 
+    keeps_float32 = False
+
     def __init__(self, dtype=None, device=None):
         self.dtype, self.device = dtype, device
 
@@ -170,7 +172,7 @@ def getitem(x, index):
     """x[index], with slices, integers, None, ... and arrays as in NumPy."""
     parts = index if isinstance(index, tuple) else (index,)
     parts = tuple(part.data if isinstance(part, Tensor) else part for part in parts)
-    return GetItem(parts)(x)
+    return Getitem(parts)(x)
 
 
 def pad(x, padding):
@@ -190,8 +192,24 @@ def concatenate(tensors, dim=0):
 
 
 def broadcast_to(x, *shape):
-    """x repeated along its axes of length 1, and along new axes in front, to reach `shape`."""
-    return BroadcastTo(_flattened(shape))(x)
+    """x repeated along axes of length 1, and along new axes in front, to reach `shape`; -1 keeps a length."""
+    shape = _flattened(shape)
+    added = len(shape) - x.ndim
+    return BroadcastTo(tuple(x.shape[i - added] if n == -1 else n for i, n in enumerate(shape)))(x)
+
+
+def squeeze(x, dim=None):
+    """x without its axes of length 1, or without the axis `dim` if that has length 1."""
+    gone = range(x.ndim) if dim is None else [_axis("squeeze", x, dim)]
+    return reshape(x, *(n for i, n in enumerate(x.shape) if n != 1 or i not in gone))
+
+
+def unsqueeze(x, dim):
+    """x with a new axis of length 1 at `dim`."""
+    if not -x.ndim - 1 <= dim <= x.ndim:
+        raise ShapeError(f"unsqueeze: axis {dim} is out of range for shape {x.shape}")
+    at = dim % (x.ndim + 1)
+    return reshape(x, *x.shape[:at], 1, *x.shape[at:])
 
 
 def to(x, target):
@@ -200,8 +218,11 @@ def to(x, target):
         return To(device=target)(x)
     try:
         dtype = np.dtype(target)
-    except TypeError as error:
+    except TypeError:
+        dtype = None
+    if dtype is None or (dtype.kind == "f" and dtype.itemsize not in (4, 8)):
         raise OptionError(
-            f"to: {target!r} is neither a device ('cpu', 'cuda') nor a dtype such as 'float32'"
-        ) from error
+            f"to: {target!r} is neither a device ('cpu', 'cuda') nor a dtype that can be used ('float32', "
+            "'float64', or one of whole numbers)"
+        )
     return To(dtype=dtype)(x)

@@ -22,4 +22,4 @@ def warm_up(rate, until_error, then):
 
     The ResNet paper starts its 110-layer net so: 0.01 until 80 % (section 4.2).
     """
-    return lambda step, lowest_error=100.0: then(step, lowest_error) if lowest_error < until_error else rate
+    return lambda step, lowest_error: then(step, lowest_error) if lowest_error < until_error else rate

@@ -34,10 +34,12 @@ class SGD:
 
     def step(self):
         """Move every parameter once, in place."""
-        for p, v in zip(self.params, self.velocities, strict=True):
+        for i, p in enumerate(self.params):
             if p.grad is None:
                 continue
             g = p.grad.data
+            # a copy only after model.to("float64"): the velocity follows its parameter
+            v = self.velocities[i] = self.velocities[i].astype(p.dtype, copy=False)
             if self.weight_decay:
                 g = g + self.weight_decay * p.data
             v *= self.momentum
@@ -50,7 +52,7 @@ class SGD:
             p.grad = None
 
     def state_dict(self):
-        """{"velocity.0": array of NumPy, ...}, one for each parameter, in order."""
+        """{"velocity.0": array of NumPy, ...}, one for each parameter in order; shared, not copied."""
         return {f"velocity.{i}": to_numpy(v) for i, v in enumerate(self.velocities)}
 
     def load_state_dict(self, state):

@@ -3,6 +3,8 @@
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from minires.errors import OptionError
+
 # Colours that stay apart for colour-blind readers and in print (Okabe and Ito).
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -25,5 +27,8 @@ def new_figure(columns=1, width=6.4, height=4.2, **options):
 
 def save(figure, path):
     """Write a PNG of 150 dots per inch; returns its path."""
-    figure.savefig(path, dpi=150, format="png")
+    try:
+        figure.savefig(path, dpi=150, format="png")
+    except OSError as error:
+        raise OptionError(f"cannot write the figure {path}: {error.strerror}") from error
     return path

@@ -3,7 +3,6 @@
 import numpy as np
 
 from minires.data import NORMALIZATIONS, CropAndFlip, Loader
-from minires.errors import UnknownNameError
 from minires.models import create
 
 
@@ -16,8 +15,6 @@ def build_model(recipe, dataset):
 
 def build_loaders(recipe, dataset):
     """The shuffled, augmented training batches and the plain test batches."""
-    if recipe.normalization not in NORMALIZATIONS:
-        raise UnknownNameError("normalization", recipe.normalization, NORMALIZATIONS)
     normalize = NORMALIZATIONS[recipe.normalization](dataset.train.images)
     augment = CropAndFlip(recipe.crop_padding, recipe.flip) if recipe.crop_padding or recipe.flip else None
     size, seed = recipe.batch_size, recipe.seed

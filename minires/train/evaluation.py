@@ -2,7 +2,7 @@
 
 from minires.data import load
 from minires.engine import Tensor, no_grad
-from minires.errors import CheckpointError
+from minires.errors import CheckpointError, DataError
 from minires.nn.functional import cross_entropy
 from minires.train.build import build_loaders, build_model
 from minires.train.run_folder import RunFolder
@@ -13,11 +13,13 @@ def evaluate(model, loader):
     """(mean loss, error in percent) over one epoch of `loader`, in evaluation mode."""
     loss = errors = count = 0
     with model.evaluating():
-        for images, labels in loader:
+        for images, labels in loader.epoch():
             logits = model(Tensor(images))
             loss += cross_entropy(logits, labels, reduction="sum").item()
             errors += int((logits.argmax(1) != labels).sum())
             count += len(labels)
+    if not count:
+        raise DataError("there are no images to evaluate on")
     return loss / count, 100 * errors / count
 
 

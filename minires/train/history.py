@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 from minires.errors import CheckpointError
 
@@ -19,16 +20,23 @@ class History:
 
     def __init__(self, path=None, keep=0):
         self.rows, self.file = [], None
-        if path is not None:
+        if path is None:
+            return
+        size = os.path.getsize(path) if os.path.exists(path) else 0
+        if size < keep:
+            raise CheckpointError(f"{path} has {size} bytes, but the checkpoint knows {keep}")
+        try:
             self.file = open(path, "a+b")  # noqa: SIM115, closed by close()
-            self.file.truncate(keep)
-            self.file.seek(0)
-            self.rows = _parse(self.file.read(), path)
+        except OSError as error:
+            raise CheckpointError(f"cannot write {path}: {error.strerror}") from error
+        self.file.truncate(keep)
+        self.file.seek(0)
+        self.rows = _parse(self.file.read(), path)
 
     @classmethod
     def load(cls, path):
         """The history in a file, for reading."""
-        history = cls()
+        history, path = cls(), Path(path)
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -40,7 +48,7 @@ class History:
         """Add a row; it is in the file when this returns."""
         self.rows.append(row)
         if self.file is not None:
-            self.file.write(json.dumps(row).encode() + b"\n")
+            self.file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
             self.file.flush()
 
     def sync(self):

@@ -1,6 +1,7 @@
 """Stopping between two steps instead of in the middle of one."""
 
 import signal
+import sys
 import threading
 from contextlib import contextmanager
 
@@ -21,10 +22,11 @@ def polite_signals():
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
+        print("\nFinishing this step, then saving. Ctrl-C again stops at once.", file=sys.stderr)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield asked.is_set
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

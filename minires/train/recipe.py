@@ -3,8 +3,11 @@
 import re
 from dataclasses import asdict, dataclass, field, fields, replace
 
-from minires.errors import CheckpointError, OptionError
+from minires.data import NORMALIZATIONS
+from minires.errors import CheckpointError, OptionError, UnknownNameError
 from minires.optim import cosine, step_decay, warm_up
+
+SCHEDULES = ("steps", "cosine")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,10 @@ class Recipe:
         for name in ("iterations", "batch_size", "log_every", "evaluate_every"):
             if getattr(self, name) < 1:
                 raise OptionError(f"recipe: {name} must be at least 1, not {getattr(self, name)}")
+        if self.schedule not in SCHEDULES:
+            raise UnknownNameError("schedule", self.schedule, SCHEDULES)
+        if self.normalization not in NORMALIZATIONS:
+            raise UnknownNameError("normalization", self.normalization, NORMALIZATIONS)
         if self.seed < 0:
             raise OptionError(f"recipe: seed must be at least 0, not {self.seed}")
 
@@ -54,7 +61,7 @@ class Recipe:
 
     def shortened(self, iterations):
         """The same protocol over fewer or more iterations: the drops move in proportion."""
-        drops = tuple(round(drop * iterations / self.iterations) for drop in self.drops)
+        drops = tuple(max(1, round(drop * iterations / self.iterations)) for drop in self.drops)
         return replace(self, iterations=iterations, drops=drops)
 
     def to_json(self):
@@ -93,6 +100,8 @@ def augmentation(dataset):
 
 def epoch_length(dataset, batch_size):
     """Batches in an epoch, a smaller last one included."""
+    if batch_size < 1:
+        raise OptionError(f"recipe: batch_size must be at least 1, not {batch_size}")
     return -(-len(dataset.train) // batch_size)
 
 

@@ -13,7 +13,6 @@ the one before it.
 """
 
 import json
-import os
 import platform
 import shutil
 from pathlib import Path
@@ -22,7 +21,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from minires.errors import CheckpointError
+from minires.errors import CheckpointError, OptionError
+from minires.train.files import force_to_disk, write_atomically
 from minires.train.recipe import Recipe
 
 FORMAT = 1
@@ -42,27 +42,44 @@ class RunFolder:
         """Make the folder ready for `recipe`; returns the checkpoint to go on from, None for a new run.
 
         Raises CheckpointError if it cannot be written, if it holds a run and neither `resume` nor `overwrite`
-        is given, or if the run to resume has another recipe.
+        is given, or if the run to resume has another recipe or has lost its own.
         """
+        if resume and overwrite:
+            raise OptionError("give --resume or --overwrite, not both")
         try:
-            holds_run = self.recipe_file.exists()
-        except OSError as error:
-            raise self._unwritable(error) from error
-        if holds_run and not (resume or overwrite):
-            raise CheckpointError(
-                f"{self.path} already holds a run; add --resume to go on with it, --overwrite to start anew, "
-                "or choose another folder with --out"
-            )
-        if holds_run and resume:
-            self._check_same(recipe)
-            return self.latest()
-        try:
-            self._clear()
+            held = self.held()
+            if held and not (resume or overwrite):
+                raise CheckpointError(
+                    f"{self.path} already holds a run ({', '.join(held)}); add --resume to go on with it, "
+                    "--overwrite to start anew, or choose another folder with --out"
+                )
+            if held and resume:
+                self._check_same(recipe)
+                self.checkpoints.mkdir(exist_ok=True)
+                return self.latest()
+            self.clear()
             self.checkpoints.mkdir(parents=True)
-            self._write_recipe(recipe)
+            content = {"recipe": recipe.to_json(), "environment": environment()}
+            write_atomically(self.recipe_file, json.dumps(content, indent=2) + "\n")
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise CheckpointError(
+                f"cannot write to {self.path}: {error.strerror or error}; choose another folder with --out"
+            ) from error
         return None
+
+    def held(self):
+        """The names of a run's files and folders that are here already."""
+        ours = (self.recipe_file, self.metrics_file, self.curves_file, self.checkpoints)
+        return [path.name for path in ours if path.exists()]
+
+    def clear(self):
+        """Delete a run's files, and nothing else."""
+        for file in (self.recipe_file, self.metrics_file, self.curves_file):
+            file.unlink(missing_ok=True)
+        for checkpoint in (*self.checkpoints.glob("step-????????"), *self.checkpoints.glob("writing")):
+            shutil.rmtree(checkpoint)
+        if self.checkpoints.exists():
+            self.checkpoints.rmdir()
 
     def recipe(self):
         """The recipe in the folder; CheckpointError if there is none."""
@@ -94,14 +111,14 @@ class RunFolder:
             save_file(_contiguous(optimizer.state_dict()), temporary / "optimizer.safetensors")
             (temporary / "state.json").write_text(json.dumps({"format": FORMAT, **state}))
             for path in (*temporary.iterdir(), temporary):
-                _force_to_disk(path)
+                force_to_disk(path)
             temporary.rename(final)
-            _force_to_disk(self.checkpoints)
+            force_to_disk(self.checkpoints)
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"cannot save the checkpoint {final}: {error}") from error
         for older in self.checkpoints.glob("step-????????"):
             if older != final:
-                shutil.rmtree(older)
+                shutil.rmtree(older, ignore_errors=True)
 
     def load(self, checkpoint, model, optimizer=None):
         """Restore the model, and the optimizer if given, from a checkpoint's folder; returns its state."""
@@ -123,11 +140,6 @@ class RunFolder:
             optimizer.load_state_dict(velocities)
         return state
 
-    def _unwritable(self, error):
-        return CheckpointError(
-            f"cannot write to {self.path}: {error.strerror or error}; choose another with --out"
-        )
-
     def _check_same(self, recipe):
         there = self.recipe()
         names = there.differences(recipe)
@@ -137,32 +149,11 @@ class RunFolder:
                 f"{self.path} holds a run of another recipe ({details}); repeat its options or use --out"
             )
 
-    def _clear(self):
-        for file in (self.recipe_file, self.metrics_file, self.curves_file):
-            file.unlink(missing_ok=True)
-        if self.checkpoints.exists():
-            shutil.rmtree(self.checkpoints)
 
-    def _write_recipe(self, recipe):
-        environment = {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "machine": platform.machine(),
-        }
-        text = json.dumps({"recipe": recipe.to_json(), "environment": environment}, indent=2)
-        temporary = self.recipe_file.with_suffix(".tmp")
-        temporary.write_text(text + "\n")
-        _force_to_disk(temporary)
-        temporary.replace(self.recipe_file)
+def environment():
+    """What a run was made with, for the record."""
+    return {"python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine()}
 
 
 def _contiguous(arrays):
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-
-
-def _force_to_disk(path):
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,6 +1,5 @@
 """The training loop."""
 
-import math
 import time
 from dataclasses import asdict, dataclass
 
@@ -35,12 +34,10 @@ class Trainer:
     """One run of a recipe.
 
     recipe: a Recipe; dataset: what data.load(recipe.data, ...) gave.
-    folder: a RunFolder that is prepared for the recipe, or None to leave nothing on the disk.
-    checkpoint: one of that folder's checkpoints to go on from.
     """
 
-    def __init__(self, recipe, dataset, folder=None, checkpoint=None):
-        self.recipe, self.folder = recipe, folder
+    def __init__(self, recipe, dataset):
+        self.recipe = recipe
         self.model = build_model(recipe, dataset)
         self.optimizer = SGD(
             self.model.parameters(),
@@ -50,19 +47,24 @@ class Trainer:
             nesterov=recipe.nesterov,
         )
         self.train_loader, self.test_loader = build_loaders(recipe, dataset)
-        self.state, kept = State(), 0
+        self.folder, self.state, self.history = None, State(), History()
+
+    def keep_in(self, folder, resume=False, overwrite=False):
+        """Keep the run in a RunFolder, and go on from the checkpoint there with `resume`."""
+        checkpoint = folder.prepare(self.recipe, resume, overwrite)
+        kept = 0
         if checkpoint is not None:
             saved = folder.load(checkpoint, self.model, self.optimizer)
             self.state, kept = State(**saved["run"]), saved["history_bytes"]
             for generator, state in zip(self._generators(), saved["generators"], strict=True):
                 generator.bit_generator.state = state
-        self.history = History(folder and folder.metrics_file, kept)
+        self.folder, self.history = folder, History(folder.metrics_file, kept)
 
     def run(self, on_step=None, checkpoint_every=100):
         """Train to the end; `on_step(trainer)` is called after every step, and first where a run is resumed.
 
         A checkpoint is saved every `checkpoint_every` steps and at the end. Ctrl-C finishes the step, saves,
-        and raises TrainingInterrupted. A loss that is not finite raises DivergenceError.
+        and raises TrainingInterrupted. Weights or a loss that are not finite raise DivergenceError.
         """
         if on_step is not None and self.state.step:
             on_step(self)
@@ -75,13 +77,13 @@ class Trainer:
                         on_step(self)
                     if self.state.step % checkpoint_every == 0 or asked_to_stop():
                         self.save()
-                    if asked_to_stop() and self.state.step < self.recipe.iterations:
-                        raise TrainingInterrupted(self.state.step)
+                    if asked_to_stop():
+                        self.plot()
+                        raise TrainingInterrupted(self.state.step, saved=self.folder is not None)
             self.save()
         finally:
-            if self.folder is not None and self.history.rows:
-                plot_run(self.history, self.recipe.model, self.folder.curves_file)
             self.history.close()
+        self.plot()
 
     def step(self):
         """One batch: forward, backward, update; then the rows of the history that are due."""
@@ -90,7 +92,7 @@ class Trainer:
         self.optimizer.lr = recipe.learning_rate_at(state.step, state.lowest_error)
         logits = self.model(Tensor(images))
         loss = cross_entropy(logits, labels)
-        self._check_finite(loss.item())
+        self._check_finite("loss", loss.item())
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -105,12 +107,19 @@ class Trainer:
         """Save a checkpoint of this moment."""
         if self.folder is None:
             return
+        for name, array in self.model.state_dict().items():
+            self._check_finite(name, array)  # a good checkpoint must not give way to a ruined one
         saved = {
             "run": asdict(self.state),
             "history_bytes": self.history.sync(),
             "generators": [generator.bit_generator.state for generator in self._generators()],
         }
         self.folder.save(self.state.step, self.model, self.optimizer, saved)
+
+    def plot(self):
+        """Draw the curves so far into the folder."""
+        if self.folder is not None and self.history.rows:
+            plot_run(self.history, self.recipe.model, self.folder.curves_file)
 
     @property
     def images_per_second(self):
@@ -134,15 +143,18 @@ class Trainer:
             state.loss_sum, state.error_count, state.image_count = 0.0, 0, 0
         if state.step % recipe.evaluate_every == 0 or finished:
             loss, error = evaluate(self.model, self.test_loader)
+            self._check_finite("test loss", loss)
             self.history.append(**where, test_loss=loss, test_error=error)
 
-    def _check_finite(self, loss):
-        if math.isfinite(loss):
+    def _check_finite(self, what, value):
+        """DivergenceError unless the number or array `value` is finite."""
+        if np.isfinite(value).all():
             return
         latest = self.folder and self.folder.latest()
         raise DivergenceError(
-            f"the loss became {loss} at step {self.state.step + 1} (learning rate {self.optimizer.lr:g}); "
-            f"the last checkpoint is {latest or 'none'}; try a smaller learning rate"
+            f"the {what} became {value if np.isscalar(value) else 'infinite or NaN'} around step "
+            f"{self.state.step + 1} (learning rate {self.optimizer.lr:g}); the last checkpoint is "
+            f"{latest or 'none'}; try a smaller learning rate"
         )
 
     def _generators(self):
@@ -159,8 +171,8 @@ def train(
     for `on_step` and `checkpoint_every` see Trainer.run.
     """
     dataset = load_data(recipe.data, **recipe.data_options) if dataset is None else dataset
-    folder = RunFolder(out) if out is not None else None
-    checkpoint = folder.prepare(recipe, resume, overwrite) if folder else None
-    trainer = Trainer(recipe, dataset, folder, checkpoint)
+    trainer = Trainer(recipe, dataset)  # refuses what cannot be built, before anything is written
+    if out is not None:
+        trainer.keep_in(RunFolder(out), resume, overwrite)
     trainer.run(on_step, checkpoint_every)
     return trainer

@@ -33,6 +33,19 @@ def test_images_and_labels_stay_together():
         assert images.dtype == np.float32
 
 
+def test_each_loop_is_another_epoch():
+    loader, fresh = (Loader(numbered(10), 4, normalize=plain, seed=1) for _ in range(2))
+    for epoch in range(3):
+        for (_, labels), (_, expected) in zip(loader, fresh.epoch(epoch), strict=True):
+            np.testing.assert_array_equal(labels, expected)
+
+
+def test_the_border_of_a_crop_has_the_value_of_the_mean():
+    split = Split(np.full((4, 3, 6, 6), 200, np.uint8), np.arange(4))
+    loader = Loader(split, 4, normalize=pixel_mean(split.images), augment=CropAndFlip(2))
+    np.testing.assert_allclose(loader.batch(0)[0], 0, atol=1e-6)
+
+
 def test_the_last_batch_is_dropped_on_request():
     loader = Loader(numbered(10), 4, normalize=plain, drop_last=True)
     assert [len(labels) for _, labels in loader] == [4, 4]

@@ -1,12 +1,14 @@
 """The degradation experiment: its files, its verdict, its refusals."""
 
 import json
+import os
+import signal
 
 import pytest
 from PIL import Image
 
 from minires import data
-from minires.errors import CheckpointError, OptionError, UnknownNameError
+from minires.errors import CheckpointError, OptionError, TrainingInterrupted, UnknownNameError
 from minires.lab import degradation
 from minires.lab.degradation import verdict
 
@@ -64,6 +66,28 @@ def test_a_second_run_is_refused_and_a_resumed_one_gives_the_same(finished):
     with pytest.raises(CheckpointError, match=r"already holds runs \(plain14, plain8"):
         degradation(depths=(8, 20), out=out, epochs=2)
     assert degradation(depths=(8, 14), out=out, epochs=2, seed=4, resume=True) == results
+
+
+def test_overwriting_starts_all_nets_anew_and_an_interrupted_one_can_be_resumed(tmp_path):
+    degradation(depths=(8, 14), out=tmp_path, epochs=1)
+
+    def interrupt(trainer):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(TrainingInterrupted):
+        degradation(
+            depths=(8, 14), out=tmp_path, epochs=2, overwrite=True, follow=lambda name, total: interrupt
+        )
+    assert not (tmp_path / "results.json").exists()
+    results = degradation(depths=(8, 14), out=tmp_path, epochs=2, resume=True)
+    assert {len(net["train_error"]) for net in results["nets"].values()} == {2}
+
+
+def test_a_wrong_depth_leaves_what_is_there(tmp_path):
+    degradation(depths=(8, 14), out=tmp_path, epochs=1)
+    with pytest.raises(OptionError, match="6n"):
+        degradation(depths=(8, 15), out=tmp_path, overwrite=True)
+    assert (tmp_path / "results.json").exists()
 
 
 def nets(plain, residual):

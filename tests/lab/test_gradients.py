@@ -3,7 +3,7 @@
 import pytest
 
 from minires import ops
-from minires.errors import GradientError, UnknownNameError
+from minires.errors import UnknownNameError
 from minires.lab import gradients
 from minires.ops.elementwise import Exp
 
@@ -30,10 +30,9 @@ def test_a_whole_net_is_below_a_hundred_thousandth(name):
 
 def test_a_wrong_gradient_is_found(monkeypatch):
     monkeypatch.setattr(Exp, "backward", lambda self, gy: gy * self.saved * (1 + 1e-5))
-    with pytest.raises(GradientError, match="input 0 at"):
-        gradients.check("exp")
-    with pytest.raises(GradientError):
-        gradients.check("softmax")
+    for name in ("exp", "softmax"):
+        assert not gradients.check(name).passed
+    assert gradients.check("log").passed
 
 
 def test_an_unknown_name_lists_near_ones():

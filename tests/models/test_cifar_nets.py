@@ -198,10 +198,19 @@ def test_summary_leaves_the_model_as_it_was():
 
 
 @pytest.mark.parametrize(
-    "options", [{"widths": (16, 32)}, {"widths": (0, 1, 2)}, {"in_channels": 0}, {"classes": 0}]
+    ("options", "message"),
+    [
+        ({"widths": (16, 32)}, "widths must be three numbers"),
+        ({"widths": (0, 1, 2)}, "positive whole numbers"),
+        ({"widths": "abc"}, "positive whole numbers"),
+        ({"widths": (32, 16, 8)}, "shortcut A cannot go from 32 to 16 channels"),
+        ({"in_channels": 0}, "positive whole numbers"),
+        ({"classes": "ten"}, "positive whole numbers"),
+        ({"generator": "abc"}, "generator must be"),
+    ],
 )
-def test_bad_sizes_are_refused(options):
-    with pytest.raises(OptionError, match="must be three positive numbers"):
+def test_bad_sizes_are_refused(options, message):
+    with pytest.raises(OptionError, match=message):
         CifarResNet(8, **options)
 
 

@@ -58,10 +58,10 @@ def load_into(theirs, ours):
 OPTIONS = {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4}
 
 
-def batches(rng, dtype, count=20):
-    """Sixteen images of 16 x 16, which the network takes as well as 32 x 32, and their labels."""
+def batches(rng, dtype, count=20, size=16):
+    """`size` images of 16 x 16, which the network takes as well as 32 x 32, and their labels."""
     for _ in range(count):
-        yield rng.standard_normal((16, 3, 16, 16)).astype(dtype), rng.integers(0, 10, 16)
+        yield rng.standard_normal((size, 3, 16, 16)).astype(dtype), rng.integers(0, 10, size)
 
 
 def step(model, optimizer, x, labels):
@@ -89,6 +89,19 @@ def test_twenty_steps_of_training_as_in_torch(rng):
     state = theirs.state_dict()
     for name, array in ours.state_dict().items():
         np.testing.assert_allclose(array, state[name].numpy(), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_twenty_float32_steps_as_in_torch(seed):
+    """With a learning rate at which rounding errors do not grow (see the next test for 0.1)."""
+    ours, theirs = twins("float32")
+    options = OPTIONS | {"lr": 0.001}
+    optimizer, expected = SGD(ours.parameters(), **options), torch.optim.SGD(theirs.parameters(), **options)
+    losses = []
+    for x, labels in batches(np.random.default_rng(seed), "float32", size=32):
+        losses.append(step(ours, optimizer, x, labels))
+        assert losses[-1] == pytest.approx(torch_step(theirs, expected, x, labels), rel=1e-3)
+    assert len(losses) == 20
 
 
 def test_each_of_twenty_float32_steps_as_in_torch(rng, agree):

@@ -146,7 +146,7 @@ def test_pytorchs_batch_counter_is_passed_over():
 
 def test_to_converts_parameters_and_buffers_in_place():
     net = Sequential(Conv2d(1, 2, 3, padding=1), BatchNorm2d(2), Flatten(), Linear(8, 2))
-    parameters = net.parameters()
+    parameters = list(net.parameters())
     assert net.to("float64") is net
     assert {tensor.dtype.name for _, tensor in net.named_parameters() + net.named_buffers()} == {"float64"}
     assert [id(p) for p in net.parameters()] == [id(p) for p in parameters]
@@ -189,8 +189,8 @@ def test_zero_grad():
 def test_forward_hooks_see_calls_until_removed():
     net = Sequential(ReLU(), ReLU())
     seen = []
-    remove = net[0].register_forward_hook(lambda *call: seen.append(("first", *call)))
-    remove_other = net[0].register_forward_hook(lambda *call: seen.append(("second", *call)))
+    handle = net[0].register_forward_hook(lambda *call: seen.append(("first", *call)))
+    other = net[0].register_forward_hook(lambda *call: seen.append(("second", *call)))
     x = Tensor([-1.0, 2.0])
     net(x)
     assert [call[0] for call in seen] == ["first", "second"]
@@ -198,10 +198,10 @@ def test_forward_hooks_see_calls_until_removed():
     assert module is net[0]
     assert inputs == (x,)
     assert output.tolist() == [0.0, 2.0]
-    remove()
+    handle.remove()
     net(x)
     assert [call[0] for call in seen] == ["first", "second", "second"]
-    remove_other()
+    other.remove()
     net(x)
     assert len(seen) == 3
     assert list(net.state_dict()) == []

@@ -53,8 +53,10 @@ def test_warm_up_of_the_110_layer_net_ends_once_and_for_all():
     assert schedule(48_000, 5.0) == pytest.approx(0.001)
 
 
-def test_warm_up_before_any_measurement():
-    assert warm_up(0.01, 80, PAPER)(0) == 0.01
+def test_warm_up_cannot_be_asked_without_an_error():
+    """Or it would never end."""
+    with pytest.raises(TypeError, match="lowest_error"):
+        warm_up(0.01, 80, PAPER)(0)
 
 
 @pytest.mark.parametrize("schedule", [PAPER, cosine(0.1, 64_000), warm_up(0.01, 80, PAPER)])

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from minires import plot
+from minires.errors import OptionError
 from minires.plot import curves, degradation
 from minires.train import History
 
@@ -51,6 +52,11 @@ def test_compared_runs_have_a_colour_and_a_label_each(tmp_path, figures):
     (axes,) = figures[0].axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == list(runs)
     assert len({str(line.get_color()) for line in axes.get_lines()}) == 9
+
+
+def test_a_figure_that_cannot_be_written_is_said(tmp_path):
+    with pytest.raises(OptionError, match="cannot write the figure"):
+        plot.plot_runs({"one": history(1)}, tmp_path / "nowhere" / "runs.png")
 
 
 def test_degradation_has_plain_nets_left_and_residual_nets_right(tmp_path, figures):

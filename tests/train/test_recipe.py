@@ -74,6 +74,21 @@ def test_differences_name_the_fields_but_not_where_the_data_lies():
     assert one.differences(two) == ["model", "iterations"]
 
 
+@pytest.mark.parametrize(("field", "value"), [("schedule", "cos"), ("normalization", "pixels"), ("seed", -1)])
+def test_unknown_words_are_refused(field, value):
+    with pytest.raises(OptionError, match=field):
+        Recipe(**{"model": "resnet8", "data": "digits", "iterations": 1, field: value})
+
+
+def test_a_batch_without_images_is_refused(pictures):
+    with pytest.raises(OptionError, match="batch_size must be at least 1, not 0"):
+        quick("resnet8", pictures, batch_size=0)
+
+
+def test_the_shortest_run_does_not_start_with_a_dropped_rate(pictures):
+    assert paper("resnet20", pictures).shortened(1).learning_rate_at(0) == 0.1
+
+
 @pytest.mark.parametrize("field", ["iterations", "batch_size", "log_every", "evaluate_every"])
 def test_numbers_must_be_positive(field):
     with pytest.raises(OptionError, match=field):

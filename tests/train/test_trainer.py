@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from minires import data, nn
-from minires.errors import CheckpointError, DivergenceError, TrainingInterrupted
+from minires.errors import CheckpointError, DataError, DivergenceError, OptionError, TrainingInterrupted
 from minires.train import History, Recipe, RunFolder, Trainer, evaluate, train
 
 DIGITS = data.digits()
@@ -216,7 +217,7 @@ def test_the_generators_of_dropout_are_resumed(tmp_path, monkeypatch):
 def test_a_diverging_loss_stops_with_step_and_checkpoint(tmp_path):
     recipe = small_recipe(learning_rate=1e30, iterations=20)
     with pytest.raises(
-        DivergenceError, match=r"the loss became .* at step \d+ .*learning rate 1e\+30.*step-0000000"
+        DivergenceError, match=r"the loss became .* around step \d+ .*learning rate 1e\+30.*step-0000000"
     ):
         train(recipe, tmp_path / "run", dataset=DIGITS, checkpoint_every=1)
 
@@ -277,6 +278,75 @@ def test_a_full_disk_keeps_the_checkpoint_before(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="No space left"):
         folder.save(3, run.model, run.optimizer, {})
     assert folder.latest().name == "step-00000002"
+
+
+def test_what_cannot_be_built_touches_no_file(tmp_path):
+    train(small_recipe(iterations=2), tmp_path, dataset=DIGITS)
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    with pytest.raises(OptionError, match="depth 9"):
+        train(small_recipe(model="resnet9"), tmp_path, dataset=DIGITS, overwrite=True)
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+    with pytest.raises(OptionError, match="depth 9"):
+        train(small_recipe(model="resnet9"), tmp_path / "new", dataset=DIGITS)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("held", ["checkpoints", "curves.png", "metrics.jsonl"])
+def test_files_of_another_program_are_refused(tmp_path, held):
+    (tmp_path / held).mkdir()
+    (tmp_path / held / "mine.pt").write_text("precious")
+    for resume in (False, True):
+        with pytest.raises(CheckpointError, match=r"already holds a run|holds no run"):
+            train(small_recipe(), tmp_path, dataset=DIGITS, resume=resume)
+    assert (tmp_path / held / "mine.pt").read_text() == "precious"
+
+
+def test_resume_and_overwrite_exclude_each_other(tmp_path):
+    with pytest.raises(OptionError, match="not both"):
+        train(small_recipe(), tmp_path, dataset=DIGITS, resume=True, overwrite=True)
+
+
+def test_ruined_weights_never_replace_a_good_checkpoint(tmp_path):
+    def ruin(trainer):
+        if trainer.state.step == 3:
+            trainer.model.fc.weight.data[0, 0] = np.nan
+
+    with pytest.raises(DivergenceError, match=r"fc\.weight became .*step-00000002"):
+        train(small_recipe(), tmp_path, dataset=DIGITS, on_step=ruin, checkpoint_every=1)
+    assert RunFolder(tmp_path).latest().name == "step-00000002"
+
+
+def test_ctrl_c_in_the_last_step_still_stops_what_comes_after(tmp_path):
+    def interrupt(trainer):
+        if trainer.state.step == 24:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(TrainingInterrupted, match="nothing is saved"):
+        train(small_recipe(), dataset=DIGITS, on_step=interrupt)
+    with pytest.raises(TrainingInterrupted, match="the run is saved"):
+        train(small_recipe(), tmp_path, dataset=DIGITS, on_step=interrupt)
+    assert RunFolder(tmp_path).latest().name == "step-00000024"
+
+
+def test_a_history_shorter_than_the_checkpoint_knows_is_said(tmp_path):
+    train(small_recipe(iterations=5), tmp_path, dataset=DIGITS)
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_bytes(metrics.read_bytes()[:-10])
+    with pytest.raises(CheckpointError, match=r"metrics.jsonl has \d+ bytes, but the checkpoint knows"):
+        train(small_recipe(iterations=5), tmp_path, dataset=DIGITS, resume=True)
+
+
+def test_a_run_whose_checkpoints_were_deleted_starts_again(tmp_path):
+    train(small_recipe(), tmp_path / "one", dataset=DIGITS)
+    train(small_recipe(), tmp_path / "two", dataset=DIGITS)
+    shutil.rmtree(tmp_path / "two" / "checkpoints")
+    train(small_recipe(), tmp_path / "two", dataset=DIGITS, resume=True)
+    assert_same_run(tmp_path / "one", tmp_path / "two")
+
+
+def test_no_images_to_evaluate_on_is_said():
+    with pytest.raises(DataError, match="no images"):
+        train(small_recipe(data="shapes", iterations=1), dataset=data.shapes(train=32, test=0))
 
 
 def test_evaluation_uses_running_statistics_and_puts_the_mode_back():

@@ -1,0 +1,45 @@
+"""What convolution and pooling ask of their arguments before a kernel runs."""
+
+from operator import index
+
+from minires.backend.kernels import Window
+from minires.errors import OptionError, ShapeError
+
+
+def same_float(op, *tensors):
+    """OptionError unless all are float32 or all float64: a product of both would be twice the work."""
+    dtypes = [str(tensor.dtype) for tensor in tensors]
+    if len(set(dtypes)) > 1 or tensors[0].dtype.kind != "f":
+        raise OptionError(
+            f"{op}: the inputs are {', '.join(dtypes)}, but must all be float32 or all float64; "
+            "convert with .to('float32') or model.to('float64')"
+        )
+
+
+def pair(value, name):
+    """(value, value) for one whole number, a pair as it is."""
+    try:
+        first, second = value if isinstance(value, (tuple, list)) else (value, value)
+        return index(first), index(second)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"{name} must be a whole number or a pair of them, not {value!r}") from error
+
+
+def sliding_window(op, x, size, stride=1, padding=0, dilation=1, ceil_mode=False):
+    """The Window of `op` over x, once it is sure that it fits: ShapeError or OptionError otherwise."""
+    names = {"kernel_size": size, "stride": stride, "padding": padding, "dilation": dilation}
+    size, stride, padding, dilation = (pair(value, f"{op}: {name}") for name, value in names.items())
+    if min(size + stride + dilation) < 1 or min(padding) < 0:
+        raise OptionError(
+            f"{op}: kernel_size {size}, stride {stride} and dilation {dilation} must be positive, "
+            f"padding {padding} at least 0"
+        )
+    same_float(op, x)
+    if x.ndim != 4:
+        raise ShapeError(f"{op}: the input must be (N, C, H, W), not {x.shape}")
+    window = Window(size, stride, padding, dilation, ceil_mode)
+    if min(window.output_size(*x.shape[2:])) < 1:
+        raise ShapeError(
+            f"{op}: a {size} window, dilation {dilation}, exceeds input {x.shape} padded by {padding}"
+        )
+    return window
