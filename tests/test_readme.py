@@ -9,15 +9,23 @@ from pathlib import Path
 import pytest
 
 from minires import models
+from minires.lab.degradation import MARGIN
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 RESULTS = json.loads((ROOT / "results" / "degradation" / "results.json").read_text())
 
 
-@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+IMPORTS = "".join(re.findall(r"^(?:import|from) .*\n", CODE[0], re.MULTILINE))
+
+
+@pytest.mark.parametrize("code", CODE)
 def test_code_runs_and_prints_what_its_comments_say(code):
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    """A reader has done the first block's imports before the later blocks."""
+    result = subprocess.run(
+        [sys.executable, "-c", IMPORTS + code], capture_output=True, text=True, timeout=60
+    )
     assert result.returncode == 0, result.stderr
     promised = re.findall(r"^\s*print\(.*\)  # (.+)$", code, re.MULTILINE)
     if promised:
@@ -43,6 +51,14 @@ def test_the_record_is_of_the_default_run_and_shows_the_problem():
     plain = {name: models.create(name, in_channels=1, widths=(8, 16, 32)) for name in ("plain20", "plain56")}
     for name, net in plain.items():
         assert sum(p.numel() for p in net.parameters()) == RESULTS["nets"][name]["parameters"]
+
+
+@pytest.mark.parametrize("file", ["results.json", "results-seed1.json", "results-seed2.json"])
+def test_the_margin_of_the_verdict_lies_between_what_was_recorded(file):
+    nets = json.loads((ROOT / "results" / "degradation" / file).read_text())["nets"]
+    final = {name: net["train_error"][-1] for name, net in nets.items()}
+    assert final["plain56"] - final["plain20"] > 30 > MARGIN
+    assert abs(final["resnet56"] - final["resnet20"]) < 0.1 < MARGIN
 
 
 def test_the_commands_exist():

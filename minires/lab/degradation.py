@@ -25,8 +25,8 @@ SETTINGS = {
     "cifar10": {"epochs": 20, "batch_size": 128, "learning_rate": 0.1, "widths": (16, 32, 64)},
 }
 
-# By how many percentage points the training error must grow with depth to be called degradation: more than
-# what another seed changes, less than what the paper's plain nets lose.
+# By how many percentage points the training error must grow with depth to be called degradation. In the three
+# recorded runs (results/degradation) plain nets lose over 30, residual nets less than 0.1.
 MARGIN = 1.0
 
 
