@@ -148,7 +148,8 @@ def plot(
     from minires.plot import plot_runs
     from minires.train import History, RunFolder
 
-    histories = {str(run): History.load(RunFolder(run).metrics_file) for run in runs}
+    short = len({run.name for run in runs}) == len(runs)
+    histories = {run.name if short else str(run): History.load(RunFolder(run).metrics_file) for run in runs}
     console.print(f"Figure: {plot_runs(histories, out)}", soft_wrap=True)
 
 
