@@ -82,9 +82,10 @@ def train(
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME-DATA if left out.")] = None,
     iterations: Annotated[int | None, typer.Option(help="Stretch the recipe to this length.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images in a batch.")] = None,
+    lr: Annotated[float | None, typer.Option(help="The schedule's first learning rate.")] = None,
     seed: Seed = 0,
     option: Annotated[
-        list[str] | None, typer.Option(help="A network's option, as shortcut=B or widths=[8,16,32].")
+        list[str] | None, typer.Option(help="A network's option, as shortcut=B or widths=8,16,32.")
     ] = None,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 100,
     resume: Resume = False,
@@ -100,7 +101,8 @@ def train(
     model_options = parse_options(option)
     models.create(name, **model_options)  # a wrong name is said now, not after a download
     options = {} if data_dir is None else {"data_dir": str(data_dir)}
-    chosen = {} if batch_size is None else {"batch_size": batch_size}
+    chosen = {"batch_size": batch_size, "learning_rate": lr}
+    chosen = {field: value for field, value in chosen.items() if value is not None}
     dataset = data_sets.load(data, **options)
     plan = RECIPES[recipe](
         name, dataset, seed=seed, model_options=model_options, data_options=options, **chosen
@@ -141,13 +143,14 @@ def evaluate(
 
 @app.command()
 def plot(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    runs: Annotated[list[Path], typer.Argument(help="Runs, or folders of runs.")],
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("runs.png"),
 ):
     """Compare the error curves of runs in one figure."""
     from minires.plot import plot_runs
     from minires.train import History, RunFolder
 
+    runs = runs_in(runs)
     short = len({run.name for run in runs}) == len(runs)
     histories = {run.name if short else str(run): History.load(RunFolder(run).metrics_file) for run in runs}
     console.print(f"Figure: {plot_runs(histories, out)}", soft_wrap=True)
@@ -180,10 +183,12 @@ def gradcheck(
     from minires.lab.gradients import CASES, check
 
     results = [check(name) for name in names or [*CASES, "resnet20"]]
-    table = Table("checked", *numeric("numbers", "relative error", "tolerance"), "")
+    table = Table(
+        "checked", *numeric("numbers"), "nudged", *numeric("relative error", "tolerance"), "gradient"
+    )
     for r in results:
         verdict = "right" if r.passed else "WRONG"
-        table.add_row(r.name, f"{r.numbers:,}", f"{r.error:.1e}", f"{r.tolerance:.0e}", verdict)
+        table.add_row(r.name, f"{r.numbers:,}", r.nudged, f"{r.error:.1e}", f"{r.tolerance:.0e}", verdict)
     console.print(table)
     wrong = [r.name for r in results if not r.passed]
     if wrong:
@@ -207,17 +212,26 @@ def numeric(*headers):
 
 
 def parse_options(options):
-    """["shortcut=B", "widths=[8,16,32]"] -> {"shortcut": "B", "widths": [8, 16, 32]}."""
+    """["shortcut=B", "widths=8,16,32"] -> {"shortcut": "B", "widths": [8, 16, 32]}."""
     parsed = {}
     for option in options or []:
         key, equals, value = option.partition("=")
         if not equals:
             raise OptionError(f"--option must be NAME=VALUE, not {option!r}")
         try:
-            parsed[key] = json.loads(value)
+            parsed[key] = json.loads(f"[{value}]" if "," in value and "[" not in value else value)
         except ValueError:
             parsed[key] = value  # a plain word
     return parsed
+
+
+def runs_in(paths):
+    """The runs at the paths: a run's folder itself, or each run in a folder of runs."""
+    found = []
+    for path in paths:
+        inside = sorted(file.parent for file in path.glob("*/metrics.jsonl"))
+        found += inside if inside and not (path / "metrics.jsonl").exists() else [path]
+    return found
 
 
 def main():

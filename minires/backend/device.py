@@ -81,7 +81,7 @@ def load_cupy():
     except ImportError as error:
         raise DeviceError(
             "device 'cuda' needs CuPy, which is not installed; on a machine with an NVIDIA GPU run "
-            "pip install 'minires[gpu]'"
+            "pip install 'cupy-cuda13x[ctk]'"
         ) from error
     if not cupy.cuda.is_available():
         raise DeviceError("CuPy is installed but sees no NVIDIA GPU; check the driver with nvidia-smi")

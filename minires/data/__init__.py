@@ -23,7 +23,8 @@ def load(name, **options):
     try:
         inspect.signature(DATASETS[name]).bind(**options)
     except TypeError as error:
-        raise OptionError(f"data set {name!r}: {error}") from error
+        known = ", ".join(inspect.signature(DATASETS[name]).parameters) or "none"
+        raise OptionError(f"data set {name!r}: {error}; its options: {known}") from error
     return DATASETS[name](**options)
 
 

@@ -31,6 +31,11 @@ class CropAndFlip:
         return padded[n, c, rows[:, None, :, None], columns[:, None, None, :]]
 
 
+def to_unit(images):
+    """0..255 -> 0..1 in float32."""
+    return images.astype(np.float32) / 255
+
+
 @dataclass(frozen=True)
 class Normalization:
     """x = (image / 255 - mean) / std, in float32; mean and std broadcast against (N, C, H, W)."""

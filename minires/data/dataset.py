@@ -7,7 +7,7 @@ import numpy as np
 from minires.errors import DataError
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Split:
     """One part of a data set: images uint8 (n, C, H, W), labels int64 (n,).
 
@@ -24,6 +24,9 @@ class Split:
             raise DataError(
                 f"a split of {len(self.images)} images needs as many labels, got {len(self.labels)}"
             )
+
+    def __repr__(self):
+        return f"Split({len(self)} images of {' x '.join(map(str, self.images.shape[1:]))})"
 
     def __len__(self):
         return len(self.labels)

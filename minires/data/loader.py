@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minires.data.augment import to_unit
 from minires.errors import OptionError
 
 
@@ -12,13 +13,16 @@ class Loader:
     anywhere and go on with the very batch that was next.
 
     split: images uint8 (n, C, H, W) and labels (n,).
-    normalize: called as normalize(images) on each batch of uint8 images -> float32.
+    normalize: called as normalize(images) on each batch of uint8 images -> float32; 0..255 becomes 0..1 if it
+        is left out.
     augment: called as augment(x, generator) on what `normalize` gave; None for none. It comes second so that
         the border that it pads with zeros has the value of the mean.
     drop_last: leave out a last batch that is smaller than the others.
     """
 
-    def __init__(self, split, batch_size, *, normalize, augment=None, shuffle=True, seed=0, drop_last=False):
+    def __init__(
+        self, split, batch_size, *, normalize=to_unit, augment=None, shuffle=True, seed=0, drop_last=False
+    ):
         if batch_size < 1:
             raise OptionError(f"Loader: batch_size must be at least 1, not {batch_size}")
         if drop_last and batch_size > len(split):

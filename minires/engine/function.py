@@ -12,17 +12,17 @@ from minires.backend import library, same_library
 from minires.engine.tensor import Tensor
 from minires.errors import MiniresError, ShapeError
 
-_recording = ContextVar("recording", default=True)
+recording = ContextVar("recording", default=True)
 
 
 @contextmanager
 def no_grad():
     """Compute without remembering how: `with no_grad(): ...`, or as a decorator, `@no_grad()`."""
-    token = _recording.set(False)
+    token = recording.set(False)
     try:
         yield
     finally:
-        _recording.reset(token)
+        recording.reset(token)
 
 
 class Function:
@@ -61,7 +61,7 @@ class Function:
             raise ShapeError(f"{self.name}: inputs of shape {shapes} do not fit: {error}") from error
         if y.dtype == np.float64 and self.keeps_float32 and np.float64 not in [a.dtype for a in arrays]:
             y = Tensor(y, dtype=np.float32)
-        if _recording.get() and any(self.needs_grad) and y.dtype.kind == "f":
+        if recording.get() and any(self.needs_grad) and y.dtype.kind == "f":
             self.inputs = tensors
             y.creator, y.requires_grad = self, True
         else:

@@ -24,7 +24,7 @@ class Tensor:
     __array_priority__ = 1000  # array * tensor is the tensor's business, not NumPy's
 
     def __init__(self, data, requires_grad=False, dtype=None):
-        self.data = as_array(data.data if isinstance(data, Tensor) else data, dtype)
+        self._array = as_array(data.data if isinstance(data, Tensor) else data, dtype)
         if requires_grad and self.data.dtype.kind != "f":
             raise OptionError(
                 f"requires_grad=True needs float32 or float64, not {self.data.dtype}; "
@@ -33,6 +33,14 @@ class Tensor:
         self.requires_grad = requires_grad
         self.grad = None
         self.creator = None
+
+    @property
+    def data(self):
+        return self._array
+
+    @data.setter
+    def data(self, array):  # x.data -= lr * x.grad gives a Tensor
+        self._array = array.data if isinstance(array, Tensor) else array
 
     @property
     def shape(self):
@@ -55,10 +63,6 @@ class Tensor:
         """The shape, or the length along `dim`."""
         return self.shape if dim is None else self.shape[dim]
 
-    def numel(self):
-        """How many elements there are."""
-        return self.data.size
-
     def numpy(self):
         """The data as an array of NumPy: shared on the CPU, copied from a GPU."""
         return to_numpy(self.data)
@@ -68,10 +72,6 @@ class Tensor:
         if self.data.size != 1:
             raise ShapeError(f"item(): a tensor of shape {self.shape} has {self.data.size} elements, not one")
         return self.data.item()
-
-    def tolist(self):
-        """The data as nested Python lists."""
-        return self.data.tolist()
 
     def detach(self):
         """The same data without its history: gradients do not flow through it."""

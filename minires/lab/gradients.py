@@ -18,10 +18,11 @@ MODEL_TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Result:
-    """One row of the table: what was checked, over how many numbers, and the largest relative error."""
+    """One row of the table: what was checked, how many numbers and how, and the largest relative error."""
 
     name: str
     numbers: int
+    nudged: str
     error: float
     tolerance: float
 
@@ -128,7 +129,7 @@ def check_op(name):
     """Check every element of an operation's inputs, in each of its cases."""
     cases = CASES[name] if isinstance(CASES[name], list) else [CASES[name]]
     error = max(gradcheck(f, inputs, tolerance=np.inf) for f, inputs in cases)
-    return Result(name, sum(x.size for _, inputs in cases for x in inputs), error, OP_TOLERANCE)
+    return Result(name, sum(x.size for _, inputs in cases for x in inputs), "one by one", error, OP_TOLERANCE)
 
 
 def check_model(name):
@@ -142,7 +143,7 @@ def check_model(name):
     parameters = list(model.parameters())
     options = {"direction": True, "eps": 1e-7, "tolerance": np.inf, "generator": generator}
     error = gradcheck(lambda *_: model(x), parameters, **options)
-    return Result(name, sum(p.numel() for p in parameters), error, MODEL_TOLERANCE)
+    return Result(name, sum(p.numel() for p in parameters), "together", error, MODEL_TOLERANCE)
 
 
 def check(name):

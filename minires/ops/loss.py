@@ -81,7 +81,9 @@ def cross_entropy(x, labels, reduction="mean"):
             f"cross_entropy: logits {x.shape} and labels {labels.shape} do not fit; need (N, K), (N,)"
         )
     if labels.dtype.kind not in "iu":
-        raise OptionError(f"cross_entropy: labels must be whole numbers, not {labels.dtype}")
+        raise OptionError(
+            f"cross_entropy: labels must be whole numbers, not {labels.dtype}; convert with .to('int64')"
+        )
     low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
     if low < 0 or high >= x.shape[1]:
         raise OptionError(

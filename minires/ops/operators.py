@@ -8,7 +8,8 @@ from numbers import Real
 
 from minires.backend import as_array
 from minires.engine import Tensor
-from minires.errors import ShapeError
+from minires.engine.function import recording
+from minires.errors import GraphError, ShapeError
 from minires.ops import activation, elementwise, linear, loss, reduce, shape
 
 OPERATORS = {
@@ -30,6 +31,13 @@ REFLECTED = {
     "__rtruediv__": elementwise.div,
     "__rpow__": elementwise.pow,
     "__rmatmul__": linear.matmul,
+}
+
+IN_PLACE = {
+    "__iadd__": elementwise.add,
+    "__isub__": elementwise.sub,
+    "__imul__": elementwise.mul,
+    "__itruediv__": elementwise.div,
 }
 
 COMPARISONS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
@@ -63,11 +71,29 @@ METHODS = {
     "squeeze": shape.squeeze,
     "unsqueeze": shape.unsqueeze,
     "to": shape.to,
+    "numel": lambda x: x.data.size,
+    "tolist": lambda x: x.data.tolist(),
+    "float": lambda x: shape.to(x, "float32"),
+    "double": lambda x: shape.to(x, "float64"),
 }
 
 
 def _reflected(function):
     return lambda self, other: function(other, self)
+
+
+def _in_place(name, function):
+    """A leaf with a gradient changes in place, under no_grad() only; else the name gets a new tensor."""
+
+    def update(self, other):
+        if self.creator is not None or not self.requires_grad:
+            return function(self, other)
+        if recording.get():
+            raise GraphError(f"{name}: a leaf that requires a gradient can be changed under no_grad() only")
+        self.data[...] = function(self, other).data
+        return self
+
+    return update
 
 
 def _comparison(name):
@@ -88,6 +114,8 @@ for _name, _function in (OPERATORS | METHODS).items():
     setattr(Tensor, _name, _function)
 for _name, _function in REFLECTED.items():
     setattr(Tensor, _name, _reflected(_function))
+for _name, _function in IN_PLACE.items():
+    setattr(Tensor, _name, _in_place(_name, _function))
 for _name in COMPARISONS:
     setattr(Tensor, _name, _comparison(_name))
 Tensor.T = property(shape.transpose)

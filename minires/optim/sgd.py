@@ -32,6 +32,10 @@ class SGD:
         self.nesterov = nesterov
         self.velocities = [library(p.data).zeros_like(p.data) for p in self.params]
 
+    def __repr__(self):
+        options = ("lr", "momentum", "weight_decay", "nesterov")
+        return f"SGD({', '.join(f'{name}={getattr(self, name)}' for name in options)})"
+
     def step(self):
         """Move every parameter once, in place."""
         for i, p in enumerate(self.params):

@@ -1,6 +1,6 @@
 """Error curves of runs: training error thin, test error bold, as in the ResNet paper's Figure 6."""
 
-from minires.plot.style import color, new_figure, save
+from minires.plot.style import color, draw, new_figure, save
 
 THIN, BOLD = {"linewidth": 0.9}, {"linewidth": 2.4}
 
@@ -10,8 +10,8 @@ def plot_runs(histories, path):
     figure, (axes,) = new_figure(width=7)
     for i, (name, history) in enumerate(histories.items()):
         colour = color(i, len(histories))
-        axes.plot(*history.series("train_error"), color=colour, **THIN)
-        axes.plot(*history.series("test_error"), color=colour, label=name, **BOLD)
+        draw(axes, *history.series("train_error"), color=colour, **THIN)
+        draw(axes, *history.series("test_error"), color=colour, label=name, **BOLD)
     axes.set_xlabel("step")
     axes.set_ylabel("error (%)")
     axes.set_ylim(bottom=0)
@@ -27,8 +27,8 @@ def plot_run(history, name, path):
         (errors, "train_error", "test_error", "error"),
         (losses, "loss", "test_loss", "loss"),
     ):
-        axes.plot(*history.series(train), color=color(0, 2), label=f"training {what}", **THIN)
-        axes.plot(*history.series(test), color=color(1, 2), label=f"test {what}", marker=".", **BOLD)
+        draw(axes, *history.series(train), color=color(0, 2), label=f"training {what}", **THIN)
+        draw(axes, *history.series(test), color=color(1, 2), label=f"test {what}", marker=".", **BOLD)
         axes.set_xlabel("step")
         axes.legend(frameon=False)
     errors.set_ylabel("error (%)")

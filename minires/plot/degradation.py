@@ -2,7 +2,7 @@
 
 from matplotlib.ticker import MaxNLocator
 
-from minires.plot.style import color, new_figure, save
+from minires.plot.style import color, draw, new_figure, save
 
 PANELS = {"plain": "plain nets", "resnet": "residual nets"}
 
@@ -18,11 +18,11 @@ def plot_degradation(results, path):
         for i, depth in enumerate(depths):
             net, colour = results["nets"][f"{family}{depth}"], color(i, len(depths))
             epochs = range(1, len(net["train_error"]) + 1)
-            axes.plot(epochs, net["train_error"], color=colour, linewidth=1)
-            axes.plot(epochs, net["test_error"], color=colour, linewidth=2.6, label=f"{family}-{depth}")
+            draw(axes, epochs, net["train_error"], color=colour, linewidth=1)
+            draw(axes, epochs, net["test_error"], color=colour, linewidth=2.6, label=f"{family}-{depth}")
         axes.set_title(title, loc="left")
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend(frameon=False, loc="upper right")
     panels[0].set_ylabel("error (%)")
     panels[0].set_ylim(0, 100)

@@ -25,6 +25,12 @@ def new_figure(columns=1, width=6.4, height=4.2, **options):
     return figure, list(rows[0])
 
 
+def draw(axes, steps, values, **style):
+    """A line, or a dot where there is only one point and no line would show."""
+    style.setdefault("marker", "o" if len(values) == 1 else None)
+    axes.plot(steps, values, **style)
+
+
 def save(figure, path):
     """Write a PNG of 150 dots per inch; returns its path."""
     try:

@@ -20,6 +20,7 @@ def polite_signals():
 
     def ask(number, frame):
         if asked.is_set():
+            print("\nStopped at once. --resume goes on from the last checkpoint.", file=sys.stderr)
             raise KeyboardInterrupt
         asked.set()
         print("\nFinishing this step, then saving. Ctrl-C again stops at once.", file=sys.stderr)

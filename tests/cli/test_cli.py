@@ -19,7 +19,7 @@ def minires(*arguments, folder=None):
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=120)
 
 
-SMALL = ("--iterations", 6, "--batch-size", 16, "--option", "widths=[2,4,8]")
+SMALL = ("--iterations", 6, "--batch-size", 16, "--lr", 0.05, "--option", "widths=2,4,8")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,9 @@ def test_train_reports_and_leaves_a_run(run):
     assert result.returncode == 0, result.stderr
     assert "resnet8 after 6 steps: training error" in result.stdout
     assert {p.name for p in out.iterdir()} == {"recipe.json", "metrics.jsonl", "curves.png", "checkpoints"}
-    assert json.loads((out / "recipe.json").read_text())["recipe"]["model_options"] == {"widths": [2, 4, 8]}
+    recipe = json.loads((out / "recipe.json").read_text())["recipe"]
+    assert recipe["model_options"] == {"widths": [2, 4, 8]}
+    assert recipe["learning_rate"] == 0.05
 
 
 def test_evaluate_agrees_with_the_history(run):
@@ -51,6 +53,12 @@ def test_plot_draws_the_runs(run, tmp_path):
     assert result.returncode == 0, result.stderr
     with Image.open(tmp_path / "both.png") as picture:
         assert picture.format == "PNG"
+
+
+def test_plot_finds_the_runs_in_a_folder(run, tmp_path):
+    result = minires("plot", run[0].parent, "--out", tmp_path / "all.png")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "all.png").exists()
 
 
 def test_the_same_folder_again_is_refused_then_resumed(run):

@@ -98,7 +98,7 @@ def no_cupy(monkeypatch):
 
 @pytest.mark.parametrize("thing", [on_host(2), nn.Linear(2, 2)], ids=["tensor", "module"])
 def test_asking_for_a_gpu_without_cupy_says_what_to_install(no_cupy, thing):
-    with pytest.raises(DeviceError, match=r"pip install 'minires\[gpu\]'") as caught:
+    with pytest.raises(DeviceError, match=r"pip install 'cupy-cuda13x\[ctk\]'") as caught:
         thing.to("cuda")
     assert isinstance(caught.value, MiniresError)
 

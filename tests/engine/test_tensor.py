@@ -3,8 +3,8 @@ import operator
 import numpy as np
 import pytest
 
-from minires import Tensor
-from minires.errors import MiniresError, OptionError, ShapeError
+from minires import Tensor, no_grad
+from minires.errors import GraphError, MiniresError, OptionError, ShapeError
 
 NUMBERS = [2, 2.5, True, np.float64(2.5), np.float32(2.5), np.int64(2), np.int32(2), np.bool_(True)]
 ARITHMETIC = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
@@ -148,3 +148,35 @@ def test_shapes_that_do_not_fit_are_named(name):
         getattr(operator, name)(a, b)
     assert str(caught.value).startswith({"truediv": "div"}.get(name, name))
     assert isinstance(caught.value, (ValueError, MiniresError))
+
+
+def test_a_leaf_changes_in_place_under_no_grad_only():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    memory = x.data
+    with pytest.raises(GraphError, match=r"__isub__.*no_grad"):
+        x -= 1.0
+    with no_grad():
+        y = x
+        y -= 0.5
+    assert y is x
+    assert x.data is memory
+    assert x.requires_grad
+    assert x.tolist() == [0.5, 1.5]
+
+
+def test_a_sum_that_grows_gets_a_new_tensor_and_keeps_its_gradient():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2
+    before = y
+    y += x
+    assert y is not before
+    y.sum().backward()
+    assert x.grad.tolist() == [3.0, 3.0]
+
+
+def test_a_hand_written_step_leaves_an_array_in_data():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    (x * x).sum().backward()
+    x.data -= 0.5 * x.grad
+    assert isinstance(x.data, np.ndarray)
+    assert x.tolist() == [0.0, 0.0]

@@ -72,3 +72,11 @@ def test_degradation_has_plain_nets_left_and_residual_nets_right(tmp_path, figur
         assert bold.get_linewidth() > thin.get_linewidth()
         assert list(thin.get_ydata()) == [50.0, 2.0]
         assert list(bold.get_ydata()) == [60.0, 4.0]
+
+
+def test_a_single_point_is_seen(tmp_path, figures):
+    single = History()
+    single.append(step=5, loss=1.0, train_error=40.0)
+    single.append(step=5, test_loss=1.0, test_error=50.0)
+    plot.plot_runs({"short": single}, tmp_path / "runs.png")
+    assert [line.get_marker() for line in figures[0].axes[0].get_lines()] == ["o", "o"]
