@@ -6,6 +6,7 @@ recursions (a ResNet-1202 is a chain of over 4,000 operations), and neither foll
 net has two for every block.
 """
 
+from minires.backend import kernels
 from minires.errors import GraphError, ShapeError
 
 
@@ -30,7 +31,7 @@ def backpropagate(root, gradient):
                 tensor.accumulate(gx)
                 continue
             # Not +=: one array may be the gradient of several inputs at once.
-            gradients[parent] = gradients[parent] + gx if parent in gradients else gx
+            gradients[parent] = kernels.add(gradients[parent], gx) if parent in gradients else gx
             uses[parent] -= 1
             if uses[parent] == 0:
                 ready.append(parent)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minires.backend import kernels
 from minires.engine import Function, Tensor
 from minires.errors import OptionError
 
@@ -10,11 +11,11 @@ class Relu(Function):
     """y = max(x, 0)        gx = gy where y > 0, else 0"""
 
     def forward(self, x):
-        self.saved = y = self.xp.maximum(x, 0)
+        self.saved = y = kernels.relu(x)
         return y
 
     def backward(self, gy):
-        return gy * (self.saved > 0)
+        return kernels.relu_gradient(gy, self.saved)
 
 
 class Sigmoid(Function):

@@ -2,7 +2,7 @@
 
 import math
 
-from minires.backend.kernels import channel_rows, from_channel_rows
+from minires.backend import kernels
 from minires.engine import Function
 from minires.errors import OptionError, ShapeError
 
@@ -21,30 +21,13 @@ class BatchNorm(Function):
         self.eps = eps
 
     def forward(self, x, gamma, beta):
-        rows = channel_rows(x)
-        self.mean = rows.mean(axis=1)
-        xhat = rows - self.mean[:, None]
-        y = xhat * xhat
-        self.var = y.mean(axis=1)
-        scale = 1 / self.xp.sqrt(self.var + self.eps)
-        xhat *= scale[:, None]
-        self.saved = xhat, gamma * scale
-        self.xp.multiply(xhat, gamma[:, None], out=y)  # y's memory, once more
-        y += beta[:, None]
-        return from_channel_rows(y, x.shape)
+        self.mean, self.var = kernels.batch_statistics(x)
+        scale = gamma / self.xp.sqrt(self.var + self.eps)
+        self.saved = x, gamma
+        return kernels.scale_and_shift(x, scale, beta - self.mean * scale)
 
     def backward(self, gy):
-        xhat, slope = self.saved
-        shape, gy = gy.shape, channel_rows(gy)
-        M = gy.shape[1]
-        gbeta = gy.sum(axis=1)
-        gx = gy * xhat
-        ggamma = gx.sum(axis=1)
-        self.xp.multiply(xhat, (ggamma / -M)[:, None], out=gx)  # gx's memory, once more
-        gx += gy
-        gx -= (gbeta / M)[:, None]
-        gx *= slope[:, None]
-        return from_channel_rows(gx, shape), ggamma, gbeta
+        return kernels.batch_norm_gradient(gy, *self.saved, self.mean, self.var, self.eps)
 
 
 class FrozenBatchNorm(Function):
@@ -62,16 +45,14 @@ class FrozenBatchNorm(Function):
         scale = 1 / self.xp.sqrt(self.var + self.eps)
         self.saved = x, gamma, scale
         slope = gamma * scale
-        y = channel_rows(x) * slope[:, None]
-        y += (beta - self.mean * slope)[:, None]
-        return from_channel_rows(y, x.shape)
+        return kernels.scale_and_shift(x, slope, beta - self.mean * slope)
 
     def backward(self, gy):
         x, gamma, scale = self.saved
-        rows = channel_rows(gy)
-        xhat = (channel_rows(x) - self.mean[:, None]) * scale[:, None]
-        gx = from_channel_rows(rows * (gamma * scale)[:, None], gy.shape)
-        return gx, (rows * xhat).sum(axis=1), rows.sum(axis=1)
+        axes = (0, *range(2, x.ndim))
+        xhat = kernels.scale_and_shift(x, scale, -self.mean * scale)
+        gx = kernels.scale_and_shift(gy, gamma * scale, self.xp.zeros_like(gamma))
+        return gx, (gy * xhat).sum(axis=axes), gy.sum(axis=axes)
 
 
 class LocalResponseNorm(Function):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from minires.backend import to_device
+from minires.backend.layout import zeros_in_order_of
 from minires.engine import Function, Tensor
 from minires.errors import OptionError, ShapeError
 
@@ -48,7 +49,7 @@ class Getitem(Function):
         return x[self.index]
 
     def backward(self, gy):
-        gx = self.xp.zeros(self.saved, gy.dtype)
+        gx = zeros_in_order_of(gy, self.saved)
         if all(part is None or part is ... or isinstance(part, (int, slice)) for part in self.index):
             gx[self.index] = gy
         else:  # an array of indices may name an element twice, and each time counts
@@ -64,9 +65,8 @@ class Pad(Function):
 
     def forward(self, x):
         self.saved = tuple(slice(low, low + n) for (low, _), n in zip(self.widths, x.shape, strict=True))
-        y = self.xp.zeros(
-            [low + n + high for (low, high), n in zip(self.widths, x.shape, strict=True)], x.dtype
-        )
+        widths = zip(self.widths, x.shape, strict=True)
+        y = zeros_in_order_of(x, [low + n + high for (low, high), n in widths])
         y[self.saved] = x
         return y
 

@@ -2,7 +2,7 @@
 
 from operator import index
 
-from minires.backend.kernels import Window
+from minires.backend.window import Window
 from minires.errors import OptionError, ShapeError
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from minires.backend import kernels
-from minires.backend.kernels import Window
+from minires.backend import reference as kernels
+from minires.backend.window import Window
 
 SIZES = st.tuples(st.integers(1, 6), st.integers(1, 6))
 

@@ -1,0 +1,21 @@
+"""The hot kernels made fast for a processor: blocks that stay in its cache, threads, memory used again."""
+
+from minires.backend.cpu.convolution import (
+    convolution,
+    convolution_input_gradient,
+    convolution_weight_gradient,
+)
+from minires.backend.cpu.elementwise import add, relu, relu_gradient
+from minires.backend.cpu.normalization import batch_norm_gradient, batch_statistics, scale_and_shift
+
+__all__ = [
+    "add",
+    "batch_norm_gradient",
+    "batch_statistics",
+    "convolution",
+    "convolution_input_gradient",
+    "convolution_weight_gradient",
+    "relu",
+    "relu_gradient",
+    "scale_and_shift",
+]

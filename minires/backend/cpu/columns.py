@@ -1,0 +1,81 @@
+"""Convolution block by block: the columns of a few rows of a few images, then their product, then the next.
+
+The formulas are those of backend/reference.py. What differs is that the columns of the whole batch, KH*KW times
+as large as the map, never exist at once: a block's columns stay in the processor's cache until the product has
+used them, and the threads work on blocks of their own.
+"""
+
+import numpy as np
+
+from minires.backend.cpu.memory import empty, empty_map
+from minires.backend.cpu.rows import padded
+from minires.backend.cpu.threads import cut, share
+from minires.backend.layout import pixels_first
+
+CACHE = 4 << 20  # bytes of columns in a block
+IMAGES = 64  # in a block: runs of so many numbers are copied at speed
+SMALL = 1 << 24  # multiplications that are over before a second thread has started
+
+
+def convolution(x, W, window, groups):
+    """y = W col(x), group by group: (N, C, H, W), (O, C/G, KH, KW) -> (N, O, OH, OW)."""
+    (N, _, *size), O = x.shape, len(W)
+    y = empty_map(N, O, *window.output_size(*size), x.dtype)
+    W = np.ascontiguousarray(W).reshape(groups, O // groups, -1)
+
+    def work(blocks):
+        for rows, images in blocks:
+            block = pixels_first(y)[slice(*rows), :, :, slice(*images)].transpose(2, 0, 1, 3)
+            columns = columns_of(x, window, rows, images, groups)
+            block[...] = (W @ columns).reshape(block.shape)
+
+    share(work, blocks_of(x, O, window, groups))
+    return y
+
+
+def weight_gradient(gy, x, shape, window, groups):
+    """gW = gy col(x)^T: (N, O, OH, OW), (N, C, H, W) -> (O, C/G, KH, KW) = shape."""
+    O = gy.shape[1]
+
+    def work(blocks):
+        total = 0
+        for rows, images in blocks:
+            columns = columns_of(x, window, rows, images, groups)
+            block = pixels_first(gy)[slice(*rows), :, :, slice(*images)].transpose(2, 0, 1, 3)
+            # This order, columns first, is twice as fast as gy first.
+            total += columns @ block.reshape(groups, O // groups, -1).swapaxes(1, 2)
+        return total
+
+    gW = sum(share(work, blocks_of(x, O, window, groups)))  # (G, C/G*KH*KW, O/G)
+    return gW.swapaxes(1, 2).reshape(shape)
+
+
+def blocks_of(x, O, window, groups):
+    """The ranges of output rows and of images, ((low, high), (low, high)), that the work is cut into."""
+    N, C, *size = x.shape
+    OH, OW = window.output_size(*size)
+    column = C * window.size[0] * window.size[1]
+    small = column * OH * OW * N * O // groups <= SMALL
+    rows = CACHE // (column * OW * min(N, IMAGES) * x.itemsize)
+    images = cut(N, N if small else IMAGES)
+    return [(r, n) for r in cut(OH, rows, shared=not small) for n in images]
+
+
+def columns_of(x, window, rows, images, groups):
+    """col(x) of a block of output rows: (G, C/G*KH*KW, rows * OW * images)."""
+    (top, bottom), (first, last) = rows, images
+    C, H, W = x.shape[1:]
+    (KH, KW), (SH, SW), (DH, DW) = window.size, window.stride, window.dilation
+    low = top * SH - window.padding[0]  # in rows of x
+    high = low + (bottom - top - 1) * SH + DH * (KH - 1) + 1
+    x = padded(pixels_first(x)[..., first:last], low, high, window.padding[1], window.padded_size(H, W)[1])
+    sH, sW, sC, sN = x.strides
+    taps = np.lib.stride_tricks.as_strided(
+        x,
+        shape=(C, KH, KW, bottom - top, window.output_size(H, W)[1], last - first),
+        strides=(sC, DH * sH, DW * sW, SH * sH, SW * sW, sN),
+        writeable=False,
+    )
+    columns = empty(taps.shape, x.dtype)
+    columns[...] = taps
+    return columns.reshape(groups, C // groups * KH * KW, -1)

@@ -1,0 +1,73 @@
+"""Convolution and its gradients: which of three ways is the fastest for these shapes.
+
+winograd.py for the 3 x 3 filters that nearly all layers have, rows.py for other small ones, columns.py for many
+channels, for groups and for everything else. The gradient of the input needs no way of its own: it is a
+convolution of gy, or as many of them as there are pixels in a stride.
+"""
+
+from itertools import product
+
+from minires.backend.cpu import columns, rows, winograd
+from minires.backend.cpu.memory import empty_map
+from minires.backend.layout import pixels_first
+from minires.backend.reference import convolution_input_gradient as plain_input_gradient
+from minires.backend.window import Window
+
+
+def convolution(x, W, window, groups):
+    """y = W col(x), group by group: (N, C, H, W), (O, C/G, KH, KW) -> (N, O, OH, OW)."""
+    if winograd.fits(window, W.shape, groups):
+        return winograd.convolution(x, W, window.padding)
+    if rows.fits(window, W.shape, groups):
+        return rows.convolution(x, W, window)
+    return columns.convolution(x, W, window, groups)
+
+
+def convolution_weight_gradient(gy, x, shape, window, groups):
+    """gW = gy col(x)^T: (N, O, OH, OW), (N, C, H, W) -> (O, C/G, KH, KW) = shape."""
+    if winograd.fits(window, shape, groups):
+        return winograd.weight_gradient(gy, x, window.padding)
+    if rows.fits(window, shape, groups):
+        return rows.weight_gradient(gy, x, shape, window)
+    return columns.weight_gradient(gy, x, shape, window, groups)
+
+
+def convolution_input_gradient(gy, W, shape, window, groups):
+    """gx = col^T(W^T gy): (N, O, OH, OW), (O, C/G, KH, KW) -> (N, C, H, W) = shape.
+
+    With stride 1 it is the convolution of gy with the filter turned around. With stride s, the pixels s apart
+    see every s-th tap of the filter, and only those: each such phase is a convolution with part of the filter.
+    """
+    if window.stride == (1, 1):
+        reach = (d * (k - 1) for k, d in zip(window.size, window.dilation, strict=True))
+        padding = tuple(r - p for r, p in zip(reach, window.padding, strict=True))
+        if min(padding) >= 0:
+            turned = Window(window.size, (1, 1), padding, window.dilation)
+            return convolution(gy, turned_weights(W, groups), turned, groups)
+    if window.dilation != (1, 1):
+        return plain_input_gradient(gy, W, shape, window, groups)
+    gx = empty_map(*shape, gy.dtype)
+    pixels_first(gx)[...] = 0
+    for phase in product(*map(range, window.stride)):
+        part = W[:, :, phase[0] :: window.stride[0], phase[1] :: window.stride[1]]
+        if part.size:
+            full = Window(part.shape[2:], padding=tuple(k - 1 for k in part.shape[2:]))
+            g = convolution(gy, turned_weights(part, groups), full, groups)
+            there, here = zip(*map(matching, shape[2:], g.shape[2:], phase, window.stride, window.padding))
+            gx[:, :, *there] = g[:, :, *here]
+    return gx
+
+
+def matching(length, count, phase, stride, padding):
+    """Which of `length` pixels are in this phase, and which of its `count` gradients belong to them: slices."""
+    first = max(0, -((phase - padding) // stride))
+    start = stride * first + phase - padding
+    count = max(0, min(count - first, -((start - length) // stride)))
+    return slice(start, start + stride * count, stride), slice(first, first + count)
+
+
+def turned_weights(W, groups):
+    """Each filter turned by half a turn, inputs and outputs exchanged: (O, C/G, ...) -> (C, O/G, ...)."""
+    O, C, KH, KW = W.shape
+    W = W.reshape(groups, O // groups, C, KH, KW)[..., ::-1, ::-1]
+    return W.swapaxes(1, 2).reshape(groups * C, O // groups, KH, KW)

@@ -1,0 +1,49 @@
+"""Operations element by element, in pieces: each piece stays in the cache, and the threads share them."""
+
+import numpy as np
+
+from minires.backend.cpu.memory import empty
+from minires.backend.cpu.threads import cut, share
+
+PIECE = 1 << 18  # elements; a few arrays of so many fit into the cache
+SMALL = 1 << 18  # elements that one thread is done with before another has started
+
+
+def relu(x):
+    """y = max(x, 0)"""
+    return in_pieces(lambda x, y: np.maximum(x, 0, out=y), x)
+
+
+def relu_gradient(gy, y):
+    """gx = gy where y > 0, else 0"""
+
+    def piece(y, gy, gx):
+        np.multiply(gy, y > 0, out=gx)
+
+    return in_pieces(piece, y, gy)
+
+
+def add(a, b):
+    """y = a + b; in pieces where nothing is broadcast or converted"""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return a + b
+    return in_pieces(lambda a, b, y: np.add(a, b, out=y), a, b)
+
+
+def in_pieces(function, *arrays):
+    """An array y that `function(*arrays, y)` fills, called on one piece after the other of all arrays.
+
+    The arrays must have one shape and dtype; where they lie in memory in different orders, the first decides.
+    """
+    first = arrays[0]
+    axes = sorted(range(first.ndim), key=lambda axis: -abs(first.strides[axis]))  # outermost first
+    arrays = [array.transpose(axes) for array in arrays]
+    y = empty(arrays[0].shape, first.dtype)
+    flat = [array.reshape(-1) for array in arrays] + [y.reshape(-1)]
+
+    def work(pieces):
+        for low, high in pieces:
+            function(*(array[low:high] for array in flat))
+
+    share(work, cut(y.size, PIECE, shared=True) if y.size > SMALL else [(0, y.size)])
+    return y.transpose(sorted(range(y.ndim), key=axes.__getitem__))

@@ -1,0 +1,97 @@
+"""Memory for arrays that is used again.
+
+Fresh memory is slow: the system hands it out in pages of 4 KiB and clears each one when it is touched, which
+takes longer than what most kernels then do with it. A training step asks for the same sizes again and again,
+so large arrays are cut from buffers that come back here when the last array on them is gone.
+"""
+
+from collections import defaultdict
+from threading import Lock, get_ident
+
+import numpy as np
+
+from minires.backend.layout import images_first, pixels_first
+
+SMALLEST = 1 << 16  # bytes; below this NumPy's own allocation is fast
+CACHE_LINE = 64  # bytes; arrays start with one, so that threads with neighbouring images share none
+
+
+class Memory(np.ndarray):
+    """Bytes that the pool owns. A class of its own, because NumPy looks through a view to what lies below
+    only while the classes are the same, and an array on a Buffer must hold on to that Buffer.
+    """
+
+
+class Buffer(np.ndarray):
+    """Memory on loan: it returns to the pool when no array refers to it any more."""
+
+    def __del__(self):
+        if _free is not None:  # None when Python is shutting down
+            _free[get_ident(), self.nbytes].append(self.base)
+
+
+# (thread, size in bytes) -> raw memory that nobody uses. What a thread has just worked on is in the cache of
+# its core, so it gets its own buffers back.
+_free = defaultdict(list)
+_owned = 0  # bytes of all buffers, used or not
+_most_used = 0  # the most bytes that were in use when new memory was asked for
+_lock = Lock()
+
+
+def empty(shape, dtype):
+    """An uninitialized C-contiguous array, as np.empty, on memory that was used before where there is some."""
+    nbytes = np.dtype(dtype).itemsize
+    for n in shape:
+        nbytes *= n
+    if nbytes < SMALLEST:
+        return np.empty(shape, dtype)
+    step = 1 << (nbytes.bit_length() - 4)  # sizes that differ by less than an eighth share their buffers
+    nbytes = -(-nbytes // step) * step
+    try:
+        memory = _free[get_ident(), nbytes].pop()
+    except IndexError:
+        memory = _allocate(nbytes)
+    return np.ndarray(shape, dtype, memory.view(Buffer))
+
+
+def empty_map(N, C, H, W, dtype):
+    """An uninitialized feature map (N, C, H, W), in memory H, W, C, N."""
+    return images_first(empty((H, W, C, N), dtype))
+
+
+def in_pixel_order(x):
+    """(N, C, ...) -> (..., C, N), contiguous: a view of what the kernels made, else a copy."""
+    x = pixels_first(x)
+    if x.flags.c_contiguous:
+        return x
+    y = empty(x.shape, x.dtype)
+    y[...] = x
+    return y
+
+
+def release():
+    """Give the memory that nobody uses back to the system."""
+    global _owned
+    with _lock:
+        _owned -= unused()
+        _free.clear()
+
+
+def unused():
+    """Bytes that are kept for later."""
+    return sum(nbytes * len(buffers) for (_, nbytes), buffers in list(_free.items()))
+
+
+def _allocate(nbytes):
+    """New memory; but the pool never keeps more than twice what was once in use, so that other batch sizes,
+    each with buffers of its own, do not pile up.
+    """
+    global _owned, _most_used
+    with _lock:
+        _owned += nbytes
+        _most_used = max(_most_used, _owned - unused())
+    if _owned > 2 * _most_used:
+        release()
+    memory = Memory(nbytes + CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE
+    return memory[start : start + nbytes]

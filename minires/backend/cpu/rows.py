@@ -1,0 +1,105 @@
+"""Convolution without columns: in the order H, W, C, N they are in memory already.
+
+The pixels under one row of the window lie side by side, each with its C channels of N images: seen as a matrix
+of KW*C rows, they are what that row of the weights is multiplied with. One product for each position and each of
+the KH rows, and nothing is copied but the padding:
+
+    y[p, q] = sum over i of W_i x[s p + i, s q : s q + KW]        gW_i = sum over p, q of gy[p, q] x[...]^T
+
+This needs neighbouring taps (no dilation along the width) and one group. With many channels, where one large
+product is faster than many small ones, columns.py takes over.
+"""
+
+import numpy as np
+
+from minires.backend.cpu.memory import empty, empty_map, in_pixel_order
+from minires.backend.cpu.threads import cut, share
+from minires.backend.layout import pixels_first
+
+CACHE = 4 << 20  # bytes of the map and of the results in a block
+SMALL = 1 << 24  # multiplications that are over before a second thread has started
+CHANNELS = 1 << 14  # inputs times outputs up to which many small products are faster than one large one
+
+
+def fits(window, shape, groups):
+    """Whether this file should do it; shape: (O, C, KH, KW) of the weights."""
+    return groups == 1 and window.dilation[1] == 1 and shape[0] * shape[1] <= CHANNELS
+
+
+def convolution(x, W, window):
+    """(N, C, H, W), (O, C, KH, KW) -> (N, O, OH, OW)."""
+    (N, _, *size), O = x.shape, len(W)
+    y, x = empty_map(N, O, *window.output_size(*size), x.dtype), in_pixel_order(x)
+    W = W.transpose(2, 0, 3, 1).reshape(window.size[0], O, -1)  # (KH, O, KW*C)
+
+    def work(blocks):
+        for block in blocks:
+            out = pixels_first(y)[slice(*block)]
+            for i, x_i in enumerate(windows(x, window, block, out.shape[1])):
+                if i == 0:
+                    np.matmul(W[i], x_i, out=out)
+                else:
+                    out += multiply(W[i], x_i)
+
+    share(work, blocks_of(pixels_first(y), x, window))
+    return y
+
+
+def weight_gradient(gy, x, shape, window):
+    """(N, O, OH, OW), (N, C, H, W) -> (O, C, KH, KW) = shape."""
+    gy, x = in_pixel_order(gy), in_pixel_order(x)
+
+    def work(blocks):
+        total = 0
+        for block in blocks:
+            g = gy[slice(*block)].swapaxes(2, 3)
+            views = windows(x, window, block, gy.shape[1])
+            total += np.stack([multiply(x_i, g).sum(axis=(0, 1)) for x_i in views])
+        return total
+
+    gW = sum(share(work, blocks_of(gy, x, window)))  # (KH, KW*C, O)
+    O, C, KH, KW = shape
+    return gW.reshape(KH, KW, C, O).transpose(3, 2, 0, 1)
+
+
+def multiply(a, b):
+    """a @ b in memory that was used before."""
+    shape = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    return np.matmul(a, b, out=empty((*shape, a.shape[-2], b.shape[-1]), a.dtype))
+
+
+def blocks_of(y, x, window):
+    """The ranges of output rows, [(low, high), ...], that the work is cut into; y: (OH, OW, O, N)."""
+    OH, OW, O, N = y.shape
+    C = x.shape[2]
+    of_one_row = (window.stride[0] * x.shape[1] * C + OW * max(O, window.size[1] * C)) * N * x.itemsize
+    multiplications = y.size * C * window.size[0] * window.size[1]
+    return cut(OH, CACHE // of_one_row, shared=multiplications > SMALL)
+
+
+def windows(x, window, block, OW):
+    """For each row i of the window, what it looks at from a block of output rows: (rows, OW, KW*C, N), views."""
+    (top, bottom), (above, left) = block, window.padding
+    H, W, C, N = x.shape
+    low = top * window.stride[0] - above  # in rows of x
+    high = low + (bottom - top - 1) * window.stride[0] + window.dilation[0] * (window.size[0] - 1) + 1
+    x = padded(x, low, high, left, window.padded_size(H, W)[1])
+    sN = x.itemsize  # worked out, because an axis of length 1 may have any stride
+    sC, sW, sH = N * sN, C * N * sN, x.shape[1] * C * N * sN
+    shape = bottom - top, OW, window.size[1] * C, N
+    strides = window.stride[0] * sH, window.stride[1] * sW, sC, sN
+    for i in range(window.size[0]):
+        rows = x[i * window.dilation[0] :]
+        yield np.lib.stride_tricks.as_strided(rows, shape, strides, writeable=False)
+
+
+def padded(x, low, high, left, width):
+    """Rows low to high of x, (H, W, C, N), with zeros around it: (high - low, width, C, N)."""
+    H, W, C, N = x.shape
+    if low >= 0 and high <= H and width == W:
+        return x[low:high]
+    y = empty((high - low, width, C, N), x.dtype)
+    first, last = min(max(low, 0), H), max(min(high, H), 0)
+    y[: first - low] = y[max(last, low) - low :] = y[:, :left] = y[:, left + W :] = 0
+    y[first - low : last - low, left : left + W] = x[first:last]
+    return y

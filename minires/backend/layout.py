@@ -1,0 +1,24 @@
+"""How a feature map lies in memory.
+
+A map is (N, C, H, W) wherever a user looks. The fast kernels make it H, W, C, N in memory, pixel by pixel, each
+with all channels of all images. Then a row of the map, or a shifted or strided part of it, is made of long runs
+of neighbouring numbers however small the map is; and the pixels under one row of a convolution's window, side
+by side, are already the column of numbers that its weights are multiplied with, so that nothing is copied.
+"""
+
+from minires.backend.device import library
+
+
+def pixels_first(x):
+    """(N, C, H, W) -> (H, W, C, N), and (N, C, ...) -> (..., C, N): a view."""
+    return x.transpose(*range(2, x.ndim), 1, 0)
+
+
+def images_first(x):
+    """(H, W, C, N) -> (N, C, H, W): the inverse of pixels_first, a view."""
+    return x.transpose(x.ndim - 1, x.ndim - 2, *range(x.ndim - 2))
+
+
+def zeros_in_order_of(x, shape):
+    """Zeros with the dtype of x and, where the number of axes is the same, its order in memory."""
+    return library(x).zeros_like(x, shape=tuple(shape), order="K")

@@ -1,0 +1,171 @@
+"""The hot kernels in their plain versions, one formula each: what the fast ones are checked against.
+
+Every function takes arrays of NumPy or CuPy. Maps are (N, C, H, W).
+"""
+
+from minires.backend.device import library
+
+
+def padded(x, window, value=0):
+    """(N, C, H, W) -> (N, C, HP, WP) with a border of `value`."""
+    (N, C, H, W), (top, left) = x.shape, window.padding
+    y = library(x).full((N, C, *window.padded_size(H, W)), value, x.dtype)
+    y[:, :, top : top + H, left : left + W] = x
+    return y
+
+
+def cropped(y, window, H, W):
+    """(N, C, HP, WP) -> (N, C, H, W): the adjoint of `padded`."""
+    top, left = window.padding
+    return y[:, :, top : top + H, left : left + W]
+
+
+def im2col(x, window):
+    """Every position's window as one column: (N, C, H, W) -> (C*KH*KW, N*OH*OW).
+
+    A view with one axis per coordinate picks the windows out of the padded map without moving anything; the
+    reshape at the end is the one copy.
+    """
+    (N, C, *size), (KH, KW) = x.shape, window.size
+    OH, OW = window.output_size(*size)
+    x = padded(x, window)
+    sN, sC, sH, sW = x.strides
+    (SH, SW), (DH, DW) = window.stride, window.dilation
+    columns = library(x).lib.stride_tricks.as_strided(
+        x,
+        shape=(C, KH, KW, N, OH, OW),
+        strides=(sC, DH * sH, DW * sW, sN, SH * sH, SW * sW),
+    )
+    return columns.reshape(C * KH * KW, N * OH * OW)
+
+
+def col2im(columns, shape, window):
+    """Add every column back to where im2col took it from: the adjoint of im2col.
+
+    columns: (C*KH*KW, N*OH*OW); shape: (N, C, H, W) of the result.
+    """
+    (N, C, H, W), (OH, OW) = shape, window.output_size(*shape[2:])
+    columns = columns.reshape(C, *window.size, N, OH, OW)
+    x = library(columns).zeros((N, C, *window.padded_size(H, W)), columns.dtype)
+    for i, j, covered in window.taps(H, W):
+        x[covered] += columns[:, i, j].swapaxes(0, 1)
+    return cropped(x, window, H, W)
+
+
+def convolution(x, W, window, groups):
+    """y = W col(x), group by group: (N, C, H, W), (O, C/G, KH, KW) -> (N, O, OH, OW)."""
+    (N, _, *size), O = x.shape, W.shape[0]
+    columns = im2col(x, window).reshape(groups, W[0].size, -1)  # (G, C/G*KH*KW, N*OH*OW)
+    y = W.reshape(groups, O // groups, -1) @ columns  # (G, O/G, N*OH*OW)
+    return y.reshape(O, N, *window.output_size(*size)).swapaxes(0, 1)
+
+
+def convolution_input_gradient(gy, W, shape, window, groups):
+    """gx = col^T(W^T gy): (N, O, OH, OW), (O, C/G, KH, KW) -> (N, C, H, W) = shape."""
+    O = W.shape[0]
+    gy = gy.swapaxes(0, 1).reshape(groups, O // groups, -1)  # (G, O/G, N*OH*OW)
+    columns = W.reshape(groups, O // groups, -1).swapaxes(1, 2) @ gy  # (G, C/G*KH*KW, N*OH*OW)
+    return col2im(columns, shape, window)
+
+
+def convolution_weight_gradient(gy, x, shape, window, groups):
+    """gW = gy col(x)^T: (N, O, OH, OW), (N, C, H, W) -> (O, C/G, KH, KW) = shape."""
+    O, *receptive = shape
+    gy = gy.swapaxes(0, 1).reshape(groups, O // groups, -1)  # (G, O/G, N*OH*OW)
+    columns = im2col(x, window).reshape(groups, -1, gy.shape[2])  # (G, C/G*KH*KW, N*OH*OW)
+    return (gy @ columns.swapaxes(1, 2)).reshape(O, *receptive)
+
+
+def max_pool(x, window):
+    """The largest element under each window: (N, C, H, W) -> (N, C, OH, OW)."""
+    xp, (H, W) = library(x), x.shape[2:]
+    x = padded(x, window, value=-xp.inf)
+    y = None
+    for _, _, covered in window.taps(H, W):
+        y = x[covered] if y is None else xp.maximum(y, x[covered])
+    return y
+
+
+def max_pool_gradient(gy, x, y, window):
+    """gx: each window hands its gradient to its first maximum, (N, C, OH, OW) -> (N, C, H, W)."""
+    xp, (H, W) = library(x), x.shape[2:]
+    x = padded(x, window, value=-xp.inf)
+    gx = xp.zeros(x.shape, gy.dtype)
+    unclaimed = xp.ones(y.shape, bool)
+    for _, _, covered in window.taps(H, W):
+        first = (x[covered] == y) & unclaimed
+        gx[covered] += gy * first
+        unclaimed &= ~first
+    return cropped(gx, window, H, W)
+
+
+def sum_pool(x, window):
+    """The sum of the elements under each window: (N, C, H, W) -> (N, C, OH, OW)."""
+    (N, C, H, W), xp = x.shape, library(x)
+    x = padded(x, window)
+    y = xp.zeros((N, C, *window.output_size(H, W)), x.dtype)
+    for _, _, covered in window.taps(H, W):
+        y += x[covered]
+    return y
+
+
+def sum_pool_gradient(gy, shape, window):
+    """gx: each pixel collects the gradients of the windows over it, (N, C, OH, OW) -> shape (N, C, H, W)."""
+    N, C, H, W = shape
+    gx = library(gy).zeros((N, C, *window.padded_size(H, W)), gy.dtype)
+    for _, _, covered in window.taps(H, W):
+        gx[covered] += gy
+    return cropped(gx, window, H, W)
+
+
+def per_channel(values, x):
+    """(C,) -> (C, 1, ...), which broadcasts against x, (N, C, ...)."""
+    return values.reshape(-1, *(1 for _ in x.shape[2:]))
+
+
+def batch_statistics(x):
+    """The mean and the biased variance of each channel of (N, C, ...): (C,), (C,)."""
+    axes = (0, *range(2, x.ndim))
+    return x.mean(axis=axes), x.var(axis=axes)
+
+
+def scale_and_shift(x, scale, shift, z=None, relu=False):
+    """y = scale x + shift for each channel, plus the map z, and without its negative part if `relu`.
+
+    x, y, z: (N, C, ...), scale, shift: (C,).
+    """
+    y = per_channel(scale, x) * x + per_channel(shift, x)
+    y = y if z is None else y + z
+    return library(x).maximum(y, 0) if relu else y
+
+
+def batch_norm_gradient(gy, x, gamma, mean, var, eps, y=None, split=False):
+    """gx, ggamma, gbeta of batch norm, formulas in ops/norm.py; with `y`, the output of a ReLU behind it, also
+    through that ReLU.
+
+    split: return as well what went through the ReLU, the gradient of a map that was added before it.
+    """
+    axes = (0, *range(2, x.ndim))
+    M = x.size // x.shape[1]
+    g = gy if y is None else gy * (y > 0)
+    scale = 1 / library(x).sqrt(var + eps)
+    xhat = per_channel(scale, x) * (x - per_channel(mean, x))
+    gbeta, ggamma = g.sum(axis=axes), (g * xhat).sum(axis=axes)
+    gx = g - per_channel(gbeta / M, x) - per_channel(ggamma / M, x) * xhat
+    gx = per_channel(gamma * scale, x) * gx
+    return (gx, ggamma, gbeta, g) if split else (gx, ggamma, gbeta)
+
+
+def relu(x):
+    """y = max(x, 0), element by element."""
+    return library(x).maximum(x, 0)
+
+
+def relu_gradient(gy, y):
+    """gx = gy where y > 0, else 0."""
+    return gy * (y > 0)
+
+
+def add(a, b):
+    """y = a + b, broadcasting."""
+    return a + b
