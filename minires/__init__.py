@@ -1,6 +1,7 @@
 """minires: plain and residual networks on a small NumPy autograd engine, written to be read."""
 
 from minires import data, engine, models, nn, ops, optim
+from minires.backend import get_num_threads, set_num_threads
 from minires.engine import Function, Tensor, gradcheck, no_grad
 from minires.errors import MiniresError
 
@@ -12,10 +13,12 @@ __all__ = [
     "Tensor",
     "data",
     "engine",
+    "get_num_threads",
     "gradcheck",
     "models",
     "nn",
     "no_grad",
     "ops",
     "optim",
+    "set_num_threads",
 ]

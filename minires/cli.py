@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from minires import data as data_sets
-from minires import models
+from minires import models, set_num_threads
 from minires.errors import GradientError, MiniresError, OptionError, TrainingInterrupted, UnknownNameError
 
 app = typer.Typer(
@@ -22,10 +22,24 @@ app = typer.Typer(
 )
 console = Console(markup=False, highlight=False)  # what is printed may hold brackets
 
+
+def use_threads(threads: int | None):
+    """What --threads does, for every command that has it."""
+    if threads is not None:
+        set_num_threads(threads)
+    return threads
+
+
 DataDir = Annotated[
     Path | None, typer.Option(help="Folder or archive with the CIFAR files, instead of a download.")
 ]
 Data = Annotated[str, typer.Option(help=f"Data set: {', '.join(data_sets.DATASETS)}.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1, callback=use_threads, help="Threads to compute with; MINIRES_THREADS or all cores if left out."
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Decides the weights, the order and the augmentation.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start anew in a folder that holds a run.")]
@@ -41,6 +55,7 @@ def degradation(
     data_dir: DataDir = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    threads: Threads = None,
 ):
     """Train plain and residual nets and see which get worse with depth (the ResNet paper's Figure 6)."""
     from minires.lab import degradation as run_degradation
@@ -90,6 +105,7 @@ def train(
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 100,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    threads: Threads = None,
 ):
     """Train a network and keep the run in a folder."""
     from minires.train import RECIPES
@@ -131,6 +147,7 @@ def train(
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     data_dir: DataDir = None,
+    threads: Threads = None,
 ):
     """The loss and the error of a run's latest checkpoint on the test images."""
     from minires.train import evaluate_run
@@ -178,6 +195,7 @@ def gradcheck(
     names: Annotated[
         list[str] | None, typer.Argument(help="Operations or networks; all if left out.")
     ] = None,
+    threads: Threads = None,
 ):
     """Compare gradients with finite differences in float64."""
     from minires.lab.gradients import CASES, check

@@ -1,12 +1,13 @@
 """What this machine can do, for `minires doctor`."""
 
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 from threadpoolctl import threadpool_info
 
+from minires.backend import get_num_threads
+from minires.backend.cpu.threads import available_cores
 from minires.backend.device import load_cupy
 from minires.data.download import cache_folder
 from minires.errors import DeviceError
@@ -29,19 +30,13 @@ def machine_report():
     report = {
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         "cores for this process": str(available_cores()),
+        "threads of minires": str(get_num_threads()),
         **{package: installed_version(package) for package in PACKAGES},
         "matrix products": blas(),
         "GPU": gpu(),
         "data cache": cache(),
     }
     return report
-
-
-def available_cores():
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 def installed_version(package):

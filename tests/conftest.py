@@ -44,12 +44,12 @@ def agree():
 
 @pytest.fixture(scope="session")
 def in_memory_order():
-    """The same map, in memory as N, C, H, W or as C, H, W, N."""
+    """The same map, in memory as N, C, H, W or as H, W, C, N."""
 
     def reorder(x, order):
         if x.ndim != 4 or order == "NCHW":
             return row_major(x)
-        return np.ascontiguousarray(x.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
+        return np.ascontiguousarray(x.transpose(2, 3, 1, 0)).transpose(3, 2, 0, 1)
 
     return reorder
 

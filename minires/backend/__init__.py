@@ -3,6 +3,16 @@
 The only folder that may import CuPy.
 """
 
+from minires.backend.cpu.threads import get_num_threads, set_num_threads
 from minires.backend.device import as_array, device_of, library, same_library, to_device, to_numpy
 
-__all__ = ["as_array", "device_of", "library", "same_library", "to_device", "to_numpy"]
+__all__ = [
+    "as_array",
+    "device_of",
+    "get_num_threads",
+    "library",
+    "same_library",
+    "set_num_threads",
+    "to_device",
+    "to_numpy",
+]

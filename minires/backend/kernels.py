@@ -1,7 +1,7 @@
 """The hot kernels, each in the version that is fast where its arrays are.
 
-On the CPU that is backend/cpu/, for CuPy's arrays and for tiny ones backend/reference.py, whose plain versions
-define what each kernel computes.
+On the CPU that is backend/cpu/, for CuPy's arrays and for tiny ones backend/reference.py, whose plain
+versions define what each kernel computes.
 """
 
 from contextlib import contextmanager
@@ -41,10 +41,10 @@ def _kernel(name):
 convolution = _kernel("convolution")
 convolution_input_gradient = _kernel("convolution_input_gradient")
 convolution_weight_gradient = _kernel("convolution_weight_gradient")
-max_pool = reference.max_pool
-max_pool_gradient = reference.max_pool_gradient
-sum_pool = reference.sum_pool
-sum_pool_gradient = reference.sum_pool_gradient
+max_pool = _kernel("max_pool")
+max_pool_gradient = _kernel("max_pool_gradient")
+sum_pool = _kernel("sum_pool")
+sum_pool_gradient = _kernel("sum_pool_gradient")
 batch_statistics = _kernel("batch_statistics")
 batch_norm_gradient = _kernel("batch_norm_gradient")
 scale_and_shift = _kernel("scale_and_shift")

@@ -1,9 +1,10 @@
 """How a feature map lies in memory.
 
-A map is (N, C, H, W) wherever a user looks. The fast kernels make it H, W, C, N in memory, pixel by pixel, each
-with all channels of all images. Then a row of the map, or a shifted or strided part of it, is made of long runs
-of neighbouring numbers however small the map is; and the pixels under one row of a convolution's window, side
-by side, are already the column of numbers that its weights are multiplied with, so that nothing is copied.
+A map is (N, C, H, W) wherever a user looks. The fast kernels make it H, W, C, N in memory, pixel by pixel,
+each with all channels of all images. Then a row of the map, or a shifted or strided part of it, is made of
+long runs of neighbouring numbers however small the map is; and the pixels under one row of a convolution's
+window, side by side, are already the column of numbers that its weights are multiplied with, so that nothing
+is copied.
 """
 
 from minires.backend.device import library

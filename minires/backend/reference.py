@@ -1,6 +1,7 @@
 """The hot kernels in their plain versions, one formula each: what the fast ones are checked against.
 
-Every function takes arrays of NumPy or CuPy. Maps are (N, C, H, W).
+Every function takes arrays of NumPy or CuPy. Maps are (N, C, H, W), in any order in memory, which elementwise
+results and borders take over.
 """
 
 from minires.backend.device import library
@@ -9,7 +10,7 @@ from minires.backend.device import library
 def padded(x, window, value=0):
     """(N, C, H, W) -> (N, C, HP, WP) with a border of `value`."""
     (N, C, H, W), (top, left) = x.shape, window.padding
-    y = library(x).full((N, C, *window.padded_size(H, W)), value, x.dtype)
+    y = library(x).full_like(x, value, shape=(N, C, *window.padded_size(H, W)))
     y[:, :, top : top + H, left : left + W] = x
     return y
 
@@ -90,8 +91,8 @@ def max_pool_gradient(gy, x, y, window):
     """gx: each window hands its gradient to its first maximum, (N, C, OH, OW) -> (N, C, H, W)."""
     xp, (H, W) = library(x), x.shape[2:]
     x = padded(x, window, value=-xp.inf)
-    gx = xp.zeros(x.shape, gy.dtype)
-    unclaimed = xp.ones(y.shape, bool)
+    gx = xp.zeros_like(x, dtype=gy.dtype)
+    unclaimed = xp.ones_like(y, dtype=bool)
     for _, _, covered in window.taps(H, W):
         first = (x[covered] == y) & unclaimed
         gx[covered] += gy * first
@@ -103,7 +104,7 @@ def sum_pool(x, window):
     """The sum of the elements under each window: (N, C, H, W) -> (N, C, OH, OW)."""
     (N, C, H, W), xp = x.shape, library(x)
     x = padded(x, window)
-    y = xp.zeros((N, C, *window.output_size(H, W)), x.dtype)
+    y = xp.zeros_like(x, shape=(N, C, *window.output_size(H, W)))
     for _, _, covered in window.taps(H, W):
         y += x[covered]
     return y
@@ -112,7 +113,7 @@ def sum_pool(x, window):
 def sum_pool_gradient(gy, shape, window):
     """gx: each pixel collects the gradients of the windows over it, (N, C, OH, OW) -> shape (N, C, H, W)."""
     N, C, H, W = shape
-    gx = library(gy).zeros((N, C, *window.padded_size(H, W)), gy.dtype)
+    gx = library(gy).zeros_like(gy, shape=(N, C, *window.padded_size(H, W)))
     for _, _, covered in window.taps(H, W):
         gx[covered] += gy
     return cropped(gx, window, H, W)
@@ -139,11 +140,12 @@ def scale_and_shift(x, scale, shift, z=None, relu=False):
     return library(x).maximum(y, 0) if relu else y
 
 
-def batch_norm_gradient(gy, x, gamma, mean, var, eps, y=None, split=False):
-    """gx, ggamma, gbeta of batch norm, formulas in ops/norm.py; with `y`, the output of a ReLU behind it, also
-    through that ReLU.
+def batch_norm_gradient(gy, x, gamma, mean, var, eps, y=None, split=False, frozen=False):
+    """gx, ggamma, gbeta of batch norm, formulas in ops/norm.py; with `y`, the output of a ReLU behind it,
+    also through that ReLU.
 
     split: return as well what went through the ReLU, the gradient of a map that was added before it.
+    frozen: mean and var are constants.
     """
     axes = (0, *range(2, x.ndim))
     M = x.size // x.shape[1]
@@ -151,7 +153,7 @@ def batch_norm_gradient(gy, x, gamma, mean, var, eps, y=None, split=False):
     scale = 1 / library(x).sqrt(var + eps)
     xhat = per_channel(scale, x) * (x - per_channel(mean, x))
     gbeta, ggamma = g.sum(axis=axes), (g * xhat).sum(axis=axes)
-    gx = g - per_channel(gbeta / M, x) - per_channel(ggamma / M, x) * xhat
+    gx = g if frozen else g - per_channel(gbeta / M, x) - per_channel(ggamma / M, x) * xhat
     gx = per_channel(gamma * scale, x) * gx
     return (gx, ggamma, gbeta, g) if split else (gx, ggamma, gbeta)
 

@@ -53,7 +53,8 @@ class Function:
         self.xp = same_library(arrays, self.name)
         self.needs_grad = [tensor.requires_grad for tensor in tensors]
         try:
-            y = Tensor(self.forward(*arrays))
+            y = self.forward(*arrays)
+            y = y if isinstance(y, Tensor) else Tensor(y)
         except MiniresError:
             raise
         except (ValueError, IndexError) as error:  # how NumPy refuses shapes, without a word on who asked

@@ -5,6 +5,7 @@ import numpy as np
 from minires.backend import kernels
 from minires.engine import Function, Tensor
 from minires.errors import OptionError
+from minires.ops.fusion import join_relu
 
 
 class Relu(Function):
@@ -64,7 +65,8 @@ class Dropout(Function):
 
 def relu(x):
     """max(x, 0)."""
-    return Relu()(x)
+    y = join_relu(x)
+    return Relu()(x) if y is None else y
 
 
 def sigmoid(x):

@@ -5,9 +5,10 @@ import math
 from minires.backend import kernels
 from minires.engine import Function
 from minires.errors import OptionError, ShapeError
+from minires.ops.fusion import Joinable, OpenTensor
 
 
-class BatchNorm(Function):
+class BatchNorm(Joinable):
     """y = gamma xhat + beta,    xhat = (x - mean) / sqrt(var + eps),    statistics over the M = N*H*W values
 
     gbeta = sum gy        ggamma = sum gy xhat
@@ -15,22 +16,42 @@ class BatchNorm(Function):
 
     each channel on its own. x, y: (N, C, ...), gamma, beta: (C,). After a call `mean` and `var` (biased) hold
     the batch's statistics, (C,). Source: Ioffe and Szegedy 2015, Algorithm 1 and section 3.
+
+    What follows may join in (fusion.py): y = max(gamma xhat + beta + z, 0), gz = gy where y > 0, and this gz
+    in place of gy above.
     """
+
+    frozen = False
 
     def __init__(self, eps):
         self.eps = eps
 
-    def forward(self, x, gamma, beta):
-        self.mean, self.var = kernels.batch_statistics(x)
-        scale = gamma / self.xp.sqrt(self.var + self.eps)
-        self.saved = x, gamma
-        return kernels.scale_and_shift(x, scale, beta - self.mean * scale)
+    def measure(self, x):
+        """mean, var: (C,), (C,)."""
+        return kernels.batch_statistics(x)
+
+    def forward(self, x, gamma, beta, z=None):
+        if not self.joined:
+            self.mean, self.var = self.measure(x)
+            self.scale = gamma / self.xp.sqrt(self.var + self.eps)
+            self.shift = beta - self.mean * self.scale
+
+        def compute():
+            return kernels.scale_and_shift(x, self.scale, self.shift, z, relu=self.relu)
+
+        y = compute() if self.relu else OpenTensor(self, x, compute)
+        self.saved = x, gamma, y if self.relu else None
+        return y
 
     def backward(self, gy):
-        return kernels.batch_norm_gradient(gy, *self.saved, self.mean, self.var, self.eps)
+        x, gamma, y = self.saved
+        split = len(self.needs_grad) == 4
+        return kernels.batch_norm_gradient(
+            gy, x, gamma, self.mean, self.var, self.eps, y=y, split=split, frozen=self.frozen
+        )
 
 
-class FrozenBatchNorm(Function):
+class FrozenBatchNorm(BatchNorm):
     """y = gamma xhat + beta,    xhat = (x - mean) / sqrt(var + eps),    with given statistics
 
     gbeta = sum gy        ggamma = sum gy xhat        gx = gamma / sqrt(var + eps) gy
@@ -38,21 +59,14 @@ class FrozenBatchNorm(Function):
     What batch norm does in evaluation: mean and var, (C,), are constants.
     """
 
+    frozen = True
+
     def __init__(self, mean, var, eps):
-        self.mean, self.var, self.eps = mean, var, eps
+        super().__init__(eps)
+        self.given = mean, var
 
-    def forward(self, x, gamma, beta):
-        scale = 1 / self.xp.sqrt(self.var + self.eps)
-        self.saved = x, gamma, scale
-        slope = gamma * scale
-        return kernels.scale_and_shift(x, slope, beta - self.mean * slope)
-
-    def backward(self, gy):
-        x, gamma, scale = self.saved
-        axes = (0, *range(2, x.ndim))
-        xhat = kernels.scale_and_shift(x, scale, -self.mean * scale)
-        gx = kernels.scale_and_shift(gy, gamma * scale, self.xp.zeros_like(gamma))
-        return gx, (gy * xhat).sum(axis=axes), gy.sum(axis=axes)
+    def measure(self, x):
+        return self.given
 
 
 class LocalResponseNorm(Function):

@@ -25,8 +25,8 @@ class BatchNormWithoutItsMeans(BatchNorm):
     """Treats the statistics as constants: wrong, and yet as good as zero when summed over the batch."""
 
     def backward(self, gy):
-        xhat, slope = self.saved
-        return gy * slope, (gy * xhat.T).sum(axis=0), gy.sum(axis=0)
+        _, ggamma, gbeta = super().backward(gy)
+        return gy * self.scale, ggamma, gbeta
 
 
 class BatchNormWithNothing(BatchNorm):

@@ -47,7 +47,7 @@ CONVOLUTIONS = [
 ]
 
 
-@pytest.mark.parametrize("order", ["NCHW", "CHWN"])
+@pytest.mark.parametrize("order", ["NCHW", "HWCN"])
 @pytest.mark.parametrize(("x", "weight", "bias", "options"), CONVOLUTIONS)
 def test_conv2d(same_as_torch, in_memory_order, rng, dtype, order, x, weight, bias, options):
     shapes = [x, weight, weight[:1]] if bias else [x, weight]
@@ -82,7 +82,7 @@ POOLS = [
 ]
 
 
-@pytest.mark.parametrize("order", ["NCHW", "CHWN"])
+@pytest.mark.parametrize("order", ["NCHW", "HWCN"])
 @pytest.mark.parametrize(("shape", "options"), POOLS)
 def test_max_pool2d(same_as_torch, in_memory_order, rng, dtype, order, shape, options):
     same_as_torch(
@@ -100,7 +100,7 @@ def test_max_pool2d_of_equal_pixels_takes_the_first(same_as_torch, rng, shape, o
 
 
 @pytest.mark.parametrize("count_include_pad", [True, False])
-@pytest.mark.parametrize("order", ["NCHW", "CHWN"])
+@pytest.mark.parametrize("order", ["NCHW", "HWCN"])
 @pytest.mark.parametrize(("shape", "options"), POOLS)
 def test_avg_pool2d(same_as_torch, in_memory_order, rng, dtype, order, count_include_pad, shape, options):
     same_as_torch(
@@ -111,7 +111,7 @@ def test_avg_pool2d(same_as_torch, in_memory_order, rng, dtype, order, count_inc
     )
 
 
-@pytest.mark.parametrize("order", ["NCHW", "CHWN"])
+@pytest.mark.parametrize("order", ["NCHW", "HWCN"])
 def test_global_avg_pool2d(same_as_torch, in_memory_order, rng, dtype, order):
     same_as_torch(
         ops.global_avg_pool2d,

@@ -13,7 +13,7 @@ F = torch.nn.functional
 SHAPES = [(4, 3, 5, 6), (2, 3, 1, 1), (8, 3), (4, 3, 7)]
 
 
-@pytest.mark.parametrize("order", ["NCHW", "CHWN"])
+@pytest.mark.parametrize("order", ["NCHW", "HWCN"])
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_batch_norm(same_as_torch, agree, in_memory_order, rng, dtype, order, training, shape):
@@ -46,7 +46,7 @@ def test_running_statistics_over_three_batches(agree, rng, dtype):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 9, 20])
-@pytest.mark.parametrize("order", ["NCHW", "CHWN"])
+@pytest.mark.parametrize("order", ["NCHW", "HWCN"])
 def test_local_response_norm(same_as_torch, in_memory_order, rng, dtype, order, size):
     options = {"size": size, "alpha": 0.5, "beta": 0.75, "k": 2.0}
     same_as_torch(

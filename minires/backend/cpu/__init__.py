@@ -7,6 +7,7 @@ from minires.backend.cpu.convolution import (
 )
 from minires.backend.cpu.elementwise import add, relu, relu_gradient
 from minires.backend.cpu.normalization import batch_norm_gradient, batch_statistics, scale_and_shift
+from minires.backend.cpu.pooling import max_pool, max_pool_gradient, sum_pool, sum_pool_gradient
 
 __all__ = [
     "add",
@@ -15,7 +16,11 @@ __all__ = [
     "convolution",
     "convolution_input_gradient",
     "convolution_weight_gradient",
+    "max_pool",
+    "max_pool_gradient",
     "relu",
     "relu_gradient",
     "scale_and_shift",
+    "sum_pool",
+    "sum_pool_gradient",
 ]

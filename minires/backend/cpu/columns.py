@@ -1,8 +1,8 @@
 """Convolution block by block: the columns of a few rows of a few images, then their product, then the next.
 
-The formulas are those of backend/reference.py. What differs is that the columns of the whole batch, KH*KW times
-as large as the map, never exist at once: a block's columns stay in the processor's cache until the product has
-used them, and the threads work on blocks of their own.
+The formulas are those of backend/reference.py. What differs is that the columns of the whole batch, KH*KW
+times as large as the map, never exist at once: a block's columns stay in the processor's cache until the
+product has used them, and the threads work on blocks of their own.
 """
 
 import numpy as np

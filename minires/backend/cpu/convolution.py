@@ -1,7 +1,7 @@
 """Convolution and its gradients: which of three ways is the fastest for these shapes.
 
-winograd.py for the 3 x 3 filters that nearly all layers have, rows.py for other small ones, columns.py for many
-channels, for groups and for everything else. The gradient of the input needs no way of its own: it is a
+winograd.py for the 3 x 3 filters that nearly all layers have, rows.py for other small ones, columns.py for
+many channels, for groups and for everything else. The gradient of the input needs no way of its own: it is a
 convolution of gy, or as many of them as there are pixels in a stride.
 """
 
@@ -36,7 +36,8 @@ def convolution_input_gradient(gy, W, shape, window, groups):
     """gx = col^T(W^T gy): (N, O, OH, OW), (O, C/G, KH, KW) -> (N, C, H, W) = shape.
 
     With stride 1 it is the convolution of gy with the filter turned around. With stride s, the pixels s apart
-    see every s-th tap of the filter, and only those: each such phase is a convolution with part of the filter.
+    see every s-th tap of the filter, and only those: each such phase is a convolution with part of the
+    filter.
     """
     if window.stride == (1, 1):
         reach = (d * (k - 1) for k, d in zip(window.size, window.dilation, strict=True))
@@ -53,13 +54,16 @@ def convolution_input_gradient(gy, W, shape, window, groups):
         if part.size:
             full = Window(part.shape[2:], padding=tuple(k - 1 for k in part.shape[2:]))
             g = convolution(gy, turned_weights(part, groups), full, groups)
-            there, here = zip(*map(matching, shape[2:], g.shape[2:], phase, window.stride, window.padding))
+            there, here = zip(
+                *map(matching, shape[2:], g.shape[2:], phase, window.stride, window.padding), strict=True
+            )
             gx[:, :, *there] = g[:, :, *here]
     return gx
 
 
 def matching(length, count, phase, stride, padding):
-    """Which of `length` pixels are in this phase, and which of its `count` gradients belong to them: slices."""
+    """Which of `length` pixels are in this phase, and which of its `count` gradients belong to them:
+    slices."""
     first = max(0, -((phase - padding) // stride))
     start = stride * first + phase - padding
     count = max(0, min(count - first, -((start - length) // stride)))

@@ -39,7 +39,8 @@ _lock = Lock()
 
 
 def empty(shape, dtype):
-    """An uninitialized C-contiguous array, as np.empty, on memory that was used before where there is some."""
+    """An uninitialized C-contiguous array, as np.empty, on memory that was used before where there is
+    some."""
     nbytes = np.dtype(dtype).itemsize
     for n in shape:
         nbytes *= n

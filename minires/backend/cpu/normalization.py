@@ -1,9 +1,9 @@
 """Batch norm, and what follows it in a block, the addition and the ReLU, in two sweeps over the map.
 
 The first sweep measures each channel, the second writes the result. Each goes a few pixels at a time, so that
-all passes over a piece follow each other while it is in the cache, and the threads share the pieces. A piece is a
-matrix with one row for each pixel and one column for each channel of each image: what a channel is scaled with,
-repeated for all images, is a row of its own that NumPy applies to all pixels.
+all passes over a piece follow each other while it is in the cache, and the threads share the pieces. A piece
+is a matrix with one row for each pixel and one column for each channel of each image: what a channel is
+scaled with, repeated for all images, is a row of its own that NumPy applies to all pixels.
 """
 
 import numpy as np
@@ -64,10 +64,11 @@ def scale_and_shift(x, scale, shift, z=None, relu=False):
     return images_first(y).reshape(shape)
 
 
-def batch_norm_gradient(gy, x, gamma, mean, var, eps, y=None, split=False):
+def batch_norm_gradient(gy, x, gamma, mean, var, eps, y=None, split=False, frozen=False):
     """gx, ggamma, gbeta of batch norm; with `y`, the output of a ReLU behind it, also through that ReLU.
 
     split: return as well what went through the ReLU, the gradient of a map that was added before it.
+    frozen: mean and var are constants.
     """
     shape = x.shape
     x, gy = in_pixel_order(x), in_pixel_order(gy)
@@ -90,8 +91,8 @@ def batch_norm_gradient(gy, x, gamma, mean, var, eps, y=None, split=False):
     ggamma = scale * (products - mean * gbeta)
     # gamma scale (g - gbeta / M - xhat ggamma / M), xhat = scale (x - mean), is of_g g + of_x x + shift
     of_g = gamma * scale
-    of_x = -of_g * scale * ggamma / M
-    shift = -of_g * gbeta / M - of_x * mean
+    of_x = -of_g * scale * ggamma / M * (not frozen)
+    shift = -of_g * gbeta / M * (not frozen) - of_x * mean
     of_g, of_x, shift = (np.repeat(row, N).astype(x.dtype) for row in (of_g, of_x, shift))
     gx = empty(x.shape, x.dtype)
     flat_x, flat_g, flat_gx = (array.reshape(-1, C * N) for array in (x, g, gx))

@@ -1,8 +1,8 @@
 """Convolution without columns: in the order H, W, C, N they are in memory already.
 
-The pixels under one row of the window lie side by side, each with its C channels of N images: seen as a matrix
-of KW*C rows, they are what that row of the weights is multiplied with. One product for each position and each of
-the KH rows, and nothing is copied but the padding:
+The pixels under one row of the window lie side by side, each with its C channels of N images: seen as a
+matrix of KW*C rows, they are what that row of the weights is multiplied with. One product for each position
+and each of the KH rows, and nothing is copied but the padding:
 
     y[p, q] = sum over i of W_i x[s p + i, s q : s q + KW]        gW_i = sum over p, q of gy[p, q] x[...]^T
 
@@ -39,7 +39,7 @@ def convolution(x, W, window):
                 if i == 0:
                     np.matmul(W[i], x_i, out=out)
                 else:
-                    out += multiply(W[i], x_i)
+                    out += multiply_each(W[i], x_i)
 
     share(work, blocks_of(pixels_first(y), x, window))
     return y
@@ -54,7 +54,7 @@ def weight_gradient(gy, x, shape, window):
         for block in blocks:
             g = gy[slice(*block)].swapaxes(2, 3)
             views = windows(x, window, block, gy.shape[1])
-            total += np.stack([multiply(x_i, g).sum(axis=(0, 1)) for x_i in views])
+            total += np.stack([multiply_each(x_i, g).sum(axis=(0, 1)) for x_i in views])
         return total
 
     gW = sum(share(work, blocks_of(gy, x, window)))  # (KH, KW*C, O)
@@ -62,7 +62,7 @@ def weight_gradient(gy, x, shape, window):
     return gW.reshape(KH, KW, C, O).transpose(3, 2, 0, 1)
 
 
-def multiply(a, b):
+def multiply_each(a, b):
     """a @ b in memory that was used before."""
     shape = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     return np.matmul(a, b, out=empty((*shape, a.shape[-2], b.shape[-1]), a.dtype))
@@ -78,7 +78,8 @@ def blocks_of(y, x, window):
 
 
 def windows(x, window, block, OW):
-    """For each row i of the window, what it looks at from a block of output rows: (rows, OW, KW*C, N), views."""
+    """For each row i of the window, what it looks at from a block of output rows: (rows, OW, KW*C, N),
+    views."""
     (top, bottom), (above, left) = block, window.padding
     H, W, C, N = x.shape
     low = top * window.stride[0] - above  # in rows of x

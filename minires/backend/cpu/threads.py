@@ -43,10 +43,13 @@ def set_num_threads(count):
     global _threads
     try:
         wanted = int(count)
-    except ValueError:
+    except (TypeError, ValueError):
         wanted = 0
     if wanted < 1:
-        raise OptionError(f"the number of threads must be a positive whole number, not {count!r}")
+        raise OptionError(
+            "the number of threads (--threads, MINIRES_THREADS) must be a positive whole number, "
+            f"not {count!r}"
+        )
     if wanted != _threads:
         _workers.cache_clear()
         _threads = wanted
@@ -92,7 +95,7 @@ def cut(length, longest, shared=False):
     """
     count = max(1, -(-length // max(1, longest)))
     if shared:
-        count = min(length, -(-count // get_num_threads()) * get_num_threads())
+        count = max(1, min(length, -(-count // get_num_threads()) * get_num_threads()))
     return list(pairwise(length * i // count for i in range(count + 1)))
 
 

@@ -2,32 +2,34 @@
 
 Winograd's F(2, 3): two neighbouring outputs of a 3-tap filter w on the inputs d take 4 products, not 6,
 
-    m0 = (d0 - d2) w0                       y0 = m0 + m1 + m2
-    m1 = (d1 + d2) (w0 + w1 + w2) / 2       y1 = m1 - m2 + m3
+    m0 = (d0 - d2) w0                       y0 = m0 + (m1 + m2)
+    m1 = (d1 + d2) (w0 + w1 + w2) / 2       y1 = m3 + (m1 - m2)
     m2 = (d2 - d1) (w0 - w1 + w2) / 2
-    m3 = (d3 - d1) w2
+    m3 = (d1 - d3) (-w2)
 
-or y = A^T ((G w) * (B^T d)). Here it runs down the height of the map, two rows of outputs at a time; the width
-is summed as it stands. So four rows of the input become four others, V_j, one for each product j. Three
+or y = A^T ((G w) * (B^T d)). Here it runs down the height of the map, two rows of outputs at a time; the
+width is summed as it stands. So four rows of the input become four others, V_j, one for each product j. Three
 neighbouring pixels of such a row lie side by side in memory with all their channels: they are the column that
 the weights U_j = G w are multiplied with, and the outputs are sums of the M_j = U_j V_j:
 
     y = A^T (U V)          gU = (A gy) V^T,  gW = G^T gU
 
-The work goes block by block: a few rows at a time, small enough for the processor's cache.
-Source: Lavin and Gray 2015, Fast algorithms for convolutional neural networks, section 4.1.
+V and M are stored as [[V_0, V_3], [V_1, V_2]]: then V_0 and V_3 are one difference, of all rows and those two
+further on, and y is one sum. The work goes block by block: a few rows at a time, small enough for the
+processor's cache. Source: Lavin and Gray 2015, Fast algorithms for convolutional neural networks, section
+4.1.
 """
 
 import numpy as np
 
 from minires.backend.cpu.memory import empty, empty_map, in_pixel_order
-from minires.backend.cpu.rows import padded
+from minires.backend.cpu.rows import multiply_each, padded
 from minires.backend.cpu.threads import cut, share
 from minires.backend.layout import pixels_first
 
-G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+G = np.array([[1, 0, 0], [0, 0, -1], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5]])  # rows 0, 3, 1, 2
 
-CACHE = 4 << 20  # bytes of V in a block
+CACHE = 2 << 20  # bytes of V in a block
 SMALL = 1 << 24  # multiplications that are over before a second thread has started
 CHANNELS = 1 << 14  # inputs times outputs up to which many small products are faster than one large one
 
@@ -53,8 +55,13 @@ def convolution(x, W, padding):
     U = transformed_weights(W)
 
     def work(blocks):
+        V, columns = empty_rows(blocks, x, padding, OW)
+        M = empty((*V.shape[:3], OW, len(W), N), x.dtype)
+        both = empty(M.shape[1:], x.dtype)
         for top, bottom in blocks:
-            multiply(U, x, pixels_first(y)[top:bottom], padding, top)
+            pairs = pairs_of(top, bottom)
+            transform(x, padding, top, V[:, :pairs])
+            multiply(U, columns[:, :pairs], M[:, :pairs], both[:pairs], out=pixels_first(y)[top:bottom])
 
     share(work, blocks_of_rows(x, len(W), OH, OW))
     return y
@@ -63,11 +70,18 @@ def convolution(x, W, padding):
 def weight_gradient(gy, x, padding):
     """(N, O, OH, OW), (N, C, H, W) -> (O, C, 3, 3)."""
     gy, x = in_pixel_order(gy), in_pixel_order(x)
-    OH, OW, O, _ = gy.shape
+    OH, OW, O, N = gy.shape
     C = x.shape[2]
 
     def work(blocks):
-        return sum(correlate(gy[top:bottom], x, padding, top) for top, bottom in blocks)
+        V, columns = empty_rows(blocks, x, padding, OW)
+        Z = empty((V.shape[1], 2, OW, O, N), x.dtype)
+        total = 0
+        for top, bottom in blocks:
+            pairs = pairs_of(top, bottom)
+            transform(x, padding, top, V[:, :pairs])
+            total += correlate(gy[top:bottom], columns[:, :pairs], Z[:pairs])
+        return total
 
     gU = sum(share(work, blocks_of_rows(x, O, OH, OW)))  # (4, 3*C, O)
     gU = gU.reshape(4, 3, C, O).transpose(3, 2, 1, 0)  # (O, C, columns of the filter, 4)
@@ -76,10 +90,10 @@ def weight_gradient(gy, x, padding):
 
 
 def transformed_weights(W):
-    """U_j = sum over the filter's rows i of G[j, i] W[:, :, i]: (O, C, 3, 3) -> (4, 1, 1, O, 3*C)."""
+    """U_j = sum over the filter's rows i of G[j, i] W[:, :, i]: (O, C, 3, 3) -> (2, 1, 2, 1, O, 3*C)."""
     O, C, _, _ = W.shape
     U = W.swapaxes(2, 3).reshape(-1, 3) @ G.T.astype(W.dtype)  # (O*C*columns, 4)
-    return U.reshape(O, C, 3, 4).transpose(3, 0, 2, 1).reshape(4, 1, 1, O, 3 * C)
+    return U.reshape(O, C, 3, 2, 2).transpose(3, 4, 0, 2, 1).reshape(2, 1, 2, 1, O, 3 * C)
 
 
 def blocks_of_rows(x, O, OH, OW):
@@ -90,53 +104,49 @@ def blocks_of_rows(x, O, OH, OW):
     return [(2 * low, min(2 * high, OH)) for low, high in pairs]
 
 
-def multiply(U, x, y, padding, top):
-    """y = A^T (U V) for the output rows from `top` on: fills y, (rows, OW, O, N)."""
-    rows, OW, O, N = y.shape
-    V = transformed_rows(x, padding, top, rows, OW)
-    M = empty((4, len(V[0]), OW, O, N), x.dtype)
-    np.matmul(U, windows(V), out=M)
-    m0, m1, m2, m3 = M
-    m0 += m1
-    np.add(m0, m2, out=y[0::2])
-    m1 -= m2
-    np.add(m1[: rows // 2], m3[: rows // 2], out=y[1::2])
+def pairs_of(top, bottom):
+    """How many pairs of output rows there are from top to bottom, the last perhaps without its second row."""
+    return (bottom - top + 1) // 2
 
 
-def correlate(gy, x, padding, top):
-    """The share of gU = V (A gy)^T that the output rows gy, from `top` on, contribute: (4, 3*C, O)."""
-    rows, OW, O, N = gy.shape
-    V = transformed_rows(x, padding, top, rows, OW)
-    z0, z3 = gy[0::2], gy[1::2]
-    if rows % 2:
-        z3 = np.concatenate([z3, np.zeros_like(z0[:1])])
-    Z = empty((2, *z0.shape), gy.dtype)
-    np.add(z0, z3, out=Z[0])
-    np.subtract(z0, z3, out=Z[1])
-    sums = (np.matmul(v, z.swapaxes(2, 3)) for v, z in zip(windows(V), (z0, *Z, z3), strict=True))
-    return np.stack([s.sum(axis=(0, 1)) for s in sums])
-
-
-def transformed_rows(x, padding, top, rows, OW):
-    """V_j = (B^T d)_j of the padded rows that the output rows from `top` on need: (4, pairs, OW + 2, C, N)."""
+def empty_rows(blocks, x, padding, OW):
+    """Memory for V of the largest block, (2, pairs, 2, OW + 2, C, N), with zeros on the left and right, and a
+    view of it in which each three neighbouring pixels are one matrix, (2, pairs, 2, OW, 3*C, N).
+    """
     _, W, C, N = x.shape
-    pairs, left = (rows + 1) // 2, padding[1]
-    low = top - padding[0]
+    V = empty((2, max(pairs_of(*block) for block in blocks), 2, OW + 2, C, N), x.dtype)
+    V[..., : padding[1], :, :] = V[..., padding[1] + W :, :, :] = 0
+    shape = (*V.shape[:3], OW, 3 * C, N)
+    return V, np.lib.stride_tricks.as_strided(V, shape, V.strides, writeable=False)
+
+
+def transform(x, padding, top, V):
+    """V_j = (B^T d)_j of the rows that the output rows from `top` on need."""
+    pairs, (_, W, C, N), (above, left) = V.shape[1], x.shape, padding
+    low = top - above
     d = padded(x, low, low + 2 * pairs + 2, left=0, width=W)
-    d0, d1, d2, d3 = (d[k : k + 2 * pairs - 1 : 2] for k in range(4))
-    V = empty((4, pairs, OW + 2, C, N), x.dtype)
-    V[:, :, :left] = V[:, :, left + W :] = 0
-    v0, v1, v2, v3 = V[:, :, left : left + W]
-    np.subtract(d0, d2, out=v0)
-    np.add(d1, d2, out=v1)
-    np.subtract(d2, d1, out=v2)
-    np.subtract(d3, d1, out=v3)
-    return V
+    d1, d2 = d[1:-2:2], d[2:-1:2]
+    V = V[..., left : left + W, :, :]
+    np.subtract(d[:-2].reshape(pairs, 2, W, C, N), d[2:].reshape(pairs, 2, W, C, N), out=V[0])
+    np.add(d1, d2, out=V[1, :, 0])
+    np.subtract(d2, d1, out=V[1, :, 1])
 
 
-def windows(V):
-    """Each three neighbouring pixels as one matrix: (4, pairs, OW + 2, C, N) -> (4, pairs, OW, 3*C, N), a view."""
-    j, pairs, width, C, N = V.shape
-    sj, sp, sw, sC, sN = V.strides
-    shape, strides = (j, pairs, width - 2, 3 * C, N), (sj, sp, sw, sC, sN)
-    return np.lib.stride_tricks.as_strided(V, shape, strides, writeable=False)
+def multiply(U, columns, M, both, out):
+    """y = A^T (U V) of a block: fills out, (rows, OW, O, N); M and both are memory to work in."""
+    np.matmul(U, columns, out=M)
+    np.add(M[1, :, 0], M[1, :, 1], out=both[:, 0])
+    np.subtract(M[1, :, 0], M[1, :, 1], out=both[:, 1])
+    rows = len(out)
+    np.add(M[0].reshape(-1, *out.shape[1:])[:rows], both.reshape(-1, *out.shape[1:])[:rows], out=out)
+
+
+def correlate(gy, columns, Z):
+    """What a block of gy, (rows, OW, O, N), adds to gU = V (A gy)^T: (4, 3*C, O); Z is memory to work in."""
+    if len(gy) % 2:
+        gy = np.concatenate([gy, np.zeros_like(gy[:1])])
+    gy = gy.reshape(-1, 2, *gy.shape[1:])
+    np.add(gy[:, 0], gy[:, 1], out=Z[:, 0])
+    np.subtract(gy[:, 0], gy[:, 1], out=Z[:, 1])
+    pairs = zip(columns, (gy, Z), strict=True)
+    return np.concatenate([multiply_each(v, z.swapaxes(3, 4)).sum(axis=(0, 2)) for v, z in pairs])

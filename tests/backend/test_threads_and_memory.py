@@ -1,0 +1,159 @@
+"""How the work is dealt out, and memory that comes back."""
+
+import gc
+import os
+import subprocess
+import sys
+import threading
+from itertools import chain, pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minires
+from minires.backend.cpu import memory, threads
+from minires.errors import OptionError
+
+
+@pytest.fixture(autouse=True)
+def usual_threads():
+    before = threads.get_num_threads()
+    yield
+    threads.set_num_threads(before)
+
+
+@given(st.integers(0, 200), st.integers(0, 50), st.booleans())
+def test_pieces_cover_everything_once(length, longest, shared):
+    pieces = threads.cut(length, longest, shared)
+    assert pieces[0][0] == 0
+    assert pieces[-1][1] == length
+    assert all(a[1] == b[0] for a, b in pairwise(pieces))
+    sizes = [high - low for low, high in pieces]
+    assert max(sizes) - min(sizes) <= 1
+    assert max(sizes) <= max(longest, 1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_every_thread_gets_a_run_of_jobs_in_order(count):
+    threads.set_num_threads(count)
+    runs = threads.share(list, list(range(11)))
+    assert len(runs) == count
+    assert list(chain(*runs)) == list(range(11))
+
+
+def test_few_jobs_need_few_threads():
+    threads.set_num_threads(4)
+    assert threads.share(list, [7]) == [[7]]
+    assert threads.share(list, []) == [[]]
+
+
+def test_an_error_in_a_thread_arrives_after_all_have_stopped():
+    threads.set_num_threads(2)
+    started, finished = threading.Event(), threading.Event()
+
+    def work(jobs):
+        if jobs == [0]:
+            started.wait(5)
+            raise ValueError("here")
+        started.set()
+        finished.set()
+
+    with pytest.raises(ValueError, match="here"):
+        threads.share(work, [0, 1])
+    assert finished.is_set()
+
+
+def test_numpy_settings_hold_in_every_thread():
+    threads.set_num_threads(2)
+
+    def work(jobs):
+        return np.array([1e38], np.float32) * 10
+
+    with np.errstate(over="ignore"):
+        assert all(np.isinf(y).all() for y in threads.share(work, [0, 1]))
+
+
+@pytest.mark.parametrize("count", [0, -1, "many", ""])
+def test_a_wrong_number_of_threads_is_refused(count):
+    with pytest.raises(OptionError, match="positive whole number"):
+        minires.set_num_threads(count)
+
+
+def test_the_environment_decides_on_the_threads():
+    code = "import minires; print(minires.get_num_threads())"
+    for variable, expected in (("3", 3), (None, threads.available_cores())):
+        environment = {k: v for k, v in os.environ.items() if k != "MINIRES_THREADS"}
+        environment |= {} if variable is None else {"MINIRES_THREADS": variable}
+        out = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        )
+        assert int(out.stdout) == expected
+
+
+def test_matrix_products_get_their_threads_back():
+    threads.set_num_threads(2)
+    inside = threads.share(lambda jobs: [library.num_threads for library in threads._blas()], [0])[0]
+    assert set(inside) <= {1}
+    assert {library.num_threads for library in threads._blas()} <= {2}
+
+
+def test_threads_agree_to_rounding_on_a_training_step(rng):
+    x, labels = rng.standard_normal((32, 3, 32, 32)).astype(np.float32), rng.integers(0, 10, 32)
+    gradients = []
+    for count in (1, 2, 3):
+        threads.set_num_threads(count)
+        model = minires.models.CifarResNet(8, generator=0)
+        minires.nn.functional.cross_entropy(model(minires.Tensor(x)), labels).backward()
+        gradients.append(np.concatenate([p.grad.numpy().ravel() for p in model.parameters()]))
+    for other in gradients[1:]:
+        assert np.abs(other - gradients[0]).max() < 1e-4 * np.abs(gradients[0]).max()
+
+
+def test_memory_comes_back_when_the_last_view_is_gone():
+    first = memory.empty((1 << 18,), np.float32)
+    address = first.ctypes.data
+    view = first.reshape(512, 512)[1:, ::2].T
+    del first
+    other = memory.empty((1 << 18,), np.float32)
+    assert not np.shares_memory(other, view)
+    del view, other
+    gc.collect()
+    both = [memory.empty((1 << 18,), np.float32) for _ in range(2)]
+    assert address in {array.ctypes.data for array in both}
+
+
+def test_living_arrays_never_share_memory(rng):
+    """Take and drop at random; each array must keep the number that was written into it."""
+    alive = []
+    for step in range(500):
+        if alive and rng.random() < 0.5:
+            array, value = alive.pop(rng.integers(len(alive)))
+            assert (array == value).all()
+        else:
+            shape = (int(rng.integers(1, 5)), 1 << int(rng.integers(14, 17)))
+            array = memory.empty(shape, np.float32)
+            array[...] = step
+            alive.append((array, step))
+    assert all((array == value).all() for array, value in alive)
+
+
+def test_memory_starts_on_a_cache_line():
+    assert all(memory.empty((1 << 16, n), np.float32).ctypes.data % 64 == 0 for n in (1, 2, 3))
+
+
+def test_unused_memory_can_be_given_back():
+    array = memory.empty((1 << 20,), np.float32)
+    del array
+    assert memory.unused() >= 1 << 22
+    memory.release()
+    assert memory.unused() == 0
+
+
+def test_other_sizes_do_not_pile_up():
+    memory.release()
+    for n in range(1, 60):
+        memory.empty((n << 18,), np.float32)
+    largest = 60 << 20
+    assert memory.unused() <= 3 * largest
