@@ -6,13 +6,14 @@ so large arrays are cut from buffers that come back here when the last array on 
 """
 
 from collections import defaultdict
+from math import prod
 from threading import Lock, get_ident
 
 import numpy as np
 
 from minires.backend.layout import images_first, pixels_first
 
-SMALLEST = 1 << 16  # bytes; below this NumPy's own allocation is fast
+SMALLEST = 1 << 19  # bytes; below this NumPy's own allocation is fast
 CACHE_LINE = 64  # bytes; arrays start with one, so that threads with neighbouring images share none
 
 
@@ -41,9 +42,7 @@ _lock = Lock()
 def empty(shape, dtype):
     """An uninitialized C-contiguous array, as np.empty, on memory that was used before where there is
     some."""
-    nbytes = np.dtype(dtype).itemsize
-    for n in shape:
-        nbytes *= n
+    nbytes = prod(shape) * np.dtype(dtype).itemsize
     if nbytes < SMALLEST:
         return np.empty(shape, dtype)
     step = 1 << (nbytes.bit_length() - 4)  # sizes that differ by less than an eighth share their buffers
@@ -58,6 +57,12 @@ def empty(shape, dtype):
 def empty_map(N, C, H, W, dtype):
     """An uninitialized feature map (N, C, H, W), in memory H, W, C, N."""
     return images_first(empty((H, W, C, N), dtype))
+
+
+def overlapping(x, shape, strides, start=0):
+    """A view of the contiguous x, from its row `start` on, in which numbers may appear more than once."""
+    # as numpy.lib.stride_tricks.as_strided, which takes ten times as long
+    return np.ndarray(shape, x.dtype, x, start * x.strides[0], strides)
 
 
 def in_pixel_order(x):

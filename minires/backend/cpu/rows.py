@@ -12,7 +12,7 @@ product is faster than many small ones, columns.py takes over.
 
 import numpy as np
 
-from minires.backend.cpu.memory import empty, empty_map, in_pixel_order
+from minires.backend.cpu.memory import empty, empty_map, in_pixel_order, overlapping
 from minires.backend.cpu.threads import cut, share
 from minires.backend.layout import pixels_first
 
@@ -90,8 +90,7 @@ def windows(x, window, block, OW):
     shape = bottom - top, OW, window.size[1] * C, N
     strides = window.stride[0] * sH, window.stride[1] * sW, sC, sN
     for i in range(window.size[0]):
-        rows = x[i * window.dilation[0] :]
-        yield np.lib.stride_tricks.as_strided(rows, shape, strides, writeable=False)
+        yield overlapping(x, shape, strides, start=i * window.dilation[0])
 
 
 def padded(x, low, high, left, width):
@@ -101,6 +100,8 @@ def padded(x, low, high, left, width):
         return x[low:high]
     y = empty((high - low, width, C, N), x.dtype)
     first, last = min(max(low, 0), H), max(min(high, H), 0)
-    y[: first - low] = y[max(last, low) - low :] = y[:, :left] = y[:, left + W :] = 0
+    y[: first - low] = y[max(last, low) - low :] = 0
+    if width != W:
+        y[:, :left] = y[:, left + W :] = 0
     y[first - low : last - low, left : left + W] = x[first:last]
     return y

@@ -63,6 +63,8 @@ def share(work, jobs):
     Meanwhile each matrix product stays on the thread that asked for it.
     """
     count = min(get_num_threads(), len(jobs))
+    if _threads == 1:  # nothing to hold back
+        return [work(jobs)]
     with one_thread_per_product():
         if count < 2:
             return [work(jobs)]

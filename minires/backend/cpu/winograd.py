@@ -22,12 +22,13 @@ processor's cache. Source: Lavin and Gray 2015, Fast algorithms for convolutiona
 
 import numpy as np
 
-from minires.backend.cpu.memory import empty, empty_map, in_pixel_order
+from minires.backend.cpu.memory import empty, empty_map, in_pixel_order, overlapping
 from minires.backend.cpu.rows import multiply_each, padded
 from minires.backend.cpu.threads import cut, share
 from minires.backend.layout import pixels_first
 
 G = np.array([[1, 0, 0], [0, 0, -1], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5]])  # rows 0, 3, 1, 2
+G = {np.dtype(dtype): G.astype(dtype) for dtype in ("float32", "float64")}
 
 CACHE = 2 << 20  # bytes of V in a block
 SMALL = 1 << 24  # multiplications that are over before a second thread has started
@@ -85,14 +86,14 @@ def weight_gradient(gy, x, padding):
 
     gU = sum(share(work, blocks_of_rows(x, O, OH, OW)))  # (4, 3*C, O)
     gU = gU.reshape(4, 3, C, O).transpose(3, 2, 1, 0)  # (O, C, columns of the filter, 4)
-    gW = gU.reshape(-1, 4) @ G.astype(gU.dtype)
+    gW = gU.reshape(-1, 4) @ G[gU.dtype]
     return gW.reshape(O, C, 3, 3).swapaxes(2, 3)
 
 
 def transformed_weights(W):
     """U_j = sum over the filter's rows i of G[j, i] W[:, :, i]: (O, C, 3, 3) -> (2, 1, 2, 1, O, 3*C)."""
     O, C, _, _ = W.shape
-    U = W.swapaxes(2, 3).reshape(-1, 3) @ G.T.astype(W.dtype)  # (O*C*columns, 4)
+    U = W.swapaxes(2, 3).reshape(-1, 3) @ G[W.dtype].T  # (O*C*columns, 4)
     return U.reshape(O, C, 3, 2, 2).transpose(3, 4, 0, 2, 1).reshape(2, 1, 2, 1, O, 3 * C)
 
 
@@ -117,7 +118,7 @@ def empty_rows(blocks, x, padding, OW):
     V = empty((2, max(pairs_of(*block) for block in blocks), 2, OW + 2, C, N), x.dtype)
     V[..., : padding[1], :, :] = V[..., padding[1] + W :, :, :] = 0
     shape = (*V.shape[:3], OW, 3 * C, N)
-    return V, np.lib.stride_tricks.as_strided(V, shape, V.strides, writeable=False)
+    return V, overlapping(V, shape, V.strides)
 
 
 def transform(x, padding, top, V):
