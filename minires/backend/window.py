@@ -1,6 +1,7 @@
 """Window: the geometry that convolution and pooling share."""
 
 from dataclasses import dataclass
+from functools import cache
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,7 @@ class Window:
     dilation: tuple[int, int] = (1, 1)
     ceil_mode: bool = False
 
+    @cache  # noqa: B019, asked for in every call of a kernel; the few windows of a program may live on
     def output_size(self, H, W):
         """(OH, OW): how many positions the window has on an H x W map.
 
@@ -28,6 +30,7 @@ class Window:
             positions.append(count)
         return tuple(positions)
 
+    @cache  # noqa: B019, asked for in every call of a kernel; the few windows of a program may live on
     def padded_size(self, H, W):
         """(HP, WP): the map with its border, and room for a last window that ceil_mode lets hang over."""
         reach = [

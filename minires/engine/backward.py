@@ -1,9 +1,8 @@
 """The way back: from one tensor to every leaf that it was computed from.
 
 A node's gradient is complete only when everything that used its output has sent its share. So the uses of
-each node are counted first; then a node is visited when its last use has been. Both walks are loops, not
-recursions (a ResNet-1202 is a chain of over 4,000 operations), and neither follows paths, of which a residual
-net has two for every block.
+each node are counted first; then a node is visited when its last use has been. Both walks are loops, because
+a ResNet-1202 is a chain of over 4,000 operations, and neither follows paths: each block doubles their number.
 """
 
 from minires.backend import kernels

@@ -28,10 +28,9 @@ def no_grad():
 class Function:
     """y = forward(*inputs), and backward(gy) gives the gradient of each input.
 
-    A subclass writes both on plain arrays. What `backward` needs it keeps in `self.saved`; `self.xp` is the
-    arrays' library (NumPy or CuPy); `self.needs_grad[i]` tells whether input i needs a gradient, None will
-    do where it does not. `backward` may return gradients of a broadcast shape (the engine sums them back
-    to the input's), and neither method ever writes into an array that it was given.
+    A subclass writes both on plain arrays, and neither may write into an array that it was given. What
+    `backward` needs it keeps in `self.saved`; `self.xp` is NumPy or CuPy; where `self.needs_grad[i]` is False,
+    None will do for a gradient. One of a broadcast shape is summed back to its input's by the engine.
     """
 
     name = "function"
@@ -53,14 +52,13 @@ class Function:
         self.xp = same_library(arrays, self.name)
         self.needs_grad = [tensor.requires_grad for tensor in tensors]
         try:
-            y = self.forward(*arrays)
-            y = y if isinstance(y, Tensor) else Tensor(y)
+            y = as_tensors([self.forward(*arrays)])[0]
         except MiniresError:
             raise
         except (ValueError, IndexError) as error:  # how NumPy refuses shapes, without a word on who asked
             shapes = ", ".join(str(array.shape) for array in arrays)
             raise ShapeError(f"{self.name}: inputs of shape {shapes} do not fit: {error}") from error
-        if y.dtype == np.float64 and self.keeps_float32 and np.float64 not in [a.dtype for a in arrays]:
+        if y.dtype.char == "d" and self.keeps_float32 and "d" not in [a.dtype.char for a in arrays]:
             y = Tensor(y, dtype=np.float32)
         if recording.get() and any(self.needs_grad) and y.dtype.kind == "f":
             self.inputs = tensors
@@ -82,8 +80,11 @@ class Function:
 
 def as_tensors(inputs):
     """Each input as a Tensor; a Python number takes the dtype and the device of the first tensor."""
-    like = next((x for x in inputs if isinstance(x, Tensor)), None)
-    return [x if isinstance(x, Tensor) else _constant(x, like) for x in inputs]
+    tensors = [x for x in inputs if isinstance(x, Tensor)]
+    if len(tensors) < len(inputs):
+        like = tensors[0] if tensors else None
+        return [x if isinstance(x, Tensor) else _constant(x, like) for x in inputs]
+    return tensors
 
 
 def _constant(x, like):

@@ -8,10 +8,10 @@ from minires.errors import OptionError, ShapeError
 
 def same_float(op, *tensors):
     """OptionError unless all are float32 or all float64: a product of both would be twice the work."""
-    dtypes = [str(tensor.dtype) for tensor in tensors]
-    if len(set(dtypes)) > 1 or tensors[0].dtype.kind != "f":
+    dtypes = [tensor.dtype for tensor in tensors]
+    if dtypes.count(dtypes[0]) < len(dtypes) or dtypes[0].kind != "f":
         raise OptionError(
-            f"{op}: the inputs are {', '.join(dtypes)}, but must all be float32 or all float64; "
+            f"{op}: the inputs are {', '.join(map(str, dtypes))}, but must all be float32 or all float64; "
             "convert with .to('float32') or model.to('float64')"
         )
 

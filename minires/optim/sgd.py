@@ -38,17 +38,18 @@ class SGD:
 
     def step(self):
         """Move every parameter once, in place."""
-        for i, p in enumerate(self.params):
-            if p.grad is None:
+        lr, momentum = float(self.lr), self.momentum
+        for i, parameter in enumerate(self.params):
+            if parameter.grad is None:
                 continue
-            g = p.grad.data
-            # a copy only after model.to("float64"): the velocity follows its parameter
-            v = self.velocities[i] = self.velocities[i].astype(p.dtype, copy=False)
+            p, g, v = parameter.data, parameter.grad.data, self.velocities[i]
+            if v.dtype != p.dtype:  # after model.to("float64"): the velocity follows its parameter
+                v = self.velocities[i] = v.astype(p.dtype)
             if self.weight_decay:
-                g = g + self.weight_decay * p.data
-            v *= self.momentum
+                g = g + self.weight_decay * p
+            v *= momentum
             v += g
-            p.data -= float(self.lr) * (g + self.momentum * v if self.nesterov else v)
+            p -= lr * (g + momentum * v if self.nesterov else v)
 
     def zero_grad(self):
         """Forget all gradients."""

@@ -13,10 +13,12 @@ from minires.backend.layout import pixels_first
 from minires.backend.reference import convolution_input_gradient as plain_input_gradient
 from minires.backend.window import Window
 
+SMALL = 1 << 16  # elements of a map for which Winograd's extra steps take longer than what they save
+
 
 def convolution(x, W, window, groups):
     """y = W col(x), group by group: (N, C, H, W), (O, C/G, KH, KW) -> (N, O, OH, OW)."""
-    if winograd.fits(window, W.shape, groups):
+    if winograd.fits(window, W.shape, groups) and x.size > SMALL:
         return winograd.convolution(x, W, window.padding)
     if rows.fits(window, W.shape, groups):
         return rows.convolution(x, W, window)
@@ -25,7 +27,7 @@ def convolution(x, W, window, groups):
 
 def convolution_weight_gradient(gy, x, shape, window, groups):
     """gW = gy col(x)^T: (N, O, OH, OW), (N, C, H, W) -> (O, C/G, KH, KW) = shape."""
-    if winograd.fits(window, shape, groups):
+    if winograd.fits(window, shape, groups) and x.size > SMALL:
         return winograd.weight_gradient(gy, x, window.padding)
     if rows.fits(window, shape, groups):
         return rows.weight_gradient(gy, x, shape, window)

@@ -13,7 +13,7 @@ import numpy as np
 
 from minires.backend.layout import images_first, pixels_first
 
-SMALLEST = 1 << 19  # bytes; below this NumPy's own allocation is fast
+SMALLEST = 1 << 16  # bytes; below this NumPy's own allocation is fast
 CACHE_LINE = 64  # bytes; arrays start with one, so that threads with neighbouring images share none
 
 

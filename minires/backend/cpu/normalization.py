@@ -13,6 +13,7 @@ from minires.backend.cpu.threads import cut, share
 from minires.backend.layout import images_first
 
 PIECE = 1 << 18  # elements; a few arrays of so many fit into the cache
+LONGEST = 1 << 12  # pixels in a piece: so many numbers are added up in single precision without harm
 SMALL = 1 << 18  # elements that one thread is done with before another has started
 
 
@@ -113,13 +114,12 @@ def batch_norm_gradient(gy, x, gamma, mean, var, eps, y=None, split=False, froze
 
 def sums_with(g, x):
     """Sum of g and of g x over pixels and images, (pixels, C, N): (2, C) in float64."""
-    ones = np.ones(len(g), g.dtype)  # summed as matrix products: NumPy's own sums take twice as long
     products = np.multiply(g, x, out=empty(g.shape, g.dtype))
-    columns = np.array([ones @ g.reshape(len(g), -1), ones @ products.reshape(len(g), -1)])
-    return columns.reshape(2, *g.shape[1:]).sum(axis=2, dtype=np.float64)
+    return np.array([g.sum(axis=0), products.sum(axis=0)]).sum(axis=2, dtype=np.float64)
 
 
 def pieces_of(pixels):
     """Ranges of pixels of about one piece each; all of them at once where there is little to do."""
     P = len(pixels)
-    return cut(P, PIECE * P // pixels.size, shared=True) if pixels.size > SMALL else [(0, P)]
+    longest = min(LONGEST, PIECE * P // pixels.size)
+    return cut(P, longest, shared=True) if pixels.size > SMALL else cut(P, LONGEST)

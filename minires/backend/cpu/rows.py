@@ -63,9 +63,8 @@ def weight_gradient(gy, x, shape, window):
 
 
 def multiply_each(a, b):
-    """a @ b in memory that was used before."""
-    shape = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    return np.matmul(a, b, out=empty((*shape, a.shape[-2], b.shape[-1]), a.dtype))
+    """a @ b, for each matrix in the stack b, in memory that was used before."""
+    return np.matmul(a, b, out=empty((*b.shape[:-2], a.shape[-2], b.shape[-1]), a.dtype))
 
 
 def blocks_of(y, x, window):

@@ -63,11 +63,9 @@ def share(work, jobs):
     Meanwhile each matrix product stays on the thread that asked for it.
     """
     count = min(get_num_threads(), len(jobs))
-    if _threads == 1:  # nothing to hold back
+    if count < 2:
         return [work(jobs)]
     with one_thread_per_product():
-        if count < 2:
-            return [work(jobs)]
         cuts = [len(jobs) * i // count for i in range(count + 1)]
         first, *rest = [jobs[low:high] for low, high in pairwise(cuts)]
         futures = [_workers().submit(copy_context().run, work, run) for run in rest]
