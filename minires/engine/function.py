@@ -28,9 +28,9 @@ def no_grad():
 class Function:
     """y = forward(*inputs), and backward(gy) gives the gradient of each input.
 
-    A subclass writes both on plain arrays, and neither may write into an array that it was given. What
-    `backward` needs it keeps in `self.saved`; `self.xp` is NumPy or CuPy; where `self.needs_grad[i]` is False,
-    None will do for a gradient. One of a broadcast shape is summed back to its input's by the engine.
+    A subclass writes both on plain arrays, and neither writes into an array that it was given. `self.saved`
+    is for what `backward` needs; `self.xp` is NumPy or CuPy; where `self.needs_grad[i]` is False, None will
+    do for a gradient. One of a broadcast shape is summed back to its input's by the engine.
     """
 
     name = "function"
@@ -81,13 +81,12 @@ class Function:
 def as_tensors(inputs):
     """Each input as a Tensor; a Python number takes the dtype and the device of the first tensor."""
     tensors = [x for x in inputs if isinstance(x, Tensor)]
-    if len(tensors) < len(inputs):
-        like = tensors[0] if tensors else None
-        return [x if isinstance(x, Tensor) else _constant(x, like) for x in inputs]
-    return tensors
+    if len(tensors) == len(inputs):
+        return tensors
+    return [x if isinstance(x, Tensor) else _constant(x, *tensors[:1]) for x in inputs]
 
 
-def _constant(x, like):
+def _constant(x, like=None):
     if like is None or not isinstance(x, Real):
         return Tensor(x)
     dtype = np.float32 if like.dtype.kind != "f" and not isinstance(x, Integral) else like.dtype

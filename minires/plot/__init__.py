@@ -2,5 +2,6 @@
 
 from minires.plot.curves import plot_run, plot_runs
 from minires.plot.degradation import plot_degradation
+from minires.plot.scaling import plot_scaling
 
-__all__ = ["plot_degradation", "plot_run", "plot_runs"]
+__all__ = ["plot_degradation", "plot_run", "plot_runs", "plot_scaling"]

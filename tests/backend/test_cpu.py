@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from minires.backend import cpu, reference
-from minires.backend.cpu import columns, rows, threads, winograd
+from minires.backend.cpu import columns, convolve, rows, threads, winograd
 from minires.backend.window import Window
 
 
@@ -50,7 +50,7 @@ def in_small_pieces(monkeypatch):
     monkeypatch.setattr(columns, "IMAGES", 2)
     for module in (cpu.elementwise, cpu.normalization):
         monkeypatch.setattr(module, "PIECE", 16)
-    for module in (winograd, rows, columns, cpu.elementwise, cpu.normalization, cpu.pooling):
+    for module in (convolve, winograd, rows, columns, cpu.elementwise, cpu.normalization, cpu.pooling):
         monkeypatch.setattr(module, "SMALL", 0)
 
 
@@ -67,7 +67,7 @@ def all_close(ours, expected):
         close(a, b)
 
 
-def convolve(kernels, x, weight, gy, window, groups):
+def convolved(kernels, x, weight, gy, window, groups):
     """The output and both gradients."""
     return (
         kernels.convolution(x, weight, window, groups),
@@ -83,7 +83,7 @@ def agree_on_convolution(in_memory_order, fitted, batch, groups, outputs, order,
     gy = rng.standard_normal((N, outputs * groups, *window.output_size(H, W)))
     gy = in_memory_order(gy, order)
     all_close(
-        convolve(cpu, x, weight, gy, window, groups), convolve(reference, x, weight, gy, window, groups)
+        convolved(cpu, x, weight, gy, window, groups), convolved(reference, x, weight, gy, window, groups)
     )
 
 
@@ -111,6 +111,7 @@ def test_winograd_on_odd_and_even_sizes(in_memory_order, padding, thread_count):
             agree_on_convolution(in_memory_order, (window, H, W), (5, 3), 1, 4, "HWCN", seed=H * W)
 
 
+@pytest.mark.usefixtures("in_small_pieces")
 @pytest.mark.parametrize("name", ["winograd", "rows", "columns"])
 def test_every_way_is_taken_and_right(in_memory_order, monkeypatch, name):
     """A 3 x 3 convolution of stride 1 goes all three ways when the ones before are closed."""
@@ -143,15 +144,15 @@ def test_many_channels_go_by_columns(rng):
     x, weight = rng.standard_normal((2, 160, 4, 4)), rng.standard_normal((160, 160, 3, 3))
     assert not winograd.fits(window, weight.shape, 1)
     gy = rng.standard_normal(x.shape)
-    all_close(convolve(cpu, x, weight, gy, window, 1), convolve(reference, x, weight, gy, window, 1))
+    all_close(convolved(cpu, x, weight, gy, window, 1), convolved(reference, x, weight, gy, window, 1))
 
 
 def test_float32_stays_float32_and_close(rng):
     window = Window((3, 3), padding=(1, 1))
     x, gy = (rng.standard_normal((8, 16, 12, 12)) for _ in range(2))
     weight = rng.standard_normal((16, 16, 3, 3))
-    exact = convolve(reference, x, weight, gy, window, 1)
-    single = convolve(cpu, *(a.astype(np.float32) for a in (x, weight, gy)), window, 1)
+    exact = convolved(reference, x, weight, gy, window, 1)
+    single = convolved(cpu, *(a.astype(np.float32) for a in (x, weight, gy)), window, 1)
     for ours, expected in zip(single, exact, strict=True):
         assert ours.dtype == np.float32
         assert np.abs(ours - expected).max() < 3e-6 * np.abs(expected).max()
@@ -258,9 +259,9 @@ def test_the_same_threads_give_the_same_bits(rng, thread_count):
     x, gy = rng.standard_normal((2, 32, 16, 16, 16)).astype(np.float32)
     weight = rng.standard_normal((16, 16, 3, 3)).astype(np.float32)
     window = Window((3, 3), padding=(1, 1))
-    first = convolve(cpu, x, weight, gy, window, 1) + cpu.batch_statistics(x)
+    first = convolved(cpu, x, weight, gy, window, 1) + cpu.batch_statistics(x)
     for _ in range(5):
-        again = convolve(cpu, x, weight, gy, window, 1) + cpu.batch_statistics(x)
+        again = convolved(cpu, x, weight, gy, window, 1) + cpu.batch_statistics(x)
         for a, b in zip(first, again, strict=True):
             np.testing.assert_array_equal(a, b)
 

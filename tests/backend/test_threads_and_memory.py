@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-from itertools import chain, pairwise
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -36,43 +36,50 @@ def test_pieces_cover_everything_once(length, longest, shared):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
-def test_every_thread_gets_a_run_of_jobs_in_order(count):
+@pytest.mark.parametrize("jobs", [0, 1, 2, 11, 100])
+def test_every_job_is_done_once_and_results_keep_their_order(count, jobs):
     threads.set_num_threads(count)
-    runs = threads.share(list, list(range(11)))
-    assert len(runs) == count
-    assert list(chain(*runs)) == list(range(11))
+    done = []
+
+    def job(i):
+        done.append(i)
+        return i * i
+
+    assert threads.each(job, range(jobs)) == [i * i for i in range(jobs)]
+    assert sorted(done) == list(range(jobs))
 
 
-def test_few_jobs_need_few_threads():
-    threads.set_num_threads(4)
-    assert threads.share(list, [7]) == [[7]]
-    assert threads.share(list, []) == [[]]
+def test_threads_work_at_the_same_time():
+    threads.set_num_threads(3)
+    all_here = threading.Barrier(3, timeout=10)
+    assert threads.each(lambda job: all_here.wait() >= 0, range(3)) == [True] * 3
 
 
 def test_an_error_in_a_thread_arrives_after_all_have_stopped():
     threads.set_num_threads(2)
-    started, finished = threading.Event(), threading.Event()
+    both_here, finished = threading.Barrier(2, timeout=10), threading.Event()
 
-    def work(jobs):
-        if jobs == [0]:
-            started.wait(5)
+    def work(job):
+        both_here.wait()
+        if job == 0:
             raise ValueError("here")
-        started.set()
         finished.set()
 
     with pytest.raises(ValueError, match="here"):
-        threads.share(work, [0, 1])
+        threads.each(work, [0, 1])
     assert finished.is_set()
 
 
 def test_numpy_settings_hold_in_every_thread():
     threads.set_num_threads(2)
+    both_here = threading.Barrier(2, timeout=10)
 
-    def work(jobs):
+    def work(job):
+        both_here.wait()
         return np.array([1e38], np.float32) * 10
 
     with np.errstate(over="ignore"):
-        assert all(np.isinf(y).all() for y in threads.share(work, [0, 1]))
+        assert all(np.isinf(y).all() for y in threads.each(work, [0, 1]))
 
 
 @pytest.mark.parametrize("count", [0, -1, "many", ""])
@@ -94,7 +101,7 @@ def test_the_environment_decides_on_the_threads():
 
 def test_matrix_products_get_their_threads_back():
     threads.set_num_threads(2)
-    inside = threads.share(lambda jobs: {library.num_threads for library in threads._blas()}, [0, 1])
+    inside = threads.each(lambda job: {library.num_threads for library in threads._blas()}, [0, 1])
     assert set().union(*inside) <= {1}
     assert {library.num_threads for library in threads._blas()} <= {2}
 

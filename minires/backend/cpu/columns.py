@@ -9,7 +9,7 @@ import numpy as np
 
 from minires.backend.cpu.memory import empty, empty_map
 from minires.backend.cpu.rows import padded
-from minires.backend.cpu.threads import cut, share
+from minires.backend.cpu.threads import cut, each, get_num_threads
 from minires.backend.layout import pixels_first
 
 CACHE = 4 << 20  # bytes of columns in a block
@@ -23,13 +23,12 @@ def convolution(x, W, window, groups):
     y = empty_map(N, O, *window.output_size(*size), x.dtype)
     W = np.ascontiguousarray(W).reshape(groups, O // groups, -1)
 
-    def work(blocks):
-        for rows, images in blocks:
-            block = pixels_first(y)[slice(*rows), :, :, slice(*images)].transpose(2, 0, 1, 3)
-            columns = columns_of(x, window, rows, images, groups)
-            block[...] = (W @ columns).reshape(block.shape)
+    def work(block):
+        out = pixels_first(y)[slice(*block[0]), :, :, slice(*block[1])].transpose(2, 0, 1, 3)
+        columns = columns_of(x, window, *block, groups)
+        out[...] = (W @ columns).reshape(out.shape)
 
-    share(work, blocks_of(x, O, window, groups))
+    each(work, blocks_of(x, O, window, groups))
     return y
 
 
@@ -37,16 +36,19 @@ def weight_gradient(gy, x, shape, window, groups):
     """gW = gy col(x)^T: (N, O, OH, OW), (N, C, H, W) -> (O, C/G, KH, KW) = shape."""
     O = gy.shape[1]
 
-    def work(blocks):
+    def work(run):
         total = 0
-        for rows, images in blocks:
+        for rows, images in blocks[slice(*run)]:
             columns = columns_of(x, window, rows, images, groups)
             block = pixels_first(gy)[slice(*rows), :, :, slice(*images)].transpose(2, 0, 1, 3)
             # This order, columns first, is twice as fast as gy first.
             total += columns @ block.reshape(groups, O // groups, -1).swapaxes(1, 2)
         return total
 
-    gW = sum(share(work, blocks_of(x, O, window, groups)))  # (G, C/G*KH*KW, O/G)
+    # One sum for each thread: with many channels gW is too large for one of each block.
+    blocks = blocks_of(x, O, window, groups)
+    runs = cut(len(blocks), -(-len(blocks) // get_num_threads()))
+    gW = sum(each(work, runs))  # (G, C/G*KH*KW, O/G)
     return gW.swapaxes(1, 2).reshape(shape)
 
 

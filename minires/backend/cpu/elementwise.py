@@ -3,7 +3,7 @@
 import numpy as np
 
 from minires.backend.cpu.memory import empty
-from minires.backend.cpu.threads import cut, share
+from minires.backend.cpu.threads import cut, each
 
 PIECE = 1 << 18  # elements; a few arrays of so many fit into the cache
 SMALL = 1 << 18  # elements that one thread is done with before another has started
@@ -42,9 +42,8 @@ def in_pieces(function, *arrays):
     y = empty(arrays[0].shape, first.dtype)
     flat = [array.reshape(-1) for array in arrays] + [y.reshape(-1)]
 
-    def work(pieces):
-        for low, high in pieces:
-            function(*(array[low:high] for array in flat))
+    def piece(low_high):
+        function(*(array[slice(*low_high)] for array in flat))
 
-    share(work, cut(y.size, PIECE, shared=True) if y.size > SMALL else [(0, y.size)])
+    each(piece, cut(y.size, PIECE, shared=True) if y.size > SMALL else [(0, y.size)])
     return y.transpose(sorted(range(y.ndim), key=axes.__getitem__))

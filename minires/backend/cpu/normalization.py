@@ -6,13 +6,16 @@ is a matrix with one row for each pixel and one column for each channel of each 
 scaled with, repeated for all images, is a row of its own that NumPy applies to all pixels.
 """
 
+import math
+
 import numpy as np
 
 from minires.backend.cpu.memory import empty, in_pixel_order
-from minires.backend.cpu.threads import cut, share
+from minires.backend.cpu.threads import cut, each
 from minires.backend.layout import images_first
 
-PIECE = 1 << 18  # elements; a few arrays of so many fit into the cache
+WIDE = 1 << 14  # elements of a row from which on NumPy works in place, without buffers of its own
+PIECE = 1 << 19  # elements; a few arrays of so many fit into the cache
 LONGEST = 1 << 12  # pixels in a piece: so many numbers are added up in single precision without harm
 SMALL = 1 << 18  # elements that one thread is done with before another has started
 
@@ -24,21 +27,18 @@ def batch_statistics(x):
     pixels = x.reshape(-1, C, N)
     M = len(pixels) * N
 
-    def work(pieces):
-        return sum(sums_with(pixels[low:high], pixels[low:high]) for low, high in pieces)
+    def sums(piece):
+        return sums_with(pixels[slice(*piece)], pixels[slice(*piece)])
 
-    total, squares = sum(share(work, pieces_of(pixels)))
+    total, squares = sum(each(sums, pieces_of(pixels)))
     mean = total / M
     var = squares / M - mean * mean
     if (mean * mean > 100 * var).any():  # the difference has lost its digits: once more, from the mean
 
-        def spread(pieces):
-            return sum(
-                np.square(pixels[low:high] - mean[:, None], dtype=np.float64).sum(axis=(0, 2))
-                for low, high in pieces
-            )
+        def spread(piece):
+            return np.square(pixels[slice(*piece)] - mean[:, None], dtype=np.float64).sum(axis=(0, 2))
 
-        var = sum(share(spread, pieces_of(pixels))) / M
+        var = sum(each(spread, pieces_of(pixels))) / M
     return mean.astype(x.dtype), np.maximum(var, 0).astype(x.dtype)
 
 
@@ -46,22 +46,21 @@ def scale_and_shift(x, scale, shift, z=None, relu=False):
     """y = scale x + shift for each channel, plus the map z, and without its negative part if `relu`."""
     shape = x.shape
     x = in_pixel_order(x)
-    C, N = x.shape[-2:]
-    z = None if z is None else in_pixel_order(z).reshape(-1, C * N)
     y = empty(x.shape, x.dtype)
-    rows, out = x.reshape(-1, C * N), y.reshape(-1, C * N)
-    scale, shift = np.repeat(scale, N), np.repeat(shift, N)
+    z = None if z is None else wide_rows(in_pixel_order(z))
+    rows, out = wide_rows(x), wide_rows(y)
+    scale, shift = over_rows([scale, shift], x, rows)
 
-    def work(pieces):
-        for low, high in pieces:
-            piece = np.multiply(rows[low:high], scale, out=out[low:high])
-            piece += shift
-            if z is not None:
-                piece += z[low:high]
-            if relu:
-                np.maximum(piece, 0, out=piece)
+    def work(piece):
+        part = slice(*piece)
+        result = np.multiply(rows[part], scale, out=out[part])
+        result += shift
+        if z is not None:
+            result += z[part]
+        if relu:
+            np.maximum(result, 0, out=result)
 
-    share(work, pieces_of(rows))
+    each(work, pieces_of(rows))
     return images_first(y).reshape(shape)
 
 
@@ -79,16 +78,14 @@ def batch_norm_gradient(gy, x, gamma, mean, var, eps, y=None, split=False, froze
     y = None if y is None else in_pixel_order(y).reshape(-1, C, N)
     g = gy if y is None else empty(x.shape, x.dtype)
 
-    def sums(pieces):
-        total = []
-        for low, high in pieces:
-            if y is not None:
-                g[low:high] = y[low:high] > 0
-                g[low:high] *= gy[low:high]
-            total.append(sums_with(g[low:high], x[low:high]))
-        return sum(total)
+    def sums(piece):
+        part = slice(*piece)
+        if y is not None:
+            g[part] = y[part] > 0
+            g[part] *= gy[part]
+        return sums_with(g[part], x[part])
 
-    gbeta, products = sum(share(sums, pieces_of(x)))
+    gbeta, products = sum(each(sums, pieces_of(x)))
     scale = 1 / np.sqrt(var + eps)
     ggamma = scale * (products - mean * gbeta)
     # gamma scale (g - gbeta / M - xhat ggamma / M), xhat = scale (x - mean), is of_g g + of_x x + shift
@@ -96,20 +93,36 @@ def batch_norm_gradient(gy, x, gamma, mean, var, eps, y=None, split=False, froze
     of_batch = of_g * (0 if frozen else 1 / M)
     of_x = -of_batch * scale * ggamma
     shift = -of_batch * gbeta - of_x * mean
-    of_g, of_x, shift = np.repeat(np.array([of_g, of_x, shift], x.dtype), N, axis=1)
     gx = empty(x.shape, x.dtype)
-    flat_x, flat_g, flat_gx = (array.reshape(-1, C * N) for array in (x, g, gx))
+    rows_of_x, rows_of_g, out = wide_rows(x), wide_rows(g), wide_rows(gx)
+    of_g, of_x, shift = over_rows([of_g, of_x, shift], x, out)
 
-    def work(pieces):
-        for low, high in pieces:
-            piece = np.multiply(flat_x[low:high], of_x, out=flat_gx[low:high])
-            piece += shift
-            piece += flat_g[low:high] * of_g
+    def work(piece):
+        part = slice(*piece)
+        result = np.multiply(rows_of_x[part], of_x, out=out[part])
+        result += shift
+        result += np.multiply(rows_of_g[part], of_g, out=empty(result.shape, result.dtype))
 
-    share(work, pieces_of(x))
+    each(work, pieces_of(out))
     gx = images_first(gx.reshape(*shape[2:], C, N))
     gradients = gx, ggamma.astype(x.dtype), gbeta.astype(x.dtype)
     return (*gradients, images_first(g.reshape(*shape[2:], C, N))) if split else gradients
+
+
+def wide_rows(x):
+    """(..., C, N) as a matrix with one or more whole pixels in each row: NumPy is slow where rows are
+    short."""
+    *_, C, N = x.shape
+    pixels = x.size // (C * N)
+    together = 1 << max(0, (WIDE // (C * N)).bit_length() - 1)
+    return x.reshape(-1, math.gcd(pixels, together) * C * N)
+
+
+def over_rows(values, x, rows):
+    """Each of the values, (C,), repeated for the images of a pixel and the pixels of a row."""
+    *_, C, N = x.shape
+    repeated = np.repeat(np.array(values, x.dtype), N, axis=1)
+    return np.tile(repeated, rows.shape[1] // (C * N))
 
 
 def sums_with(g, x):

@@ -6,7 +6,7 @@ the stride, so that the plain kernels need no blocks to be fast.
 
 from minires.backend import reference
 from minires.backend.cpu.memory import empty_map, in_pixel_order
-from minires.backend.cpu.threads import cut, share
+from minires.backend.cpu.threads import cut, each
 from minires.backend.layout import images_first
 
 SMALL = 1 << 18  # elements that one thread is done with before another has started
@@ -42,9 +42,9 @@ def for_channels(kernel, window, size, *maps):
     N, C = maps[0].shape[:2]
     y = empty_map(N, C, *size, maps[0].dtype)
 
-    def work(ranges):
-        for low, high in ranges:
-            y[:, low:high] = kernel(*(x[:, low:high] for x in maps), window)
+    def work(channels):
+        part = slice(*channels)
+        y[:, part] = kernel(*(x[:, part] for x in maps), window)
 
-    share(work, cut(C, C, shared=max(x.size for x in maps) > SMALL))
+    each(work, cut(C, C, shared=max(x.size for x in maps) > SMALL))
     return y

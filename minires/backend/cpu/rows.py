@@ -13,7 +13,7 @@ product is faster than many small ones, columns.py takes over.
 import numpy as np
 
 from minires.backend.cpu.memory import empty, empty_map, in_pixel_order, overlapping
-from minires.backend.cpu.threads import cut, share
+from minires.backend.cpu.threads import cut, each
 from minires.backend.layout import pixels_first
 
 CACHE = 4 << 20  # bytes of the map and of the results in a block
@@ -32,16 +32,15 @@ def convolution(x, W, window):
     y, x = empty_map(N, O, *window.output_size(*size), x.dtype), in_pixel_order(x)
     W = W.transpose(2, 0, 3, 1).reshape(window.size[0], O, -1)  # (KH, O, KW*C)
 
-    def work(blocks):
-        for block in blocks:
-            out = pixels_first(y)[slice(*block)]
-            for i, x_i in enumerate(windows(x, window, block, out.shape[1])):
-                if i == 0:
-                    np.matmul(W[i], x_i, out=out)
-                else:
-                    out += multiply_each(W[i], x_i)
+    def work(block):
+        out = pixels_first(y)[slice(*block)]
+        for i, x_i in enumerate(windows(x, window, block, out.shape[1])):
+            if i == 0:
+                np.matmul(W[i], x_i, out=out)
+            else:
+                out += multiply_each(W[i], x_i)
 
-    share(work, blocks_of(pixels_first(y), x, window))
+    each(work, blocks_of(pixels_first(y), x, window))
     return y
 
 
@@ -49,15 +48,12 @@ def weight_gradient(gy, x, shape, window):
     """(N, O, OH, OW), (N, C, H, W) -> (O, C, KH, KW) = shape."""
     gy, x = in_pixel_order(gy), in_pixel_order(x)
 
-    def work(blocks):
-        total = 0
-        for block in blocks:
-            g = gy[slice(*block)].swapaxes(2, 3)
-            views = windows(x, window, block, gy.shape[1])
-            total += np.stack([multiply_each(x_i, g).sum(axis=(0, 1)) for x_i in views])
-        return total
+    def work(block):
+        g = gy[slice(*block)].swapaxes(2, 3)
+        views = windows(x, window, block, gy.shape[1])
+        return np.stack([multiply_each(x_i, g).sum(axis=(0, 1)) for x_i in views])
 
-    gW = sum(share(work, blocks_of(gy, x, window)))  # (KH, KW*C, O)
+    gW = sum(each(work, blocks_of(gy, x, window)))  # (KH, KW*C, O)
     O, C, KH, KW = shape
     return gW.reshape(KH, KW, C, O).transpose(3, 2, 0, 1)
 

@@ -1,8 +1,9 @@
 """How many threads the kernels use, and how they share the work.
 
-NumPy lets other threads run while it copies or computes, so a few threads that each walk over their own
-blocks keep all cores busy. Which thread gets which block is fixed by the thread count alone, never by
-timing: the same seed and thread count give the same bits.
+NumPy lets other threads run while it copies or computes, so a few threads that each work on blocks of their
+own keep all cores busy. Which thread gets a block is a matter of timing, but no result is: each block's goes
+to a place of its own, and sums are taken in the order of the blocks. The same seed and thread count give the
+same bits.
 """
 
 import os
@@ -58,22 +59,36 @@ def set_num_threads(count):
 
 
 def share(work, jobs):
-    """Deal `jobs`, a list, to the threads in equal runs; return what `work(run)` returned for each, in order.
+    """Let all threads call `work(queue)`, where `queue` yields (i, jobs[i]) and each job goes to one of them.
 
-    Meanwhile each matrix product stays on the thread that asked for it.
+    A thread takes its next job when it is done with the last, so that none waits for another: waking one
+    takes longer than many a job. Meanwhile each matrix product stays on the thread that asked for it.
     """
-    count = min(get_num_threads(), len(jobs))
-    if count < 2:
-        return [work(jobs)]
+    queue = enumerate(jobs)  # one for all: while a thread takes from it, it holds the interpreter's lock
+    helpers = min(get_num_threads(), len(jobs)) - 1
+    if helpers < 1:
+        work(queue)
+        return
     with one_thread_per_product():
-        cuts = [len(jobs) * i // count for i in range(count + 1)]
-        first, *rest = [jobs[low:high] for low, high in pairwise(cuts)]
-        futures = [_workers().submit(copy_context().run, work, run) for run in rest]
+        futures = [_workers().submit(copy_context().run, work, queue) for _ in range(helpers)]
         try:
-            results = [work(first)]
+            work(queue)
         finally:  # no thread may still write when an error leaves here
-            results_of_others = [future.result() for future in futures]
-        return results + results_of_others
+            for future in futures:
+                if not future.cancel():  # it has not even started, and nothing is left to do
+                    future.result()
+
+
+def each(function, jobs):
+    """[function(job) for job in jobs], shared by the threads."""
+    results = [None] * len(jobs)
+
+    def work(queue):
+        for i, job in queue:
+            results[i] = function(job)
+
+    share(work, jobs)
+    return results
 
 
 @contextmanager

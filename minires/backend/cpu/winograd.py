@@ -27,10 +27,7 @@ from minires.backend.cpu.rows import multiply_each, padded
 from minires.backend.cpu.threads import cut, share
 from minires.backend.layout import pixels_first
 
-G = np.array([[1, 0, 0], [0, 0, -1], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5]])  # rows 0, 3, 1, 2
-G = {np.dtype(dtype): G.astype(dtype) for dtype in ("float32", "float64")}
-
-CACHE = 2 << 20  # bytes of V in a block
+CACHE = 1 << 20  # bytes of V in a block, where there are more than a few blocks
 SMALL = 1 << 24  # multiplications that are over before a second thread has started
 CHANNELS = 1 << 14  # inputs times outputs up to which many small products are faster than one large one
 
@@ -55,16 +52,18 @@ def convolution(x, W, padding):
     y, x = empty_map(N, len(W), OH, OW, x.dtype), in_pixel_order(x)
     U = transformed_weights(W)
 
-    def work(blocks):
+    blocks = blocks_of_rows(x, len(W), OH, OW)
+
+    def work(queue):
         V, columns = empty_rows(blocks, x, padding, OW)
         M = empty((*V.shape[:3], OW, len(W), N), x.dtype)
         both = empty(M.shape[1:], x.dtype)
-        for top, bottom in blocks:
+        for _, (top, bottom) in queue:
             pairs = pairs_of(top, bottom)
             transform(x, padding, top, V[:, :pairs])
             multiply(U, columns[:, :pairs], M[:, :pairs], both[:pairs], out=pixels_first(y)[top:bottom])
 
-    share(work, blocks_of_rows(x, len(W), OH, OW))
+    share(work, blocks)
     return y
 
 
@@ -74,34 +73,43 @@ def weight_gradient(gy, x, padding):
     OH, OW, O, N = gy.shape
     C = x.shape[2]
 
-    def work(blocks):
+    blocks = blocks_of_rows(x, O, OH, OW)
+    parts = [None] * len(blocks)
+
+    def work(queue):
         V, columns = empty_rows(blocks, x, padding, OW)
         Z = empty((V.shape[1], 2, OW, O, N), x.dtype)
-        total = 0
-        for top, bottom in blocks:
+        for i, (top, bottom) in queue:
             pairs = pairs_of(top, bottom)
             transform(x, padding, top, V[:, :pairs])
-            total += correlate(gy[top:bottom], columns[:, :pairs], Z[:pairs])
-        return total
+            parts[i] = correlate(gy[top:bottom], columns[:, :pairs], Z[:pairs])
 
-    gU = sum(share(work, blocks_of_rows(x, O, OH, OW)))  # (4, 3*C, O)
-    gU = gU.reshape(4, 3, C, O).transpose(3, 2, 1, 0)  # (O, C, columns of the filter, 4)
-    gW = gU.reshape(-1, 4) @ G[gU.dtype]
-    return gW.reshape(O, C, 3, 3).swapaxes(2, 3)
+    share(work, blocks)
+    return weights_gradient(sum(parts), O, C)
 
 
 def transformed_weights(W):
-    """U_j = sum over the filter's rows i of G[j, i] W[:, :, i]: (O, C, 3, 3) -> (2, 1, 2, 1, O, 3*C)."""
+    """U_j = (G w)_j for the three rows w of the filter: (O, C, 3, 3) -> (2, 1, 2, 1, O, 3*C)."""
     O, C, _, _ = W.shape
-    U = W.swapaxes(2, 3).reshape(-1, 3) @ G[W.dtype].T  # (O*C*columns, 4)
-    return U.reshape(O, C, 3, 2, 2).transpose(3, 4, 0, 2, 1).reshape(2, 1, 2, 1, O, 3 * C)
+    w0, w1, w2 = W.transpose(2, 0, 3, 1).copy()  # (O, columns of the filter, C)
+    half = (w0 + w2) / 2
+    U = np.stack([w0, -w2, half + w1 / 2, half - w1 / 2])
+    return U.reshape(2, 1, 2, 1, O, 3 * C)
+
+
+def weights_gradient(gU, O, C):
+    """gW = G^T gU, the adjoint of transformed_weights: (4, 3*C, O) -> (O, C, 3, 3)."""
+    g0, g3, g1, g2 = gU.reshape(4, 3, C, O)
+    half = (g1 + g2) / 2
+    return np.stack([g0 + half, (g1 - g2) / 2, half - g3]).transpose(3, 2, 0, 1)
 
 
 def blocks_of_rows(x, O, OH, OW):
     """The ranges of output rows, even ones up to the last, that the work is cut into."""
     _, _, C, N = x.shape
-    few = CACHE // (4 * (OW + 2) * C * N * x.itemsize)
-    pairs = cut((OH + 1) // 2, few, shared=6 * O * C * OH * OW * N > SMALL)
+    pairs, of_one_pair = (OH + 1) // 2, 4 * (OW + 2) * C * N * x.itemsize
+    few = CACHE // of_one_pair if pairs * of_one_pair > 8 * CACHE else pairs
+    pairs = cut(pairs, few, shared=6 * O * C * OH * OW * N > SMALL)
     return [(2 * low, min(2 * high, OH)) for low, high in pairs]
 
 

@@ -1,0 +1,99 @@
+"""From the naive step to the fast one: what each idea is worth, all rungs measured in turn.
+
+    python benchmarks/ladder.py --out results/speed/ladder.json
+
+Each rung keeps the ideas of those before it.
+"""
+
+import argparse
+import json
+from contextlib import ExitStack
+from datetime import date
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+
+from minires import set_num_threads
+from minires.backend import kernels
+from minires.backend.cpu import memory, rows, winograd
+from minires.bench.compare import machine
+from minires.bench.step import MiniresStep
+from minires.bench.timing import interleaved
+from minires.ops.fusion import OpenTensor
+
+
+def without_memory_reuse():
+    return patch.object(memory, "SMALLEST", 1 << 62)
+
+
+def without_winograd():
+    return patch.object(winograd, "fits", lambda *shapes: False)
+
+
+def without_rows():
+    return patch.object(rows, "fits", lambda *shapes: False)
+
+
+def without_joining():
+    return patch.object(OpenTensor, "join", lambda self, *more, **options: None)
+
+
+NOTHING = (without_memory_reuse, without_winograd, without_rows, without_joining)
+
+# name, threads, what is still switched off
+RUNGS = [
+    (
+        "the formulas as they are written: columns of the whole batch",
+        1,
+        (kernels.reference_kernels, *NOTHING),
+    ),
+    ("columns block by block, maps pixel by pixel in memory", 1, NOTHING),
+    ("memory used again", 1, NOTHING[1:]),
+    ("no columns: the pixels beside each other are columns already", 1, (without_winograd, without_joining)),
+    ("Winograd: 6 multiplications instead of 9", 1, (without_joining,)),
+    ("batch norm, addition and ReLU in one sweep", 1, ()),
+    ("two threads", 2, ()),
+]
+
+
+def on_rung(step, threads, switched_off):
+    """A function that takes one step with some of the ideas switched off."""
+
+    def run():
+        set_num_threads(threads)
+        with ExitStack() as stack:
+            for switch in switched_off:
+                stack.enter_context(switch())
+            step.train()
+
+    return run
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="resnet20")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--out", type=Path, default=Path("results/speed/ladder.json"))
+    options = parser.parse_args()
+    step = MiniresStep(options.model, options.batch_size)
+    seconds = interleaved({name: on_rung(step, *rung) for name, *rung in RUNGS}, options.repeats, warmup=1)
+    results = {
+        "date": date.today().isoformat(),
+        "machine": machine() | {"numpy": np.__version__},
+        "model": options.model,
+        "batch_size": options.batch_size,
+        "rungs": [{"idea": name, "threads": threads, "seconds": seconds[name]} for name, threads, _ in RUNGS],
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    before = None
+    for rung in results["rungs"]:
+        gain = "" if before is None else f", {before / rung['seconds']:.2f} times as fast as before"
+        print(f"{rung['seconds']:.3f} s  {rung['idea']}{gain}")
+        before = rung["seconds"]
+
+
+if __name__ == "__main__":
+    main()

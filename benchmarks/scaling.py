@@ -1,0 +1,73 @@
+"""How the cost of a training step grows with the batch, the depth and the threads.
+
+    python benchmarks/scaling.py --out results/speed
+
+Writes OUT/scaling.json and OUT/scaling.png. Steps of all sizes are taken in turn.
+"""
+
+import argparse
+import json
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from minires import set_num_threads
+from minires.backend.cpu import memory
+from minires.bench.compare import machine
+from minires.bench.memory import peak_bytes
+from minires.bench.step import MiniresStep
+from minires.bench.timing import interleaved
+from minires.plot.scaling import plot_scaling
+
+BATCHES = (16, 32, 64, 128, 256, 512)
+DEPTHS = (20, 32, 44, 56, 110)
+
+
+def measure(cases, threads, repeats):
+    """[{"model", "batch_size", "threads", "seconds", "peak_bytes"}] for (model, batch size) pairs."""
+    set_num_threads(threads)
+    steps = {case: MiniresStep(*case) for case in cases}
+    seconds = interleaved({case: step.train for case, step in steps.items()}, repeats, warmup=1)
+    del steps
+    memory.release()
+    return [
+        {
+            "model": model,
+            "batch_size": batch_size,
+            "threads": threads,
+            "seconds": seconds[model, batch_size],
+            "peak_bytes": peak_bytes("minires", model, batch_size, threads),
+        }
+        for model, batch_size in cases
+    ]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("results/speed"))
+    parser.add_argument("--repeats", type=int, default=7)
+    options = parser.parse_args()
+    results = {
+        "date": date.today().isoformat(),
+        "machine": machine() | {"numpy": np.__version__},
+        "batch": [
+            row
+            for threads in (1, 2)
+            for row in measure([("resnet20", n) for n in BATCHES], threads, options.repeats)
+        ],
+        "depth": measure([(f"resnet{depth}", 128) for depth in DEPTHS], 2, options.repeats),
+    }
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "scaling.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    plot_scaling(results, options.out / "scaling.png")
+    for row in results["batch"] + results["depth"]:
+        per_image = 1e3 * row["seconds"] / row["batch_size"]
+        print(
+            f"{row['model']:<10} batch {row['batch_size']:>3}, {row['threads']} threads: "
+            f"{row['seconds']:.3f} s, {per_image:.2f} ms an image, {row['peak_bytes'] / 2**20:,.0f} MiB"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""What `minires bench` shows of a benchmark."""
+
+from rich.table import Column, Table
+
+FORMS = {
+    "training, images/s": ("train_images_per_s", "train", lambda value: f"{value:,.0f}"),
+    "inference, images/s": ("infer_images_per_s", "infer", lambda value: f"{value:,.0f}"),
+    "peak memory of training": ("peak_bytes", "memory", lambda value: f"{value / 2**20:,.0f} MiB"),
+}
+
+
+def describe(report, repeats):
+    """A line on what was measured where, and two tables, to be printed with rich."""
+    return headline(report, repeats), speed_table(report), operations_table(report["operations"])
+
+
+def headline(report, repeats):
+    """The net, the batch, the threads, the machine and the versions."""
+    machine = report["machine"]
+    versions = [f"Python {machine['python']}", f"NumPy {machine['numpy']}"]
+    versions += [f"PyTorch {machine['pytorch']}"] if "pytorch" in machine else []
+    return (
+        f"{report['model']}, {report['batch_size']} images of 32 x 32, float32, {report['threads']} threads, "
+        f"medians of {repeats}; {machine['processor']}, {machine['system']}, {', '.join(versions)}"
+    )
+
+
+def speed_table(report):
+    """Speed and memory of each library, side by side."""
+    libraries = [name for name in ("minires", "pytorch") if name in report]
+    compared = "ratio" in report
+    table = Table("", *right(*libraries, *(["ratio"] if compared else [])))
+    for title, (key, ratio, form) in FORMS.items():
+        figures = [report[name][key] for name in libraries]
+        cells = ["unknown" if figure is None else form(figure) for figure in figures]
+        if compared:
+            cells.append("" if report["ratio"][ratio] is None else f"{report['ratio'][ratio]:.2f}")
+        table.add_row(title, *cells)
+    return table
+
+
+def operations_table(operations):
+    """Milliseconds of a training step by operation."""
+    table = Table("operation", *right("calls", "forward, ms", "backward, ms"))
+    for row in operations:
+        calls = f"{row['calls']}" if row["calls"] else ""
+        backward = f"{row['backward_ms']:.1f}" if row["calls"] else ""
+        table.add_row(row["operation"], calls, f"{row['forward_ms']:.1f}", backward)
+    return table
+
+
+def right(*headers):
+    """Columns of figures."""
+    return [Column(header, justify="right") for header in headers]
