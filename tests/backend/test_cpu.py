@@ -50,6 +50,7 @@ def in_small_pieces(monkeypatch):
     monkeypatch.setattr(columns, "IMAGES", 2)
     for module in (cpu.elementwise, cpu.normalization):
         monkeypatch.setattr(module, "PIECE", 16)
+    monkeypatch.setattr(convolve, "FEW", 2)
     for module in (convolve, winograd, rows, columns, cpu.elementwise, cpu.normalization, cpu.pooling):
         monkeypatch.setattr(module, "SMALL", 0)
 

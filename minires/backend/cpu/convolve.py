@@ -14,6 +14,7 @@ from minires.backend.reference import convolution_input_gradient as plain_input_
 from minires.backend.window import Window
 
 SMALL = 1 << 16  # elements of a map for which Winograd's extra steps take longer than what they save
+FEW = 32  # images for which the products of single pixels are too small
 
 
 def convolution(x, W, window, groups):
@@ -27,7 +28,10 @@ def convolution(x, W, window, groups):
 
 def convolution_weight_gradient(gy, x, shape, window, groups):
     """gW = gy col(x)^T: (N, O, OH, OW), (N, C, H, W) -> (O, C/G, KH, KW) = shape."""
-    if winograd.fits(window, shape, groups) and x.size > SMALL:
+    few = len(x) <= FEW or x.size <= SMALL
+    if few and window.stride == window.dilation == (1, 1) and rows.fits(window, shape, groups):
+        return rows.weight_gradient_of_few(gy, x, shape, window)
+    if winograd.fits(window, shape, groups):
         return winograd.weight_gradient(gy, x, window.padding)
     if rows.fits(window, shape, groups):
         return rows.weight_gradient(gy, x, shape, window)

@@ -58,6 +58,41 @@ def weight_gradient(gy, x, shape, window):
     return gW.reshape(KH, KW, C, O).transpose(3, 2, 0, 1)
 
 
+def weight_gradient_of_few(gy, x, shape, window):
+    """The same for few images: (N, O, H, W), (N, C, H, W) -> (O, C, KH, KW) = shape, stride 1 only.
+
+    The products above sum over the N images of one pixel; where those are few, the products are many and small.
+    So a block is copied into the order H, C, W, N first: then each product sums over a whole row of pixels,
+    and the window's KH rows are neighbours in memory.
+    """
+    gy, x = in_pixel_order(gy), in_pixel_order(x)
+    O, C, KH, KW = shape
+    OW, N, width = gy.shape[1], x.shape[3], window.padded_size(*x.shape[:2])[1]
+
+    def work(block):
+        low = block[0] - window.padding[0]
+        rows = in_channel_rows(x, low, low + block[1] - block[0] + KH - 1, window.padding[1], width)
+        g = in_channel_rows(gy, *block, 0, OW).reshape(-1, O, OW * N)
+        sC, sN = width * N * x.itemsize, x.itemsize
+        views = (overlapping(rows, (len(g), KH * C, OW * N), (C * sC, sC, sN), start=j * N) for j in range(KW))
+        return np.stack([multiply_each(view, g.swapaxes(1, 2)).sum(axis=0) for view in views])
+
+    gW = sum(each(work, blocks_of(gy, x, window)))  # (KW, KH*C, O)
+    return gW.reshape(KW, KH, C, O).transpose(3, 2, 1, 0)
+
+
+def in_channel_rows(x, low, high, left, width):
+    """Rows low to high of x, (H, W, C, N), with zeros around it, as a flat array in the order H, C, W, N."""
+    H, W, C, N = x.shape
+    y = empty((high - low, C, width, N), x.dtype)
+    first, last = min(max(low, 0), H), max(min(high, H), 0)
+    y[: first - low] = y[max(last, low) - low :] = 0
+    if width != W:
+        y[:, :, :left] = y[:, :, left + W :] = 0
+    y[first - low : last - low, :, left : left + W] = x[first:last].swapaxes(1, 2)
+    return y.reshape(-1)
+
+
 def multiply_each(a, b):
     """a @ b, for each matrix in the stack b, in memory that was used before."""
     return np.matmul(a, b, out=empty((*b.shape[:-2], a.shape[-2], b.shape[-1]), a.dtype))
