@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,43 @@ def test_the_margin_of_the_verdict_lies_between_what_was_recorded(file):
     final = {name: net["train_error"][-1] for name, net in nets.items()}
     assert final["plain56"] - final["plain20"] > 30 > MARGIN
     assert abs(final["resnet56"] - final["resnet20"]) < 0.1 < MARGIN
+
+
+def speed(file):
+    return json.loads((ROOT / "results" / "speed" / file).read_text())
+
+
+def test_the_comparison_is_the_recorded_one():
+    report = speed("bench.json")
+    assert (report["model"], report["batch_size"], report["threads"]) == ("resnet20", 128, 2)
+    ours, theirs, ratio = report["minires"], report["pytorch"], report["ratio"]
+    for title, key, kind, unit in (
+        ("training, images/s", "train_images_per_s", "train", 1),
+        ("inference, images/s", "infer_images_per_s", "infer", 1),
+        ("peak memory of training, MiB", "peak_bytes", "memory", 2**20),
+    ):
+        row = f"| {title} | {ours[key] / unit:,.0f} | {theirs[key] / unit:,.0f} | {ratio[kind]:.2f} |"
+        assert row in README
+    hours = 64_000 * 128 / ours["train_images_per_s"] / 3600
+    assert (
+        f"{ours['train_images_per_s']:,.0f} images per second measured below that is {hours:.0f} hours"
+        in README
+    )
+
+
+def test_the_ladder_is_the_recorded_one():
+    rungs = speed("ladder.json")["rungs"]
+    assert [f"| {r['idea']} | {r['threads']} | {r['seconds']:.2f} |" in README for r in rungs] == [True] * 7
+    for before, after in pairwise(rungs):
+        assert f"| {after['seconds']:.2f} | {before['seconds'] / after['seconds']:.2f} |" in README
+
+
+def test_the_scaling_is_the_recorded_one():
+    rows = {(row["batch_size"], row["threads"]): row for row in speed("scaling.json")["batch"]}
+    for size in (16, 32, 64, 128, 256, 512):
+        times = (1e3 * rows[size, threads]["seconds"] / size for threads in (1, 2))
+        peak = rows[size, 2]["peak_bytes"] / 2**20
+        assert f"| {size} | {' | '.join(f'{time:.2f}' for time in times)} | {peak:,.0f} |" in README
 
 
 def test_the_commands_exist():

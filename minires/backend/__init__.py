@@ -3,7 +3,7 @@
 The only folder that may import CuPy.
 """
 
-from minires.backend.cpu.threads import get_num_threads, set_num_threads
+from minires.backend.cpu.threads import get_num_threads, one_thread_per_product, set_num_threads
 from minires.backend.device import as_array, device_of, library, same_library, to_device, to_numpy
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "device_of",
     "get_num_threads",
     "library",
+    "one_thread_per_product",
     "same_library",
     "set_num_threads",
     "to_device",

@@ -34,12 +34,14 @@ def plot_scaling(results, path):
     rows = [row for row in results["batch"] if row["threads"] == counts[-1]]
     memory.plot(sizes, [row["peak_bytes"] / 2**20 for row in rows], marker="o", color=color(0, 1))
     memory.set_ylabel("peak memory, MiB")
+    memory.set_yscale("log", base=2)
+    memory.yaxis.set_major_formatter("{x:.0f}")
     for axes in (batch, memory):
         axes.set_title(results["batch"][0]["model"], loc="left")
         axes.set_xscale("log", base=2)
         axes.set_xticks(sizes, [str(size) for size in sizes])
         axes.minorticks_off()
         axes.set_xlabel("images in a batch")
-    for axes in (batch, depth, memory):
+    for axes in (batch, depth):
         axes.set_ylim(bottom=0)
     return save(figure, path)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from minires.backend import one_thread_per_product
 from minires.data import load as load_data
 from minires.engine import Tensor
 from minires.errors import DivergenceError, TrainingInterrupted
@@ -70,7 +71,8 @@ class Trainer:
             on_step(self)
         try:
             # NumPy's warnings of overflow say nothing about where; the loss is checked instead.
-            with polite_signals() as asked_to_stop, np.errstate(over="ignore", invalid="ignore"):
+            quiet = np.errstate(over="ignore", invalid="ignore")
+            with polite_signals() as asked_to_stop, quiet, one_thread_per_product():
                 while self.state.step < self.recipe.iterations:
                     self.step()
                     if on_step is not None:

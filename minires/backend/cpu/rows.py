@@ -61,9 +61,9 @@ def weight_gradient(gy, x, shape, window):
 def weight_gradient_of_few(gy, x, shape, window):
     """The same for few images: (N, O, H, W), (N, C, H, W) -> (O, C, KH, KW) = shape, stride 1 only.
 
-    The products above sum over the N images of one pixel; where those are few, the products are many and small.
-    So a block is copied into the order H, C, W, N first: then each product sums over a whole row of pixels,
-    and the window's KH rows are neighbours in memory.
+    The products above sum over the N images of one pixel; where those are few, the products are many and
+    small. So a block is copied into the order H, C, W, N first: then each product sums over a whole row of
+    pixels, and the window's KH rows are neighbours in memory.
     """
     gy, x = in_pixel_order(gy), in_pixel_order(x)
     O, C, KH, KW = shape
@@ -74,7 +74,9 @@ def weight_gradient_of_few(gy, x, shape, window):
         rows = in_channel_rows(x, low, low + block[1] - block[0] + KH - 1, window.padding[1], width)
         g = in_channel_rows(gy, *block, 0, OW).reshape(-1, O, OW * N)
         sC, sN = width * N * x.itemsize, x.itemsize
-        views = (overlapping(rows, (len(g), KH * C, OW * N), (C * sC, sC, sN), start=j * N) for j in range(KW))
+        views = (
+            overlapping(rows, (len(g), KH * C, OW * N), (C * sC, sC, sN), start=j * N) for j in range(KW)
+        )
         return np.stack([multiply_each(view, g.swapaxes(1, 2)).sum(axis=0) for view in views])
 
     gW = sum(each(work, blocks_of(gy, x, window)))  # (KW, KH*C, O)

@@ -18,6 +18,7 @@ from threadpoolctl import ThreadpoolController
 from minires.errors import OptionError
 
 _threads = None
+_held = 0  # how many one_thread_per_product() are open
 
 
 def available_cores():
@@ -54,8 +55,8 @@ def set_num_threads(count):
     if wanted != _threads:
         _workers.cache_clear()
         _threads = wanted
-    for library in _blas():
-        library.set_num_threads(wanted)
+    if not _held:
+        limit_products(wanted)
 
 
 def share(work, jobs):
@@ -93,14 +94,26 @@ def each(function, jobs):
 
 @contextmanager
 def one_thread_per_product():
-    """Hold NumPy's matrix products to one thread."""
-    for library in _blas():
-        library.set_num_threads(1)
+    """Hold NumPy's matrix products to one thread: `with one_thread_per_product(): ...`.
+
+    Around many small operations this saves asking for it in each, and threads that wake for too little.
+    """
+    global _held
+    _held += 1
     try:
+        if _held == 1:
+            limit_products(1)
         yield
     finally:
-        for library in _blas():
-            library.set_num_threads(_threads)
+        _held -= 1
+        if not _held:
+            limit_products(get_num_threads())
+
+
+def limit_products(count):
+    """Let NumPy's matrix products use `count` threads."""
+    for library in _blas():
+        library.set_num_threads(count)
 
 
 def cut(length, longest, shared=False):
