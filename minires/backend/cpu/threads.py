@@ -7,11 +7,12 @@ same bits.
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import cache
 from itertools import pairwise
+from queue import SimpleQueue
+from threading import Lock, Thread
 
 from threadpoolctl import ThreadpoolController
 
@@ -52,9 +53,7 @@ def set_num_threads(count):
             "the number of threads (--threads, MINIRES_THREADS) must be a positive whole number, "
             f"not {count!r}"
         )
-    if wanted != _threads:
-        _workers.cache_clear()
-        _threads = wanted
+    _threads = wanted
     if not _held:
         limit_products(wanted)
 
@@ -71,13 +70,64 @@ def share(work, jobs):
         work(queue)
         return
     with one_thread_per_product():
-        futures = [_workers().submit(copy_context().run, work, queue) for _ in range(helpers)]
+        task = Task(work, queue)
+        _helpers.ask(task, helpers)
         try:
             work(queue)
         finally:  # no thread may still write when an error leaves here
-            for future in futures:
-                if not future.cancel():  # it has not even started, and nothing is left to do
-                    future.result()
+            task.close()
+
+
+class Task:
+    """`work(queue)` for whichever thread comes to help before it is closed, in the context of its maker."""
+
+    def __init__(self, work, queue):
+        self.work, self.queue, self.context = work, queue, copy_context()
+        self.lock, self.open, self.begun, self.ended = Lock(), True, 0, SimpleQueue()
+
+    def help(self):
+        """Do a share, in the thread that calls this."""
+        with self.lock:
+            if not self.open:
+                return
+            self.begun += 1
+        error = None
+        try:
+            self.context.copy().run(self.work, self.queue)
+        except BaseException as raised:  # whatever it is, it belongs to the maker of the task
+            error = raised
+        self.ended.put(error)
+
+    def close(self):
+        """Wait for those who have begun, and raise what went wrong there; nobody begins any more."""
+        with self.lock:
+            self.open = False
+        for error in [self.ended.get() for _ in range(self.begun)]:
+            if error is not None:
+                raise error
+
+
+class Helpers:
+    """Threads that wait for tasks. A queue is all that they need, and wakes them sooner than an executor."""
+
+    def __init__(self):
+        self.tasks, self.count = SimpleQueue(), 0
+
+    def ask(self, task, count):
+        """Let `count` of them help with a task."""
+        while self.count < count:
+            Thread(target=self.wait, name="minires", daemon=True).start()
+            self.count += 1
+        for _ in range(count):
+            self.tasks.put(task)
+
+    def wait(self):
+        """What each of them does."""
+        while True:
+            self.tasks.get().help()
+
+
+_helpers = Helpers()
 
 
 def each(function, jobs):
@@ -128,14 +178,9 @@ def cut(length, longest, shared=False):
 
 
 @cache
-def _workers():
-    return ThreadPoolExecutor(get_num_threads() - 1, thread_name_prefix="minires")
-
-
-@cache
 def _blas():
     return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_workers.cache_clear)  # threads do not survive a fork
+    os.register_at_fork(after_in_child=_helpers.__init__)  # threads do not survive a fork
