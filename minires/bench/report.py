@@ -19,8 +19,9 @@ def headline(report, repeats):
     machine = report["machine"]
     versions = [f"Python {machine['python']}", f"NumPy {machine['numpy']}"]
     versions += [f"PyTorch {machine['pytorch']}"] if "pytorch" in machine else []
+    threads = f"{report['threads']} thread{'s' if report['threads'] > 1 else ''}"
     return (
-        f"{report['model']}, {report['batch_size']} images of 32 x 32, float32, {report['threads']} threads, "
+        f"{report['model']}, {report['batch_size']} images of 32 x 32, float32, {threads}, "
         f"medians of {repeats}; {machine['processor']}, {machine['system']}, {', '.join(versions)}"
     )
 

@@ -4,36 +4,14 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
+from strategies import ORDERS, SEEDS, windows
 
 from minires.backend import reference
 from minires.backend.window import Window
 
-SIZES = st.tuples(st.integers(1, 6), st.integers(1, 6))
-
-
-def pairs(low, high):
-    return st.tuples(st.integers(low, high), st.integers(low, high))
-
-
-@st.composite
-def windows(draw, pooling=False):
-    """A window and a map (H, W) that it fits on."""
-    size = draw(pairs(1, 4))
-    padding = draw(pairs(0, 2))
-    if pooling:
-        padding = tuple(min(p, k // 2) for p, k in zip(padding, size, strict=True))
-    dilation = (1, 1) if pooling else draw(pairs(1, 3))
-    window = Window(size, draw(pairs(1, 4)), padding, dilation, pooling and draw(st.booleans()))
-    H, W = draw(SIZES)
-    assume(min(window.output_size(H, W)) >= 1)
-    return window, H, W
-
-
-SEEDS = st.integers(0, 2**32 - 1)
 BATCHES = st.tuples(st.integers(1, 3), st.integers(1, 3))
-ORDERS = st.sampled_from(["NCHW", "HWCN"])
 
 
 def pixels(window, H, W, p, q):

@@ -82,7 +82,7 @@ def test_numpy_settings_hold_in_every_thread():
         assert all(np.isinf(y).all() for y in threads.each(work, [0, 1]))
 
 
-@pytest.mark.parametrize("count", [0, -1, "many", ""])
+@pytest.mark.parametrize("count", [0, -1, 1.5, None, "many", "1.5", ""])
 def test_a_wrong_number_of_threads_is_refused(count):
     with pytest.raises(OptionError, match="positive whole number"):
         minires.set_num_threads(count)

@@ -93,6 +93,23 @@ def test_gradcheck_of_one_net():
     assert "plain8" in result.stdout
 
 
+def test_bench_measures_prints_and_writes(tmp_path):
+    file = tmp_path / "bench.json"
+    arguments = ("--model", "resnet8", "--batch-size", 4, "--repeats", 1, "--threads", 1, "--json", file)
+    result = minires("bench", *arguments)
+    assert result.returncode == 0, result.stderr
+    report = json.loads(file.read_text())
+    assert (report["model"], report["batch_size"], report["threads"]) == ("resnet8", 4, 1)
+    assert "resnet8, 4 images of 32 x 32, float32, 1 thread," in result.stdout
+    assert f"{report['minires']['train_images_per_s']:,.0f}" in result.stdout
+    assert " conv2d " in result.stdout
+
+
+def test_threads_are_taken_from_the_option():
+    assert minires("gradcheck", "relu", "--threads", 3).returncode == 0
+    assert minires("gradcheck", "relu", "--threads", 0).returncode == 2
+
+
 def test_doctor_says_what_the_machine_can_do():
     result = minires("doctor")
     assert result.returncode == 0, result.stderr

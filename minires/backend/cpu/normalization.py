@@ -1,9 +1,9 @@
 """Batch norm, and what follows it in a block, the addition and the ReLU, in two sweeps over the map.
 
-The first sweep measures each channel, the second writes the result. Each goes a few pixels at a time, so that
-all passes over a piece follow each other while it is in the cache, and the threads share the pieces. A piece
-is a matrix with one row for each pixel and one column for each channel of each image: what a channel is
-scaled with, repeated for all images, is a row of its own that NumPy applies to all pixels.
+The first sweep measures each channel, the second writes the result. Each goes a few pixels at a time, so
+that all passes over a piece follow each other while it is in the cache, and the threads share the pieces. A
+map is a matrix here, with all channels of all images of one pixel, or of a few, in each row: what the
+channels are scaled with, repeated to such a row, is applied to all rows by NumPy.
 """
 
 import math

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from functools import cache
 from itertools import pairwise
+from operator import index
 from queue import SimpleQueue
 from threading import Lock, Thread
 
@@ -45,7 +46,7 @@ def set_num_threads(count):
     """
     global _threads
     try:
-        wanted = int(count)
+        wanted = int(count) if isinstance(count, str) else index(count)
     except (TypeError, ValueError):
         wanted = 0
     if wanted < 1:
