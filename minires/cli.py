@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from minires import data as data_sets
 from minires import models, set_num_threads
 from minires.errors import GradientError, MiniresError, OptionError, TrainingInterrupted, UnknownNameError
+from minires.tables import numeric
 
 app = typer.Typer(
     help="Plain and residual networks on NumPy: train them, check them, see the degradation problem.",
@@ -246,11 +247,6 @@ def doctor():
     for what, found in machine_report().items():
         table.add_row(what, found)
     console.print(table)
-
-
-def numeric(*headers):
-    """Columns of figures, aligned on the right."""
-    return [Column(header, justify="right") for header in headers]
 
 
 def parse_options(options):

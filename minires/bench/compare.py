@@ -1,5 +1,4 @@
-"""The benchmark: images per second, peak memory and the time of each operation, beside PyTorch's if it is
-there."""
+"""The benchmark: images per second, peak memory, the time of each operation, here and in PyTorch."""
 
 import platform
 from datetime import date
@@ -22,7 +21,8 @@ def benchmark(model="resnet20", batch_size=128, repeats=10, follow=None):
     Returns {"model", "batch_size", "threads", "date", "machine", "minires", "operations"} and, where PyTorch
     is installed and has a twin of the net, "pytorch" and "ratio". "minires" and "pytorch" hold
     train_images_per_s, infer_images_per_s, peak_bytes; the ratios of speed are above 1 where minires is
-    faster, that of memory where it needs more. follow: called with a word on what is measured now.
+    faster, that of memory where it needs more.
+    follow: called with a word on what is measured now.
     """
     say = follow or (lambda what: None)
     threads = get_num_threads()

@@ -10,8 +10,7 @@ STEPS = 3
 
 
 def peak_bytes(library, model, batch_size, threads):
-    """By how many bytes a process grows at most while it trains for a few steps, or None without a way to
-    tell.
+    """By how many bytes a process grows at most while it trains for a few steps; None where none can tell.
 
     library: "minires" or "pytorch". What the process held before, Python, the library, the weights and the
     images, does not count.

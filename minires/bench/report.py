@@ -1,6 +1,8 @@
 """What `minires bench` shows of a benchmark."""
 
-from rich.table import Column, Table
+from rich.table import Table
+
+from minires.tables import numeric
 
 FORMS = {
     "training, images/s": ("train_images_per_s", "train", lambda value: f"{value:,.0f}"),
@@ -30,7 +32,7 @@ def speed_table(report):
     """Speed and memory of each library, side by side."""
     libraries = [name for name in ("minires", "pytorch") if name in report]
     compared = "ratio" in report
-    table = Table("", *right(*libraries, *(["ratio"] if compared else [])))
+    table = Table("", *numeric(*libraries, *(["ratio"] if compared else [])))
     for title, (key, ratio, form) in FORMS.items():
         figures = [report[name][key] for name in libraries]
         cells = ["unknown" if figure is None else form(figure) for figure in figures]
@@ -42,14 +44,9 @@ def speed_table(report):
 
 def operations_table(operations):
     """Milliseconds of a training step by operation."""
-    table = Table("operation", *right("calls", "forward, ms", "backward, ms"))
+    table = Table("operation", *numeric("calls", "forward, ms", "backward, ms"))
     for row in operations:
         calls = f"{row['calls']}" if row["calls"] else ""
         backward = f"{row['backward_ms']:.1f}" if row["calls"] else ""
         table.add_row(row["operation"], calls, f"{row['forward_ms']:.1f}", backward)
     return table
-
-
-def right(*headers):
-    """Columns of figures."""
-    return [Column(header, justify="right") for header in headers]

@@ -50,8 +50,7 @@ class OpenTensor(Tensor):
         return self._dtype if self.compute is not None else self.data.dtype
 
     def join(self, *more, **options):
-        """The operation over again, with more inputs and options; None once its numbers have been looked
-        at."""
+        """The operation over again, with more inputs and options; None once its numbers exist."""
         if self.compute is None or self.recorded != recording.get():
             return None
         op = copy(self.op)

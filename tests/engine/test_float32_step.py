@@ -13,8 +13,7 @@ FEW = 32  # numbers: the sums of 16 channels; every map, and all weights but the
 
 
 class Watched(np.ndarray):
-    """An array that notes the dtype of all but the smallest arrays computed from it: NumPy hands the class
-    on."""
+    """An array that notes the dtype of all but the smallest computed from it: NumPy hands the class on."""
 
     seen: set
 

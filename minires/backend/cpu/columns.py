@@ -8,13 +8,12 @@ product has used them, and the threads work on blocks of their own.
 import numpy as np
 
 from minires.backend.cpu.memory import empty, empty_map
-from minires.backend.cpu.rows import padded
+from minires.backend.cpu.rows import SMALL, padded
 from minires.backend.cpu.threads import cut, each, get_num_threads
 from minires.backend.layout import pixels_first
 
 CACHE = 4 << 20  # bytes of columns in a block
 IMAGES = 64  # in a block: runs of so many numbers are copied at speed
-SMALL = 1 << 24  # multiplications that are over before a second thread has started
 
 
 def convolution(x, W, window, groups):

@@ -42,8 +42,7 @@ def convolution_input_gradient(gy, W, shape, window, groups):
     """gx = col^T(W^T gy): (N, O, OH, OW), (O, C/G, KH, KW) -> (N, C, H, W) = shape.
 
     With stride 1 it is the convolution of gy with the filter turned around. With stride s, the pixels s apart
-    see every s-th tap of the filter, and only those: each such phase is a convolution with part of the
-    filter.
+    see every s-th tap of the filter, and only those: each such phase is a convolution with a part of it.
     """
     if window.stride == (1, 1):
         reach = (d * (k - 1) for k, d in zip(window.size, window.dilation, strict=True))
@@ -68,8 +67,7 @@ def convolution_input_gradient(gy, W, shape, window, groups):
 
 
 def matching(length, count, phase, stride, padding):
-    """Which of `length` pixels are in this phase, and which of its `count` gradients belong to them:
-    slices."""
+    """Slices: which of `length` pixels are in this phase, which of its `count` gradients belong to them."""
     first = max(0, -((phase - padding) // stride))
     start = stride * first + phase - padding
     count = max(0, min(count - first, -((start - length) // stride)))

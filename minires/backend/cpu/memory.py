@@ -40,8 +40,7 @@ _lock = Lock()
 
 
 def empty(shape, dtype):
-    """An uninitialized C-contiguous array, as np.empty, on memory that was used before where there is
-    some."""
+    """An uninitialized C-contiguous array, as np.empty, on memory that was used before if there is any."""
     nbytes = prod(shape) * np.dtype(dtype).itemsize
     if nbytes < SMALLEST:
         return np.empty(shape, dtype)

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from minires.backend.cpu.elementwise import SMALL
 from minires.backend.cpu.memory import empty, in_pixel_order
 from minires.backend.cpu.threads import cut, each
 from minires.backend.layout import images_first
@@ -17,7 +18,6 @@ from minires.backend.layout import images_first
 WIDE = 1 << 14  # elements of a row from which on NumPy works in place, without buffers of its own
 PIECE = 1 << 19  # elements; a few arrays of so many fit into the cache
 LONGEST = 1 << 12  # pixels in a piece: so many numbers are added up in single precision without harm
-SMALL = 1 << 18  # elements that one thread is done with before another has started
 
 
 def batch_statistics(x):
@@ -110,8 +110,7 @@ def batch_norm_gradient(gy, x, gamma, mean, var, eps, y=None, split=False, froze
 
 
 def wide_rows(x):
-    """(..., C, N) as a matrix with one or more whole pixels in each row: NumPy is slow where rows are
-    short."""
+    """(..., C, N) as a matrix of one or more whole pixels a row: NumPy is slow where rows are short."""
     *_, C, N = x.shape
     pixels = x.size // (C * N)
     together = 1 << max(0, (WIDE // (C * N)).bit_length() - 1)

@@ -5,11 +5,10 @@ the stride, so that the plain kernels need no blocks to be fast.
 """
 
 from minires.backend import reference
+from minires.backend.cpu.elementwise import SMALL
 from minires.backend.cpu.memory import empty_map, in_pixel_order
 from minires.backend.cpu.threads import cut, each
 from minires.backend.layout import images_first
-
-SMALL = 1 << 18  # elements that one thread is done with before another has started
 
 
 def max_pool(x, window):

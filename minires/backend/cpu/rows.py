@@ -85,13 +85,9 @@ def weight_gradient_of_few(gy, x, shape, window):
 
 def in_channel_rows(x, low, high, left, width):
     """Rows low to high of x, (H, W, C, N), with zeros around it, as a flat array in the order H, C, W, N."""
-    H, W, C, N = x.shape
+    _, _, C, N = x.shape
     y = empty((high - low, C, width, N), x.dtype)
-    first, last = min(max(low, 0), H), max(min(high, H), 0)
-    y[: first - low] = y[max(last, low) - low :] = 0
-    if width != W:
-        y[:, :, :left] = y[:, :, left + W :] = 0
-    y[first - low : last - low, :, left : left + W] = x[first:last].swapaxes(1, 2)
+    fill(y.swapaxes(1, 2), x, low, high, left)
     return y.reshape(-1)
 
 
@@ -110,8 +106,7 @@ def blocks_of(y, x, window):
 
 
 def windows(x, window, block, OW):
-    """For each row i of the window, what it looks at from a block of output rows: (rows, OW, KW*C, N),
-    views."""
+    """What each row of the window looks at from a block of output rows: views, (rows, OW, KW*C, N)."""
     (top, bottom), (above, left) = block, window.padding
     H, W, C, N = x.shape
     low = top * window.stride[0] - above  # in rows of x
@@ -131,9 +126,15 @@ def padded(x, low, high, left, width):
     if low >= 0 and high <= H and width == W:
         return x[low:high]
     y = empty((high - low, width, C, N), x.dtype)
+    fill(y, x, low, high, left)
+    return y
+
+
+def fill(y, x, low, high, left):
+    """Write rows low to high of x into y, (high - low, width, C, N), and zeros where x has no pixels."""
+    H, W, _, _ = x.shape
     first, last = min(max(low, 0), H), max(min(high, H), 0)
     y[: first - low] = y[max(last, low) - low :] = 0
-    if width != W:
+    if y.shape[1] != W:
         y[:, :left] = y[:, left + W :] = 0
     y[first - low : last - low, left : left + W] = x[first:last]
-    return y

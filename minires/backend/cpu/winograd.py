@@ -16,20 +16,18 @@ the weights U_j = G w are multiplied with, and the outputs are sums of the M_j =
 
 V and M are stored as [[V_0, V_3], [V_1, V_2]]: then V_0 and V_3 are one difference, of all rows and those two
 further on, and y is one sum. The work goes block by block: a few rows at a time, small enough for the
-processor's cache. Source: Lavin and Gray 2015, Fast algorithms for convolutional neural networks, section
-4.1.
+processor's cache.
+Source: Lavin and Gray 2015, Fast algorithms for convolutional neural networks, section 4.1.
 """
 
 import numpy as np
 
 from minires.backend.cpu.memory import empty, empty_map, in_pixel_order, overlapping
-from minires.backend.cpu.rows import multiply_each, padded
+from minires.backend.cpu.rows import CHANNELS, SMALL, multiply_each, padded
 from minires.backend.cpu.threads import cut, share
 from minires.backend.layout import pixels_first
 
 CACHE = 1 << 20  # bytes of V in a block, where there are more than a few blocks
-SMALL = 1 << 24  # multiplications that are over before a second thread has started
-CHANNELS = 1 << 14  # inputs times outputs up to which many small products are faster than one large one
 
 
 def fits(window, shape, groups):

@@ -1,0 +1,8 @@
+"""What all printed tables share."""
+
+from rich.table import Column
+
+
+def numeric(*headers):
+    """Columns of figures, aligned on the right."""
+    return [Column(header, justify="right") for header in headers]
