@@ -76,7 +76,7 @@ def degradation(
             data_dir=data_dir,
             resume=resume,
             overwrite=overwrite,
-            follow=progress.follow,
+            follow=progress.line,
         )
     table = Table("net", *numeric("parameters", "training error", "test error", "seconds"))
     for name, net in results["nets"].items():

@@ -12,7 +12,7 @@ from minires.data import load
 from minires.errors import CheckpointError, OptionError, UnknownNameError
 from minires.models import create
 from minires.plot import plot_degradation
-from minires.train import Recipe, RunFolder, train
+from minires.train import History, Recipe, RunFolder, build_model, train_side_by_side
 from minires.train.files import write_atomically
 from minires.train.recipe import augmentation, epoch_length
 
@@ -46,9 +46,10 @@ def degradation(
 
     data: "digits", "shapes" or "cifar10" (with `data_dir`, see data.cifar10); depths: 6n + 2 each.
     epochs: how long, instead of the data set's default.
-    follow: called as follow(name, steps) for each net before the first starts; what it returns is called
-        after each of that net's steps. train.progress.TrainingProgress.follow is one.
-    Each net's run is kept in OUT/NAME. Returns the contents of results.json, a dict.
+    follow: called as follow(name, steps) for each net before the first starts; what it returns is called with
+        a train.Report after each of that net's steps. train.progress.TrainingProgress.line is one.
+    Each net's run is kept in OUT/NAME, and as many nets train at a time as there are threads. Returns the
+    contents of results.json, a dict.
     """
     if data not in SETTINGS:
         raise UnknownNameError("data set", data, SETTINGS)
@@ -62,17 +63,10 @@ def degradation(
     recipes = {name: recipe(name, dataset, seed, epochs, options) for name in names}
     out = Path(out)
     prepare(out, resume, overwrite)
-    watchers = {name: follow and follow(name, r.iterations) for name, r in recipes.items()}
-    nets = {}
-    for name, net_recipe in recipes.items():
-        run = train(
-            net_recipe,
-            out / name,
-            dataset=dataset,
-            resume=resume,
-            on_step=watchers[name],
-        )
-        nets[name] = measurements(run)
+    # The deepest first: they take longest, and at the end none should be left over alone.
+    order = [f"{family}{depth}" for depth in sorted(depths, reverse=True) for family in FAMILIES]
+    train_side_by_side({name: recipes[name] for name in order}, out, resume=resume, follow=follow)
+    nets = {name: measurements(build_model(recipes[name], dataset), RunFolder(out / name)) for name in names}
     results = {"data": data, "seed": seed, "nets": nets, "verdict": verdict(nets)}
     write_atomically(out / "results.json", json.dumps(results, indent=2) + "\n")
     plot_degradation(results, out / "degradation.png")
@@ -117,13 +111,14 @@ def recipe(model, dataset, seed, epochs, data_options):
     )
 
 
-def measurements(run):
+def measurements(model, folder):
     """What results.json says about one net. Errors in percent, one per epoch."""
+    history = History.load(folder.metrics_file)
     return {
-        "parameters": sum(p.numel() for p in run.model.parameters()),
-        "train_error": run.history.series("train_error")[1],
-        "test_error": run.history.series("test_error")[1],
-        "seconds": run.history.last("seconds"),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "train_error": history.series("train_error")[1],
+        "test_error": history.series("test_error")[1],
+        "seconds": history.last("seconds"),
     }
 
 

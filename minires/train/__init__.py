@@ -5,12 +5,14 @@ from minires.train.evaluation import evaluate, evaluate_run
 from minires.train.history import History
 from minires.train.recipe import RECIPES, Recipe, paper, quick
 from minires.train.run_folder import RunFolder
-from minires.train.trainer import Trainer, train
+from minires.train.side_by_side import train_side_by_side
+from minires.train.trainer import Report, Trainer, train
 
 __all__ = [
     "RECIPES",
     "History",
     "Recipe",
+    "Report",
     "RunFolder",
     "Trainer",
     "build_loaders",
@@ -20,4 +22,5 @@ __all__ = [
     "paper",
     "quick",
     "train",
+    "train_side_by_side",
 ]

@@ -36,31 +36,27 @@ class TrainingProgress:
         self.bars.live.transient = not any(task.completed for task in self.bars.tasks)
         self.bars.stop()
 
-    def follow(self, name, total):
-        """Add a line for a run of `total` steps; returns the function to be called after every step."""
-        task = self.bars.add_task(name, total=total, figures="waiting", start=False)
-        evaluated = None
+    def follow(self, name, steps):
+        """Add a line for a run of so many steps; returns the on_step for train()."""
+        show = self.line(name, steps)
+        return lambda trainer: show(trainer.report())
 
-        def on_step(trainer):
-            nonlocal evaluated
-            figures = describe(trainer, speed=self.wide)
+    def line(self, name, steps):
+        """The same for a run elsewhere; returns the function that is called with its Reports."""
+        task = self.bars.add_task(name, total=steps, figures="waiting", start=False)
+
+        def show(report):
+            figures = describe(report, speed=self.wide)
             self.bars.start_task(task)
-            self.bars.update(task, completed=trainer.state.step, figures=figures)
-            row = trainer.history.rows[-1:] or [{}]
-            if not self.console.is_terminal and "test_error" in row[0] and row[0] is not evaluated:
-                evaluated = row[0]
-                self.console.print(f"{name} step {trainer.state.step}/{total}: {figures}", highlight=False)
+            self.bars.update(task, completed=report.step, figures=figures)
+            if not self.console.is_terminal and report.evaluated:
+                self.console.print(f"{name} step {report.step}/{steps}: {figures}", highlight=False)
 
-        return on_step
+        return show
 
 
-def describe(trainer, speed=True):
-    """Loss, training and test error as of the last rows of the history, and the speed if asked for."""
-    state, history = trainer.state, trainer.history
-    loss, train_error = history.last("loss"), history.last("train_error")
-    if state.image_count:
-        loss, train_error = state.loss_sum / state.image_count, 100 * state.error_count / state.image_count
-    test_error = history.last("test_error")
-    test = "" if test_error is None else f" test {test_error:.2f}%"
-    images = f" {trainer.images_per_second:,.0f} images/s" if speed else ""
-    return f"loss {loss:.3f} train {train_error:.2f}%{test}{images}"
+def describe(report, speed=True):
+    """A Report in words, with the speed if asked for."""
+    test = "" if report.test_error is None else f" test {report.test_error:.2f}%"
+    images = f" {report.images_per_second:,.0f} images/s" if speed else ""
+    return f"loss {report.loss:.3f} train {report.train_error:.2f}%{test}{images}"

@@ -31,6 +31,18 @@ class State:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class Report:
+    """How a run stands, for people to watch; None for what has not been measured yet."""
+
+    step: int
+    loss: float | None  # these two: of the training images since the last row of the history
+    train_error: float | None  # in percent
+    test_error: float | None  # in percent, of the last evaluation
+    evaluated: bool  # whether that was after this very step
+    images_per_second: float
+
+
 class Trainer:
     """One run of a recipe.
 
@@ -49,6 +61,7 @@ class Trainer:
         )
         self.train_loader, self.test_loader = build_loaders(recipe, dataset)
         self.folder, self.state, self.history = None, State(), History()
+        self.stopping = False
 
     def keep_in(self, folder, resume=False, overwrite=False):
         """Keep the run in a RunFolder, and go on from the checkpoint there with `resume`."""
@@ -64,22 +77,23 @@ class Trainer:
     def run(self, on_step=None, checkpoint_every=100):
         """Train to the end; `on_step(trainer)` is called after every step, and first where a run is resumed.
 
-        A checkpoint is saved every `checkpoint_every` steps and at the end. Ctrl-C finishes the step, saves,
-        and raises TrainingInterrupted. Weights or a loss that are not finite raise DivergenceError.
+        A checkpoint is saved every `checkpoint_every` steps and at the end. Ctrl-C or stop() finish the step,
+        save, and raise TrainingInterrupted. Weights or a loss that are not finite raise DivergenceError.
         """
         if on_step is not None and self.state.step:
             on_step(self)
         try:
             # NumPy's warnings of overflow say nothing about where; the loss is checked instead.
             quiet = np.errstate(over="ignore", invalid="ignore")
-            with polite_signals() as asked_to_stop, quiet, one_thread_per_product():
+            with polite_signals() as interrupted, quiet, one_thread_per_product():
                 while self.state.step < self.recipe.iterations:
                     self.step()
                     if on_step is not None:
                         on_step(self)
-                    if self.state.step % checkpoint_every == 0 or asked_to_stop():
+                    self.stopping = self.stopping or interrupted()
+                    if self.state.step % checkpoint_every == 0 or self.stopping:
                         self.save()
-                    if asked_to_stop():
+                    if self.stopping:
                         self.plot()
                         raise TrainingInterrupted(self.state.step, saved=self.folder is not None)
             self.save()
@@ -105,6 +119,10 @@ class Trainer:
         state.seconds += time.perf_counter() - start
         self._record()
 
+    def stop(self):
+        """End the run after this step; for whoever is called in between."""
+        self.stopping = True
+
     def save(self):
         """Save a checkpoint of this moment."""
         if self.folder is None:
@@ -127,6 +145,23 @@ class Trainer:
     def images_per_second(self):
         """Images trained on per second of training, since the run began."""
         return self.state.step * self.recipe.batch_size / max(self.state.seconds, 1e-9)
+
+    def report(self):
+        """A Report of this moment."""
+        state, history = self.state, self.history
+        loss, train_error = history.last("loss"), history.last("train_error")
+        if state.image_count:
+            loss = state.loss_sum / state.image_count
+            train_error = 100 * state.error_count / state.image_count
+        row = history.rows[-1] if history.rows else {}
+        return Report(
+            step=state.step,
+            loss=loss,
+            train_error=train_error,
+            test_error=history.last("test_error"),
+            evaluated="test_error" in row and row["step"] == state.step,
+            images_per_second=self.images_per_second,
+        )
 
     def _record(self):
         state, recipe = self.state, self.recipe

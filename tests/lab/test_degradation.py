@@ -20,7 +20,7 @@ def finished(tmp_path_factory):
 
     def follow(name, total):
         steps[name] = (total, [])
-        return lambda trainer: steps[name][1].append(trainer.state.step)
+        return lambda report: steps[name][1].append(report.step)
 
     results = degradation(depths=(14, 8), out=out, epochs=2, seed=4, follow=follow)
     return out, results, steps
@@ -71,13 +71,15 @@ def test_a_second_run_is_refused_and_a_resumed_one_gives_the_same(finished):
 def test_overwriting_starts_all_nets_anew_and_an_interrupted_one_can_be_resumed(tmp_path):
     degradation(depths=(8, 14), out=tmp_path, epochs=1)
 
-    def interrupt(trainer):
-        os.kill(os.getpid(), signal.SIGINT)
+    def follow(name, total):
+        def interrupt(report):
+            if (name, report.step) == ("plain14", 7):
+                os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(TrainingInterrupted):
-        degradation(
-            depths=(8, 14), out=tmp_path, epochs=2, overwrite=True, follow=lambda name, total: interrupt
-        )
+        return interrupt
+
+    with pytest.raises(TrainingInterrupted, match="the run is saved"):
+        degradation(depths=(8, 14), out=tmp_path, epochs=2, overwrite=True, follow=follow)
     assert not (tmp_path / "results.json").exists()
     results = degradation(depths=(8, 14), out=tmp_path, epochs=2, resume=True)
     assert {len(net["train_error"]) for net in results["nets"].values()} == {2}

@@ -1,0 +1,154 @@
+"""Several runs at a time, each in a process of its own.
+
+A small net is thousands of short operations, too short to be shared by threads. Nets that have nothing to do
+with each other can share the cores instead: with two threads allowed, two of them train at once.
+
+A process reports on its standard output, in lines of JSON: each step's Report, and the error that ended it.
+Its standard input is a lifeline: a byte asks it to save and stop, and where it ends, because whoever started
+the process is gone, the process ends too.
+"""
+
+import json
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from subprocess import PIPE, Popen
+
+from minires import errors
+from minires.backend import get_num_threads, set_num_threads
+from minires.errors import MiniresError, TrainingInterrupted
+from minires.train.interruption import polite_signals
+from minires.train.recipe import Recipe
+from minires.train.trainer import Report, train
+
+
+def train_side_by_side(recipes, out, *, resume=False, follow=None):
+    """Train each of the recipes, {name: Recipe}, in OUT/NAME, as many at a time as there are threads.
+
+    resume: go on with the runs that are there, see RunFolder.prepare.
+    follow: called as follow(name, steps) for each run before the first starts; what it returns is called with
+        a Report after each of that run's steps, in a thread of its own.
+    They start in the order given. Ctrl-C lets each finish its step and save, then raises TrainingInterrupted;
+    what goes wrong in one of them stops the others in the same way and is raised here.
+    """
+    at_a_time = min(len(recipes), get_num_threads())
+    threads = get_num_threads() // at_a_time
+    runs = [
+        Run(recipe, Path(out) / name, resume, threads, follow and follow(name, recipe.iterations))
+        for name, recipe in recipes.items()
+    ]
+
+    def watch(run):
+        try:
+            run.watch()
+        except BaseException:
+            for other in runs:
+                other.stop()
+            raise
+
+    with polite_signals() as asked_to_stop, ThreadPoolExecutor(at_a_time) as pool:
+        tasks = [pool.submit(watch, run) for run in runs]
+        try:
+            while wait(tasks, timeout=0.1).not_done:  # seconds; in between a signal is noticed
+                if asked_to_stop():
+                    for run in runs:
+                        run.stop()
+        except BaseException:  # Ctrl-C for the second time
+            for run in runs:
+                run.kill()
+            raise
+    failures = [task.exception() for task in tasks if task.exception()]
+    if failures:  # first of all what made the others stop, if anything did
+        raise min(failures, key=lambda e: (isinstance(e, TrainingInterrupted), -getattr(e, "step", 0)))
+
+
+class Run:
+    """One of the runs, as seen from outside: start its process, hear its reports, stop it."""
+
+    def __init__(self, recipe, folder, resume, threads, on_report):
+        self.job = recipe.to_json(), str(folder), resume, threads
+        self.name, self.on_report = folder.name, on_report
+        self.lock, self.process, self.stopping = threading.Lock(), None, False
+
+    def watch(self):
+        """Start the process, pass its reports on until it is done, and raise what went wrong in it."""
+        if self.stopping:
+            raise TrainingInterrupted(0, saved=True)
+        script = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import work; work{self.job!r}"
+        # In a session of its own, because Ctrl-C goes to all processes of a terminal's at once.
+        with Popen(
+            [sys.executable, "-c", script], stdin=PIPE, stdout=PIPE, start_new_session=True
+        ) as process:
+            with self.lock:
+                self.process = process
+            if self.stopping:
+                self.stop()
+            try:
+                for line in process.stdout:
+                    self._hear(**json.loads(line))
+                code = process.wait()
+            finally:
+                with self.lock:  # from here on there is nobody to talk to
+                    self.process = None
+        if code:
+            raise RuntimeError(f"the process that trains {self.name} failed (exit code {code})")
+
+    def stop(self):
+        """Ask the process to save and stop after its step."""
+        with self.lock:
+            self.stopping = True
+            if self.process is not None:
+                with suppress(BrokenPipeError):  # it has ended in this very moment
+                    os.write(self.process.stdin.fileno(), b"s")
+
+    def kill(self):
+        """End the process at once. Its last checkpoint stays."""
+        with self.lock:
+            self.stopping = True
+            if self.process is not None:
+                self.process.kill()
+
+    def _hear(self, report=None, error=None):
+        if error is not None:
+            raise as_it_was(**error)
+        if self.on_report is not None:
+            self.on_report(Report(**report))
+
+
+def as_it_was(kind, message, members):
+    """An error of minires.errors that was raised elsewhere."""
+    error = getattr(errors, kind).__new__(getattr(errors, kind), message)
+    vars(error).update(members)
+    return error
+
+
+def work(recipe, folder, resume, threads):
+    """What the process does: train, report every step, and listen whether to go on."""
+    reports, sys.stdout = sys.stdout, sys.stderr  # what anyone prints must not get between them
+    asked_to_stop = threading.Event()
+    threading.Thread(target=listen, args=(asked_to_stop,), daemon=True).start()
+
+    def say(**news):
+        print(json.dumps(news), file=reports, flush=True)
+
+    def on_step(trainer):
+        say(report=asdict(trainer.report()))
+        if asked_to_stop.is_set():
+            trainer.stop()
+
+    set_num_threads(threads)
+    try:
+        train(Recipe.from_json(recipe), folder, resume=resume, on_step=on_step)
+    except MiniresError as error:
+        say(error={"kind": type(error).__name__, "message": str(error), "members": vars(error)})
+
+
+def listen(asked_to_stop):
+    """Wait at the lifeline."""
+    while os.read(sys.stdin.fileno(), 1):
+        asked_to_stop.set()
+    os._exit(1)  # at once: by now someone else may have taken over the run
