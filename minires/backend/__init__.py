@@ -3,10 +3,12 @@
 The only folder that may import CuPy.
 """
 
-from minires.backend.cpu.threads import get_num_threads, one_thread_per_product, set_num_threads
+from minires.backend.cpu.blas import one_thread_per_product
+from minires.backend.cpu.threads import Later, get_num_threads, set_num_threads
 from minires.backend.device import as_array, device_of, library, same_library, to_device, to_numpy
 
 __all__ = [
+    "Later",
     "as_array",
     "device_of",
     "get_num_threads",

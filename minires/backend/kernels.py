@@ -11,8 +11,11 @@ from functools import wraps
 import numpy as np
 
 from minires.backend import cpu, reference
+from minires.backend.cpu import threads
+from minires.backend.cpu.blas import one_thread_per_product
 
 TINY = 1 << 12  # elements: so few are done before the fast versions have cut them into blocks
+LONG = 1 << 17  # elements from which on it pays to hand the work to another thread
 
 _plain_only = ContextVar("plain_only", default=False)
 
@@ -32,15 +35,30 @@ def _kernel(name):
 
     @wraps(plain)
     def kernel(array, *rest, **options):
-        here = isinstance(array, np.ndarray) and array.size >= TINY and not _plain_only.get()
-        return fast(array, *rest, **options) if here else plain(array, *rest, **options)
+        if not is_fast(array):
+            return plain(array, *rest, **options)
+        with one_thread_per_product():
+            return fast(array, *rest, **options)
 
     return kernel
+
+
+def is_fast(array):
+    """Whether the kernels take their fast versions for this array."""
+    return isinstance(array, np.ndarray) and array.size >= TINY and not _plain_only.get()
+
+
+def later(kernel, array, *rest):
+    """kernel(array, *rest), where nobody waits for it: perhaps as a Later, which another thread computes."""
+    if is_fast(array) and array.size >= LONG:
+        return threads.later(kernel, array, *rest)
+    return kernel(array, *rest)
 
 
 convolution = _kernel("convolution")
 convolution_input_gradient = _kernel("convolution_input_gradient")
 convolution_weight_gradient = _kernel("convolution_weight_gradient")
+matmul = _kernel("matmul")
 max_pool = _kernel("max_pool")
 max_pool_gradient = _kernel("max_pool_gradient")
 sum_pool = _kernel("sum_pool")

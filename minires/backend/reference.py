@@ -77,6 +77,11 @@ def convolution_weight_gradient(gy, x, shape, window, groups):
     return (gy @ columns.swapaxes(1, 2)).reshape(O, *receptive)
 
 
+def matmul(a, b):
+    """y = a b: (..., M, K), (..., K, P) -> (..., M, P)."""
+    return a @ b
+
+
 def max_pool(x, window):
     """The largest element under each window: (N, C, H, W) -> (N, C, OH, OW)."""
     xp, (H, W) = library(x), x.shape[2:]

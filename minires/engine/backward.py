@@ -3,9 +3,10 @@
 A node's gradient is complete only when everything that used its output has sent its share. So the uses of
 each node are counted first; then a node is visited when its last use has been. Both walks are loops, because
 a ResNet-1202 is a chain of over 4,000 operations, and neither follows paths: each block doubles their number.
+Nobody on the way needs the leaves' gradients, so an operation may leave one to another thread as a Later.
 """
 
-from minires.backend import kernels
+from minires.backend import Later, kernels
 from minires.errors import GraphError, ShapeError
 
 
@@ -20,20 +21,22 @@ def backpropagate(root, gradient):
         return
     uses = count_uses(root.creator)
     gradients = {root.creator: gradient}
-    ready = [root.creator]
+    ready, leaves = [root.creator], []
     while ready:
         node = ready.pop()
         for tensor, gx in node.input_gradients(gradients.pop(node)):
-            gx = fit(gx, tensor, node)
             parent = tensor.creator
             if parent is None:
-                tensor.accumulate(gx)
+                leaves.append((tensor, gx, node))
                 continue
+            gx = fit(gx, tensor, node)
             # Not +=: one array may be the gradient of several inputs at once.
             gradients[parent] = kernels.add(gradients[parent], gx) if parent in gradients else gx
             uses[parent] -= 1
             if uses[parent] == 0:
                 ready.append(parent)
+    for tensor, gx, node in leaves:
+        tensor.accumulate(fit(gx, tensor, node))
 
 
 def count_uses(root):
@@ -47,14 +50,10 @@ def count_uses(root):
                 f"backward(): the graph was freed at {node.name!r} by an earlier backward(); "
                 "run the forward pass again, or add the losses and call backward() once"
             )
-        for tensor in node.inputs:
-            parent = tensor.creator
-            if parent is None:
-                continue
+        for parent in (tensor.creator for tensor in node.inputs if tensor.creator is not None):
             if parent not in uses:
-                uses[parent] = 0
                 stack.append(parent)
-            uses[parent] += 1
+            uses[parent] = uses.get(parent, 0) + 1
     return uses
 
 
@@ -64,6 +63,7 @@ def fit(gradient, tensor, node):
     The adjoint of a broadcast is a sum: where an input was repeated along an axis, each copy sends back its
     own gradient, and they add up.
     """
+    gradient = gradient.result() if isinstance(gradient, Later) else gradient
     if gradient.shape != tensor.shape:
         added = gradient.ndim - tensor.ndim
         stretched = (i for i, n in enumerate(tensor.shape, start=added) if n == 1)

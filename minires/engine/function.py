@@ -35,8 +35,7 @@ class Function:
 
     name = "function"
     keeps_float32 = True  # float64 comes out only where it went in, not where NumPy meets whole numbers
-    saved = None
-    inputs = ()
+    saved, inputs = None, ()
 
     def __init_subclass__(cls):
         cls.name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()  # MaxPool2d -> max_pool2d

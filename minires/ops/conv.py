@@ -33,7 +33,7 @@ class Conv2d(Function):
         if self.needs_grad[0]:
             gx = kernels.convolution_input_gradient(gy, W, x.shape, window, groups)
         if self.needs_grad[1]:
-            gW = kernels.convolution_weight_gradient(gy, x, W.shape, window, groups)
+            gW = kernels.later(kernels.convolution_weight_gradient, gy, x, W.shape, window, groups)
         if self.needs_grad[2:] == [True]:
             gb = gy.sum(axis=(0, 2, 3))
         return (gx, gW, gb)[: len(self.needs_grad)]

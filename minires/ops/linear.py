@@ -1,5 +1,6 @@
 """Products of matrices, and the fully connected layer."""
 
+from minires.backend import kernels
 from minires.engine import Function
 from minires.engine.function import as_tensors
 from minires.errors import ShapeError
@@ -15,12 +16,12 @@ class Matmul(Function):
 
     def forward(self, a, b):
         self.saved = a, b
-        return a @ b
+        return kernels.matmul(a, b)
 
     def backward(self, gy):
         a, b = self.saved
-        ga = gy @ b.swapaxes(-1, -2) if self.needs_grad[0] else None
-        gb = a.swapaxes(-1, -2) @ gy if self.needs_grad[1] else None
+        ga = kernels.matmul(gy, b.swapaxes(-1, -2)) if self.needs_grad[0] else None
+        gb = kernels.matmul(a.swapaxes(-1, -2), gy) if self.needs_grad[1] else None
         return ga, gb
 
 
@@ -32,14 +33,14 @@ class Linear(Function):
 
     def forward(self, x, W, b=None):
         self.saved = x, W
-        y = x @ W.T
+        y = kernels.matmul(x, W.T)
         return y if b is None else y + b
 
     def backward(self, gy):
         x, W = self.saved
         rows = gy.reshape(-1, W.shape[0])
-        gx = gy @ W if self.needs_grad[0] else None
-        gW = rows.T @ x.reshape(-1, W.shape[1])
+        gx = kernels.matmul(gy, W) if self.needs_grad[0] else None
+        gW = kernels.matmul(rows.T, x.reshape(-1, W.shape[1]))
         return (gx, gW, rows.sum(axis=0))[: len(self.needs_grad)]
 
 

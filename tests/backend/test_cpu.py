@@ -31,7 +31,8 @@ def in_small_pieces(monkeypatch):
     for module in (cpu.elementwise, cpu.normalization):
         monkeypatch.setattr(module, "PIECE", 16)
     monkeypatch.setattr(convolve, "FEW", 2)
-    for module in (convolve, winograd, rows, columns, cpu.elementwise, cpu.normalization, cpu.pooling):
+    others = (cpu.elementwise, cpu.normalization, cpu.pooling, cpu.products)
+    for module in (convolve, winograd, rows, columns, *others):
         monkeypatch.setattr(module, "SMALL", 0)
 
 
@@ -245,6 +246,21 @@ def test_the_same_threads_give_the_same_bits(rng, thread_count):
         again = convolved(cpu, x, weight, gy, window, 1) + cpu.batch_statistics(x)
         for a, b in zip(first, again, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.usefixtures("in_small_pieces", "thread_count")
+def test_matmul():
+    @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.booleans(), SEEDS)
+    def check(M, K, P, turned, seed):
+        rng = np.random.default_rng(seed)
+        a, b = rng.standard_normal((M, K)), rng.standard_normal((K, P))
+        if turned:  # as weights and gradients are
+            a, b = np.asfortranarray(a), np.asfortranarray(b)
+        close(cpu.matmul(a, b), a @ b)
+
+    check()
+    stack = np.ones((3, 4, 5)), np.ones((5, 2), np.float32)
+    close(cpu.matmul(*stack), stack[0] @ stack[1])
 
 
 def test_the_dispatch_reaches_the_fast_kernels(rng, monkeypatch):

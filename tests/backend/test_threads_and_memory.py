@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minires
-from minires.backend.cpu import memory, threads
+from minires.backend import cpu, kernels
+from minires.backend.cpu import blas, memory, threads
 from minires.errors import OptionError
 
 
@@ -99,11 +100,101 @@ def test_the_environment_decides_on_the_threads():
         assert int(out.stdout) == expected
 
 
-def test_matrix_products_get_their_threads_back():
+def threads_of_products():
+    return {library.num_threads for library in blas.libraries()}
+
+
+def test_a_kernel_holds_products_to_one_thread_and_lets_them_go(monkeypatch):
     threads.set_num_threads(2)
-    inside = threads.each(lambda job: {library.num_threads for library in threads._blas()}, [0, 1])
-    assert set().union(*inside) <= {1}
-    assert {library.num_threads for library in threads._blas()} <= {2}
+    inside = []
+    monkeypatch.setattr(cpu.products, "each", lambda *_: inside.append(threads_of_products()))
+    a = np.ones((256, 256), np.float32)
+    kernels.matmul(a, a)
+    assert inside == [{1}]
+    assert threads_of_products() == {2}
+    with blas.one_thread_per_product():
+        threads.set_num_threads(3)
+        kernels.matmul(a, a)
+        assert threads_of_products() == {1}
+    assert threads_of_products() == {3}
+    assert inside == [{1}, {1}]
+
+
+def test_what_has_time_is_computed_by_a_thread_that_has_time():
+    threads.set_num_threads(2)
+    met = threading.Barrier(2, timeout=10)
+    value = threads.later(lambda a, b: (a + b, met.wait()), 3, 4)
+    met.wait()  # while this thread does something else
+    assert value.result()[0] == 7
+    assert value.result() is value.result()
+
+
+def test_what_nobody_had_time_for_is_computed_when_it_is_needed():
+    threads.set_num_threads(2)
+    begun, go_on = threading.Semaphore(0), threading.Event()
+    busy = [
+        threads.later(lambda: (begun.release(), go_on.wait(10))) for _ in range(threads._helpers.count + 1)
+    ]
+    for _ in range(threads._helpers.count):
+        assert begun.acquire(timeout=10)
+    value = threads.later(threading.get_ident)
+    assert value.result() == threading.get_ident()
+    go_on.set()
+    assert all(task.result()[1] for task in busy)
+
+
+def test_one_thread_puts_nothing_off():
+    threads.set_num_threads(1)
+    assert threads.later(lambda a: a + 1, 2) == 3
+
+
+def test_an_error_waits_for_who_asks():
+    threads.set_num_threads(2)
+    value = threads.later(lambda: 1 / 0)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            value.result()
+
+
+def test_weights_used_several_times_add_up_in_the_same_order(rng):
+    """Which thread is faster must not show: four uses of one filter, the same bits in every run."""
+    threads.set_num_threads(3)
+    x = minires.Tensor(rng.standard_normal((16, 16, 24, 24)).astype(np.float32), requires_grad=True)
+    assert x.data.size >= kernels.LONG
+    W = minires.nn.Parameter(rng.standard_normal((16, 16, 3, 3)).astype(np.float32) / 12)
+    results = set()
+    for _ in range(5):
+        x.grad = W.grad = None
+        y = x
+        for _ in range(4):
+            y = minires.ops.conv2d(y, W, padding=1)
+        y.sum().backward()
+        results.add((W.grad.numpy().tobytes(), x.grad.numpy().tobytes()))
+    assert len(results) == 1
+
+
+def test_a_gradient_that_was_put_off_may_be_needed_on_the_way(rng):
+    """The filter is not a leaf: what computed it needs the filter's gradient."""
+    x = rng.standard_normal((16, 8, 32, 32))
+    gradients = []
+    for count in (1, 2):
+        threads.set_num_threads(count)
+        W = minires.Tensor(np.ones((8, 8, 3, 3)), requires_grad=True)
+        minires.ops.conv2d(minires.Tensor(x), W * 2.0, padding=1).sum().backward()
+        gradients.append(W.grad.numpy())
+    np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-10)
+
+
+def test_training_with_threads_asks_for_no_more_memory_step_by_step(rng):
+    threads.set_num_threads(2)
+    model = minires.models.CifarResNet(8, generator=0)
+    x, labels = rng.standard_normal((32, 3, 32, 32)).astype(np.float32), rng.integers(0, 10, 32)
+    memory.release()
+    owned = []
+    for _ in range(12):
+        minires.nn.functional.cross_entropy(model(minires.Tensor(x)), labels).backward()
+        owned.append(memory.unused())
+    assert max(owned) <= 1.5 * max(owned[:4])
 
 
 def test_threads_agree_to_rounding_on_a_training_step(rng):

@@ -8,6 +8,7 @@ from minires.backend.cpu.convolve import (
 from minires.backend.cpu.elementwise import add, relu, relu_gradient
 from minires.backend.cpu.normalization import batch_norm_gradient, batch_statistics, scale_and_shift
 from minires.backend.cpu.pooling import max_pool, max_pool_gradient, sum_pool, sum_pool_gradient
+from minires.backend.cpu.products import matmul
 
 __all__ = [
     "add",
@@ -16,6 +17,7 @@ __all__ = [
     "convolution",
     "convolution_input_gradient",
     "convolution_weight_gradient",
+    "matmul",
     "max_pool",
     "max_pool_gradient",
     "relu",

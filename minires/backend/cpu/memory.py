@@ -28,11 +28,11 @@ class Buffer(np.ndarray):
 
     def __del__(self):
         if _free is not None:  # None when Python is shutting down
-            _free[get_ident(), self.nbytes].append(self.base)
+            _free[self.thread, self.nbytes].append(self.base)
 
 
-# (thread, size in bytes) -> raw memory that nobody uses. What a thread has just worked on is in the cache of
-# its core, so it gets its own buffers back.
+# (thread, size in bytes) -> raw memory that nobody uses. Each thread has its own, which may still be in the
+# cache of its core. It gets them back whoever drops them, or one thread would ask for ever more.
 _free = defaultdict(list)
 _owned = 0  # bytes of all buffers, used or not
 _most_used = 0  # the most bytes that were in use when new memory was asked for
@@ -50,7 +50,9 @@ def empty(shape, dtype):
         memory = _free[get_ident(), nbytes].pop()
     except IndexError:
         memory = _allocate(nbytes)
-    return np.ndarray(shape, dtype, memory.view(Buffer))
+    buffer = memory.view(Buffer)
+    buffer.thread = get_ident()
+    return np.ndarray(shape, dtype, buffer)
 
 
 def empty_map(N, C, H, W, dtype):

@@ -7,20 +7,16 @@ same bits.
 """
 
 import os
-from contextlib import contextmanager
 from contextvars import copy_context
-from functools import cache
 from itertools import pairwise
 from operator import index
 from queue import SimpleQueue
 from threading import Lock, Thread
 
-from threadpoolctl import ThreadpoolController
-
+from minires.backend.cpu.blas import set_threads_outside
 from minires.errors import OptionError
 
 _threads = None
-_held = 0  # how many one_thread_per_product() are open
 
 
 def available_cores():
@@ -55,28 +51,26 @@ def set_num_threads(count):
             f"not {count!r}"
         )
     _threads = wanted
-    if not _held:
-        limit_products(wanted)
+    set_threads_outside(wanted)
 
 
 def share(work, jobs):
     """Let all threads call `work(queue)`, where `queue` yields (i, jobs[i]) and each job goes to one of them.
 
     A thread takes its next job when it is done with the last, so that none waits for another: waking one
-    takes longer than many a job. Meanwhile each matrix product stays on the thread that asked for it.
+    takes longer than many a job.
     """
     queue = enumerate(jobs)  # one for all: while a thread takes from it, it holds the interpreter's lock
     helpers = min(get_num_threads(), len(jobs)) - 1
     if helpers < 1:
         work(queue)
         return
-    with one_thread_per_product():
-        task = Task(work, queue)
-        _helpers.ask(task, helpers)
-        try:
-            work(queue)
-        finally:  # no thread may still write when an error leaves here
-            task.close()
+    task = Task(work, queue)
+    _helpers.ask(task, helpers)
+    try:
+        work(queue)
+    finally:  # no thread may still write when an error leaves here
+        task.close()
 
 
 class Task:
@@ -103,22 +97,64 @@ class Task:
         """Wait for those who have begun, and raise what went wrong there; nobody begins any more."""
         with self.lock:
             self.open = False
-        for error in [self.ended.get() for _ in range(self.begun)]:
+        errors = [self.ended.get() for _ in range(self.begun)]
+        self.work = self.queue = None  # a helper may find the task much later; its arrays need not wait
+        for error in errors:
             if error is not None:
                 raise error
+
+
+class Later:
+    """function(*arguments), computed by a helper who has time, or by the thread that first asks for it."""
+
+    def __init__(self, function, *arguments):
+        self.call, self.context = (function, arguments), copy_context()
+        self.free, self.computed = Lock(), Lock()
+        self.value = self.error = None
+        self.computed.acquire()
+
+    def help(self):
+        """Compute it, unless another thread does already."""
+        if not self.free.acquire(blocking=False):
+            return
+        function, arguments = self.call
+        self.call = None  # the arrays are not needed longer than this takes
+        try:
+            self.value = self.context.run(function, *arguments)
+        except BaseException as raised:  # whatever it is, it belongs to the thread that asks
+            self.error = raised
+        self.computed.release()
+
+    def result(self):
+        """Its value, or the error that it raised."""
+        self.help()
+        with self.computed:
+            if self.error is not None:
+                raise self.error
+            return self.value
+
+
+def later(function, *arguments):
+    """function(*arguments) for when there is time: a Later, or the value itself where there is one thread."""
+    if get_num_threads() == 1:
+        return function(*arguments)
+    task = Later(function, *arguments)
+    _helpers.ask(task, 1)
+    return task
 
 
 class Helpers:
     """Threads that wait for tasks. A queue is all that they need, and wakes them sooner than an executor."""
 
     def __init__(self):
-        self.tasks, self.count = SimpleQueue(), 0
+        self.tasks, self.count, self.lock = SimpleQueue(), 0, Lock()
 
     def ask(self, task, count):
         """Let `count` of them help with a task."""
-        while self.count < count:
-            Thread(target=self.wait, name="minires", daemon=True).start()
-            self.count += 1
+        with self.lock:
+            while self.count < count:
+                Thread(target=self.wait, name="minires", daemon=True).start()
+                self.count += 1
         for _ in range(count):
             self.tasks.put(task)
 
@@ -143,30 +179,6 @@ def each(function, jobs):
     return results
 
 
-@contextmanager
-def one_thread_per_product():
-    """Hold NumPy's matrix products to one thread: `with one_thread_per_product(): ...`.
-
-    Around many small operations this saves asking for it in each, and threads that wake for too little.
-    """
-    global _held
-    _held += 1
-    try:
-        if _held == 1:
-            limit_products(1)
-        yield
-    finally:
-        _held -= 1
-        if not _held:
-            limit_products(get_num_threads())
-
-
-def limit_products(count):
-    """Let NumPy's matrix products use `count` threads."""
-    for library in _blas():
-        library.set_num_threads(count)
-
-
 def cut(length, longest, shared=False):
     """range(length) in as few pieces of nearly equal length as do not exceed `longest`: [(low, high), ...].
 
@@ -176,11 +188,6 @@ def cut(length, longest, shared=False):
     if shared:
         count = max(1, min(length, -(-count // get_num_threads()) * get_num_threads()))
     return list(pairwise(length * i // count for i in range(count + 1)))
-
-
-@cache
-def _blas():
-    return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,0 +1,60 @@
+"""How many threads NumPy's matrix products use.
+
+Inside of the kernels it is one for each product, because the kernels' own threads share the work already. A
+library of products that was asked for more keeps its threads spinning for a while in case more work comes;
+they would take the cores from ours.
+"""
+
+from contextlib import contextmanager
+from functools import cache
+from threading import Lock
+
+from threadpoolctl import ThreadpoolController
+
+_lock = Lock()
+_held = 0  # how many one_thread_per_product() are open, in all threads
+_outside = None  # threads of a product while none is open; None: as the library chose
+
+
+@contextmanager
+def one_thread_per_product():
+    """Hold NumPy's matrix products to one thread: `with one_thread_per_product(): ...`.
+
+    Each kernel does so for itself. Around many small operations once for all saves time.
+    """
+    global _held
+    with _lock:
+        _held += 1
+        if _held == 1:
+            _limit(1)
+    try:
+        yield
+    finally:
+        with _lock:
+            _held -= 1
+            if not _held and _outside is not None:
+                _limit(_outside)
+
+
+def set_threads_outside(count):
+    """Let products outside of the kernels use `count` threads."""
+    global _outside
+    with _lock:
+        _outside = count
+        if not _held:
+            _limit(count)
+
+
+def libraries():
+    """The libraries that compute products in this process."""
+    return _controller().lib_controllers
+
+
+def _limit(count):
+    for library in libraries():
+        library.set_num_threads(count)
+
+
+@cache
+def _controller():
+    return ThreadpoolController().select(user_api="blas")
