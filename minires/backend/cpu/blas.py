@@ -5,7 +5,6 @@ library of products that was asked for more keeps its threads spinning for a whi
 they would take the cores from ours.
 """
 
-from contextlib import contextmanager
 from functools import cache
 from threading import Lock
 
@@ -16,20 +15,21 @@ _held = 0  # how many one_thread_per_product() are open, in all threads
 _outside = None  # threads of a product while none is open; None: as the library chose
 
 
-@contextmanager
-def one_thread_per_product():
+class one_thread_per_product:  # noqa: N801, used like a function
     """Hold NumPy's matrix products to one thread: `with one_thread_per_product(): ...`.
 
     Each kernel does so for itself. Around many small operations once for all saves time.
     """
-    global _held
-    with _lock:
-        _held += 1
-        if _held == 1:
-            _limit(1)
-    try:
-        yield
-    finally:
+
+    def __enter__(self):
+        global _held
+        with _lock:
+            _held += 1
+            if _held == 1:
+                _limit(1)
+
+    def __exit__(self, *_):
+        global _held
         with _lock:
             _held -= 1
             if not _held and _outside is not None:

@@ -120,14 +120,19 @@ def wide_rows(x):
 def over_rows(values, x, rows):
     """Each of the values, (C,), repeated for the images of a pixel and the pixels of a row."""
     *_, C, N = x.shape
-    repeated = np.repeat(np.array(values, x.dtype), N, axis=1)
-    return np.tile(repeated, rows.shape[1] // (C * N))
+    repeated = np.empty((len(values), rows.shape[1] // (C * N), C, N), x.dtype)
+    for each_row, value in zip(repeated, values, strict=True):
+        each_row[...] = value[:, None]
+    return repeated.reshape(len(values), -1)
 
 
 def sums_with(g, x):
     """Sum of g and of g x over pixels and images, (pixels, C, N): (2, C) in float64."""
     products = np.multiply(g, x, out=empty(g.shape, g.dtype))
-    return np.array([g.sum(axis=0), products.sum(axis=0)]).sum(axis=2, dtype=np.float64)
+    sums = np.empty((2, *g.shape[1:]), g.dtype)
+    for array, total in zip((g, products), sums, strict=True):
+        array.sum(axis=0, out=total)
+    return sums.sum(axis=2, dtype=np.float64)
 
 
 def pieces_of(pixels):

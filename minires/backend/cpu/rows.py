@@ -18,6 +18,7 @@ from minires.backend.layout import pixels_first
 
 CACHE = 4 << 20  # bytes of the map and of the results in a block
 SMALL = 1 << 24  # multiplications that are over before a second thread has started
+ENOUGH = 1 << 28  # multiplications that keep one thread busy for as long as the others do something else
 CHANNELS = 1 << 14  # inputs times outputs up to which many small products are faster than one large one
 
 
@@ -74,12 +75,10 @@ def weight_gradient_of_few(gy, x, shape, window):
         rows = in_channel_rows(x, low, low + block[1] - block[0] + KH - 1, window.padding[1], width)
         g = in_channel_rows(gy, *block, 0, OW).reshape(-1, O, OW * N)
         sC, sN = width * N * x.itemsize, x.itemsize
-        views = (
-            overlapping(rows, (len(g), KH * C, OW * N), (C * sC, sC, sN), start=j * N) for j in range(KW)
-        )
-        return np.stack([multiply_each(view, g.swapaxes(1, 2)).sum(axis=0) for view in views])
+        views = overlapping(rows, (KW, len(g), KH * C, OW * N), (N * sN, C * sC, sC, sN))
+        return multiply_each(views, g.swapaxes(1, 2)).sum(axis=1)
 
-    gW = sum(each(work, blocks_of(gy, x, window)))  # (KW, KH*C, O)
+    gW = sum(each(work, blocks_of(gy, x, window, small=ENOUGH)))  # (KW, KH*C, O)
     return gW.reshape(KW, KH, C, O).transpose(3, 2, 1, 0)
 
 
@@ -92,17 +91,21 @@ def in_channel_rows(x, low, high, left, width):
 
 
 def multiply_each(a, b):
-    """a @ b, for each matrix in the stack b, in memory that was used before."""
-    return np.matmul(a, b, out=empty((*b.shape[:-2], a.shape[-2], b.shape[-1]), a.dtype))
+    """a @ b for each matrix of a stack, in memory that was used before."""
+    stack = max(a, b, key=np.ndim).shape[:-2]
+    return np.matmul(a, b, out=empty((*stack, a.shape[-2], b.shape[-1]), a.dtype))
 
 
-def blocks_of(y, x, window):
-    """The ranges of output rows, [(low, high), ...], that the work is cut into; y: (OH, OW, O, N)."""
+def blocks_of(y, x, window, small=SMALL):
+    """The ranges of output rows, [(low, high), ...], that the work is cut into; y: (OH, OW, O, N).
+
+    small: up to how many multiplications one thread does them all.
+    """
     OH, OW, O, N = y.shape
     C = x.shape[2]
     of_one_row = (window.stride[0] * x.shape[1] * C + OW * max(O, window.size[1] * C)) * N * x.itemsize
     multiplications = y.size * C * window.size[0] * window.size[1]
-    return cut(OH, CACHE // of_one_row, shared=multiplications > SMALL)
+    return cut(OH, CACHE // of_one_row, shared=multiplications > small)
 
 
 def windows(x, window, block, OW):

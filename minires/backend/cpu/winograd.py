@@ -14,8 +14,8 @@ the weights U_j = G w are multiplied with, and the outputs are sums of the M_j =
 
     y = A^T (U V)          gU = (A gy) V^T,  gW = G^T gU
 
-V and M are stored as [[V_0, V_3], [V_1, V_2]]: then V_0 and V_3 are one difference, of all rows and those two
-further on, and y is one sum. The work goes block by block: a few rows at a time, small enough for the
+U, V and M are stored as [[V_0, V_3], [V_1, V_2]]: then V_0 and V_3 are one difference, of all rows and those
+two further on, and y is one sum. The work goes block by block: a few rows at a time, small enough for the
 processor's cache.
 Source: Lavin and Gray 2015, Fast algorithms for convolutional neural networks, section 4.1.
 """
@@ -27,6 +27,7 @@ from minires.backend.cpu.rows import CHANNELS, SMALL, multiply_each, padded
 from minires.backend.cpu.threads import cut, share
 from minires.backend.layout import pixels_first
 
+G = np.array([[1, 0, 0], [0, 0, -1], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5]])  # in the order of U, see above
 CACHE = 1 << 20  # bytes of V in a block, where there are more than a few blocks
 
 
@@ -89,17 +90,14 @@ def weight_gradient(gy, x, padding):
 def transformed_weights(W):
     """U_j = (G w)_j for the three rows w of the filter: (O, C, 3, 3) -> (2, 1, 2, 1, O, 3*C)."""
     O, C, _, _ = W.shape
-    w0, w1, w2 = W.transpose(2, 0, 3, 1).copy()  # (O, columns of the filter, C)
-    half = (w0 + w2) / 2
-    U = np.stack([w0, -w2, half + w1 / 2, half - w1 / 2])
-    return U.reshape(2, 1, 2, 1, O, 3 * C)
+    w = W.transpose(2, 0, 3, 1).reshape(3, -1)  # row of the filter, then O, column of the filter, C
+    return (G.astype(W.dtype) @ w).reshape(2, 1, 2, 1, O, 3 * C)
 
 
 def weights_gradient(gU, O, C):
     """gW = G^T gU, the adjoint of transformed_weights: (4, 3*C, O) -> (O, C, 3, 3)."""
-    g0, g3, g1, g2 = gU.reshape(4, 3, C, O)
-    half = (g1 + g2) / 2
-    return np.stack([g0 + half, (g1 - g2) / 2, half - g3]).transpose(3, 2, 0, 1)
+    gw = G.T.astype(gU.dtype) @ gU.reshape(4, -1)
+    return gw.reshape(3, 3, C, O).transpose(3, 2, 0, 1)
 
 
 def blocks_of_rows(x, O, OH, OW):
