@@ -53,12 +53,18 @@ def col2im(columns, shape, window):
     return cropped(x, window, H, W)
 
 
-def convolution(x, W, window, groups):
-    """y = W col(x), group by group: (N, C, H, W), (O, C/G, KH, KW) -> (N, O, OH, OW)."""
+def convolution(x, W, window, groups, b=None, z=None, relu=False):
+    """y = W col(x) + b, group by group: (N, C, H, W), (O, C/G, KH, KW), (O,) -> (N, O, OH, OW).
+
+    z: a map of the same shape to be added to it; relu: whether to end with max(y, 0).
+    """
     (N, _, *size), O = x.shape, W.shape[0]
     columns = im2col(x, window).reshape(groups, W[0].size, -1)  # (G, C/G*KH*KW, N*OH*OW)
     y = W.reshape(groups, O // groups, -1) @ columns  # (G, O/G, N*OH*OW)
-    return y.reshape(O, N, *window.output_size(*size)).swapaxes(0, 1)
+    y = y.reshape(O, N, *window.output_size(*size)).swapaxes(0, 1)
+    y = y if b is None else y + b[:, None, None]
+    y = y if z is None else y + z
+    return library(y).maximum(y, 0) if relu else y
 
 
 def convolution_input_gradient(gy, W, shape, window, groups):

@@ -7,6 +7,7 @@ import numpy as np
 from minires.backend import to_numpy
 from minires.engine import Tensor
 from minires.errors import CheckpointError
+from minires.ops.fusion import as_a_whole
 
 
 class Parameter(Tensor):
@@ -42,7 +43,7 @@ class Module:
     _forward_hooks = ()
 
     def __call__(self, *inputs, **options):
-        y = self.forward(*inputs, **options)
+        y = as_a_whole(self.forward, *inputs, **options)
         for hook in self._forward_hooks:
             hook(self, inputs, y)
         return y

@@ -1,12 +1,13 @@
 """2-D convolution: im2col turns every window of the input into a column, one matrix product does the rest."""
 
 from minires.backend import kernels
-from minires.engine import Function
+from minires.engine.function import recording
 from minires.errors import ShapeError
+from minires.ops.fusion import Joinable
 from minires.ops.window import same_float, sliding_window
 
 
-class Conv2d(Function):
+class Conv2d(Joinable):
     """y = W col(x) + b        gx = col^T(W^T gy)        gW = gy col(x)^T        gb = sum gy
 
     y[n, o, p, q] = b[o] + sum over c, i, j of W[o, c, i, j] x[n, c, s p + d i, s q + d j]
@@ -17,15 +18,28 @@ class Conv2d(Function):
 
     x: (N, C, H, W), W: (O, C/G, KH, KW), b: (O,) or left out, y: (N, O, OH, OW). The columns, KH*KW times as
     large as x, are made again in backward rather than kept.
+
+    What follows may join in where nothing is recorded (fusion.py): y = max(scale y + shift + z, 0).
     """
+
+    scaled = False
 
     def __init__(self, window, groups):
         self.window, self.groups = window, groups
 
-    def forward(self, x, W, b=None):
+    def forward(self, x, W, *b_and_z):
         self.saved = x, W
-        y = kernels.convolution(x, W, self.window, self.groups)
-        return y if b is None else y + b[:, None, None]
+        b = b_and_z[0] if len(b_and_z) > self.added else None
+        z = b_and_z[-1] if self.added else None
+        if self.scaled:
+            W = W * self.scale[:, None, None, None]
+            b = self.shift if b is None else b * self.scale + self.shift
+
+        def compute():
+            return kernels.convolution(x, W, self.window, self.groups, b, z, relu=self.relu)
+
+        shape = len(x), len(W), *self.window.output_size(*x.shape[2:])
+        return compute() if recording.get() else self.open(compute, shape, x.dtype)
 
     def backward(self, gy):
         (x, W), window, groups = self.saved, self.window, self.groups

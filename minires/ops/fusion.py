@@ -1,35 +1,72 @@
-"""Batch norm, the addition and the ReLU behind it as one operation.
+"""A convolution, its batch norm, the addition and the ReLU behind them as one operation, or as two.
 
-Models say relu(bn(x) + z). Computed one after the other, each of the three writes a whole map to memory that
-the next one reads again, and memory is slower than arithmetic. So the result of batch norm stays open at
-first: it knows its shape, and how to become numbers when somebody asks for them. An addition or a ReLU does
-not ask; it joins, and one sweep over the map computes all three.
+Models say relu(bn(conv(x)) + z). Computed one after the other, each of them writes a whole map to memory that
+the next one reads again, and memory is slower than arithmetic. So inside of a module's forward a result may
+stay open at first: it knows its shape, and how to become numbers when somebody asks for them. What follows
+does not ask; it joins, and one sweep over the map computes all of it. Batch norm's result takes an addition
+and a ReLU. A convolution's stays open only where nothing is recorded, and also takes a batch norm of given
+statistics, which is a factor and a shift for each channel.
+
+What leaves the outermost module has its numbers: outside of one nothing is open, and an array that is changed
+in place changes no result from before.
 """
 
+from contextvars import ContextVar
 from copy import copy
 
 from minires.engine import Function, Tensor
 from minires.engine.function import as_tensors, recording
 
+_inside = ContextVar("inside of a module", default=False)
+
+
+def as_a_whole(forward, *inputs, **options):
+    """forward(*inputs, **options), inside of which results may stay open; what it returns is computed."""
+    if _inside.get():
+        return forward(*inputs, **options)
+    token = _inside.set(True)
+    try:
+        y = forward(*inputs, **options)
+    finally:
+        _inside.reset(token)
+    close(y)
+    return y
+
+
+def close(y):
+    """Compute what is open in a tensor, or in a tuple, list or dict of them."""
+    if isinstance(y, OpenTensor):
+        y.close()
+    elif isinstance(y, tuple | list | dict):
+        for part in y.values() if isinstance(y, dict) else y:
+            close(part)
+
 
 class OpenTensor(Tensor):
     """A tensor whose numbers are computed when they are first looked at.
 
-    op: the Joinable that computes it; like: an array of its shape and dtype; compute: returns its array.
+    op: the Joinable that computes it; compute: returns its array, which has this shape and dtype.
     """
 
-    def __init__(self, op, like, compute):
+    def __init__(self, op, compute, shape, dtype):
         self.op, self.compute = op, compute
         self.inputs = None
         self.recorded = recording.get()
         self.requires_grad, self.grad, self.creator = False, None, None
-        self._shape, self._dtype = like.shape, like.dtype
+        self._shape, self._dtype = shape, dtype
+
+    @property
+    def is_open(self):
+        return self.compute is not None
+
+    def close(self):
+        """Compute the numbers now."""
+        if self.is_open:
+            self.data = self.compute()
 
     @property
     def data(self):
-        if self.compute is not None:
-            self._array = self.compute()
-            self.op = self.inputs = self.compute = None
+        self.close()
         return self._array
 
     @data.setter
@@ -39,7 +76,7 @@ class OpenTensor(Tensor):
 
     @property
     def shape(self):
-        return self._shape if self.compute is not None else self.data.shape
+        return self._shape if self.is_open else self.data.shape
 
     @property
     def ndim(self):
@@ -47,32 +84,44 @@ class OpenTensor(Tensor):
 
     @property
     def dtype(self):
-        return self._dtype if self.compute is not None else self.data.dtype
+        return self._dtype if self.is_open else self.data.dtype
 
     def join(self, *more, **options):
         """The operation over again, with more inputs and options; None once its numbers exist."""
-        if self.compute is None or self.recorded != recording.get():
+        if not self.is_open or self.recorded != recording.get():
             return None
         op = copy(self.op)
         op.inputs = ()
-        vars(op).update(options)
+        vars(op).update(options, joined=True)
         return op(*self.inputs, *more)
 
 
 class Joinable(Function):
     """A function of one map and its parameters, whose `forward` may return an OpenTensor.
 
-    An addition that joins appends the other map to the inputs, a ReLU sets `relu`; `joined` tells forward
-    that the first call has done the rest already.
+    A batch norm of given statistics that joins sets `scale` and `shift`, (C,), where `scaled` is False; an
+    addition appends the other map to the inputs and sets `added`; a ReLU sets `relu`. `joined` tells forward
+    that it was called before.
     """
 
-    joined = relu = False
+    joined = added = relu = False
+    scaled = True
 
     def __call__(self, *inputs):
         y = super().__call__(*inputs)
         if isinstance(y, OpenTensor):
             y.inputs = as_tensors(inputs)
         return y
+
+    def open(self, compute, shape, dtype):
+        """What forward returns: compute(), or an OpenTensor of it where something may still join."""
+        return OpenTensor(self, compute, shape, dtype) if _inside.get() and not self.relu else compute()
+
+
+def join_scale(x, scale, shift):
+    """scale x + shift for each channel, (C,), where x is open and can take them; else None."""
+    open_to_it = isinstance(x, OpenTensor) and x.is_open and not (x.op.scaled or x.op.added)
+    return x.join(scaled=True, scale=scale, shift=shift) if open_to_it and x.dtype == scale.dtype else None
 
 
 def join_add(a, b):
@@ -82,13 +131,13 @@ def join_add(a, b):
             isinstance(x, OpenTensor)
             and isinstance(z, Tensor)
             and (x.shape, x.dtype) == (z.shape, z.dtype)
-            and x.inputs is not None
-            and len(x.inputs) == 3
+            and x.is_open
+            and not x.op.added
         ):
-            return x.join(z, joined=True)
+            return x.join(z, added=True)
     return None
 
 
 def join_relu(x):
     """max(x, 0) where x is open; else None."""
-    return x.join(joined=True, relu=True) if isinstance(x, OpenTensor) else None
+    return x.join(relu=True) if isinstance(x, OpenTensor) else None

@@ -2,10 +2,10 @@
 
 import math
 
-from minires.backend import kernels
+from minires.backend import kernels, library
 from minires.engine import Function
 from minires.errors import OptionError, ShapeError
-from minires.ops.fusion import Joinable, OpenTensor
+from minires.ops.fusion import Joinable, join_scale
 
 
 class BatchNorm(Joinable):
@@ -33,15 +33,19 @@ class BatchNorm(Joinable):
     def forward(self, x, gamma, beta, z=None):
         if not self.joined:
             self.mean, self.var = self.measure(x)
-            self.scale = gamma / self.xp.sqrt(self.var + self.eps)
-            self.shift = beta - self.mean * self.scale
+            self.scale, self.shift = self.scale_and_shift(gamma, beta)
 
         def compute():
             return kernels.scale_and_shift(x, self.scale, self.shift, z, relu=self.relu)
 
-        y = compute() if self.relu else OpenTensor(self, x, compute)
+        y = self.open(compute, x.shape, x.dtype)
         self.saved = x, gamma, y if self.relu else None
         return y
+
+    def scale_and_shift(self, gamma, beta):
+        """y = scale x + shift, (C,) each, with the statistics that there are."""
+        scale = gamma / library(gamma).sqrt(self.var + self.eps)
+        return scale, beta - self.mean * scale
 
     def backward(self, gy):
         x, gamma, y = self.saved
@@ -63,10 +67,10 @@ class FrozenBatchNorm(BatchNorm):
 
     def __init__(self, mean, var, eps):
         super().__init__(eps)
-        self.given = mean, var
+        self.mean, self.var = mean, var
 
     def measure(self, x):
-        return self.given
+        return self.mean, self.var
 
 
 class LocalResponseNorm(Function):
@@ -115,7 +119,9 @@ def batch_norm(x, running_mean, running_var, weight, bias, training=False, momen
             f"batch_norm: input {x.shape} does not fit weight {weight.shape}; it needs (N, C, ...), (C,)"
         )
     if not training:
-        return FrozenBatchNorm(running_mean.data, running_var.data, eps)(x, weight, bias)
+        op = FrozenBatchNorm(running_mean.data, running_var.data, eps)
+        y = join_scale(x, *op.scale_and_shift(weight.data, bias.data))
+        return op(x, weight, bias) if y is None else y
     M = math.prod(x.shape) // max(x.shape[1], 1)
     if M < 2:
         raise ShapeError(

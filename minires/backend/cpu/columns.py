@@ -16,8 +16,8 @@ CACHE = 4 << 20  # bytes of columns in a block
 IMAGES = 64  # in a block: runs of so many numbers are copied at speed
 
 
-def convolution(x, W, window, groups):
-    """y = W col(x), group by group: (N, C, H, W), (O, C/G, KH, KW) -> (N, O, OH, OW)."""
+def convolution(x, W, window, groups, finish):
+    """(N, C, H, W), (O, C/G, KH, KW) -> (N, O, OH, OW); `finish` see epilogue.py."""
     (N, _, *size), O = x.shape, len(W)
     y = empty_map(N, O, *window.output_size(*size), x.dtype)
     W = np.ascontiguousarray(W).reshape(groups, O // groups, -1)
@@ -28,6 +28,8 @@ def convolution(x, W, window, groups):
         out[...] = (W @ columns).reshape(out.shape)
 
     each(work, blocks_of(x, O, window, groups))
+    if finish:  # a block may have some of the images only
+        each(lambda rows: finish(pixels_first(y)[slice(*rows)], rows[0]), cut(y.shape[2], 1))
     return y
 
 

@@ -8,6 +8,7 @@ convolution of gy, or as many of them as there are pixels in a stride.
 from itertools import product
 
 from minires.backend.cpu import columns, rows, winograd
+from minires.backend.cpu.epilogue import epilogue
 from minires.backend.cpu.memory import empty_map
 from minires.backend.layout import pixels_first
 from minires.backend.reference import convolution_input_gradient as plain_input_gradient
@@ -17,13 +18,18 @@ SMALL = 1 << 16  # elements of a map for which Winograd's extra steps take longe
 FEW = 32  # images for which the products of single pixels are too small
 
 
-def convolution(x, W, window, groups):
-    """y = W col(x), group by group: (N, C, H, W), (O, C/G, KH, KW) -> (N, O, OH, OW)."""
+def convolution(x, W, window, groups, b=None, z=None, relu=False):
+    """y = W col(x) + b, group by group: (N, C, H, W), (O, C/G, KH, KW), (O,) -> (N, O, OH, OW).
+
+    z: a map of the same shape to be added to it; relu: whether to end with max(y, 0).
+    """
+    OH, OW = window.output_size(*x.shape[2:])
+    finish = epilogue((OH, OW, len(W), len(x)), x.dtype, b, z, relu)
     if winograd.fits(window, W.shape, groups) and x.size > SMALL:
-        return winograd.convolution(x, W, window.padding)
+        return winograd.convolution(x, W, window.padding, finish)
     if rows.fits(window, W.shape, groups):
-        return rows.convolution(x, W, window)
-    return columns.convolution(x, W, window, groups)
+        return rows.convolution(x, W, window, finish)
+    return columns.convolution(x, W, window, groups, finish)
 
 
 def convolution_weight_gradient(gy, x, shape, window, groups):

@@ -90,14 +90,14 @@ def unused():
 
 
 def _allocate(nbytes):
-    """New memory; but the pool never keeps more than twice what was once in use, so that other batch sizes,
-    each with buffers of its own, do not pile up.
+    """New memory; but the pool never keeps more than three times what was once in use. So much has a net use
+    for, whose maps have several sizes; those of other batches do not pile up.
     """
     global _owned, _most_used
     with _lock:
         _owned += nbytes
         _most_used = max(_most_used, _owned - unused())
-    if _owned > 2 * _most_used:
+    if _owned > 3 * _most_used:
         release()
     memory = Memory(nbytes + CACHE_LINE, np.uint8)
     start = -memory.ctypes.data % CACHE_LINE

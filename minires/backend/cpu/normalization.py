@@ -49,7 +49,7 @@ def scale_and_shift(x, scale, shift, z=None, relu=False):
     y = empty(x.shape, x.dtype)
     z = None if z is None else wide_rows(in_pixel_order(z))
     rows, out = wide_rows(x), wide_rows(y)
-    scale, shift = over_rows([scale, shift], x, rows)
+    scale, shift = over_rows([scale, shift], rows.shape[1], x.shape[-1], x.dtype)
 
     def work(piece):
         part = slice(*piece)
@@ -95,7 +95,7 @@ def batch_norm_gradient(gy, x, gamma, mean, var, eps, y=None, split=False, froze
     shift = -of_batch * gbeta - of_x * mean
     gx = empty(x.shape, x.dtype)
     rows_of_x, rows_of_g, out = wide_rows(x), wide_rows(g), wide_rows(gx)
-    of_g, of_x, shift = over_rows([of_g, of_x, shift], x, out)
+    of_g, of_x, shift = over_rows([of_g, of_x, shift], out.shape[1], N, x.dtype)
 
     def work(piece):
         part = slice(*piece)
@@ -112,18 +112,21 @@ def batch_norm_gradient(gy, x, gamma, mean, var, eps, y=None, split=False, froze
 def wide_rows(x):
     """(..., C, N) as a matrix of one or more whole pixels a row: NumPy is slow where rows are short."""
     *_, C, N = x.shape
-    pixels = x.size // (C * N)
-    together = 1 << max(0, (WIDE // (C * N)).bit_length() - 1)
-    return x.reshape(-1, math.gcd(pixels, together) * C * N)
+    return x.reshape(-1, row_length(x.size // (C * N), C * N))
 
 
-def over_rows(values, x, rows):
-    """Each of the values, (C,), repeated for the images of a pixel and the pixels of a row."""
-    *_, C, N = x.shape
-    repeated = np.empty((len(values), rows.shape[1] // (C * N), C, N), x.dtype)
-    for each_row, value in zip(repeated, values, strict=True):
-        each_row[...] = value[:, None]
-    return repeated.reshape(len(values), -1)
+def row_length(pixels, size):
+    """Elements of a wide row: some whole pixels of `size` elements, so that `pixels` fill whole rows."""
+    together = 1 << max(0, (WIDE // size).bit_length() - 1)
+    return math.gcd(pixels, together) * size
+
+
+def over_rows(values, length, N, dtype):
+    """Each of the values, (C,), repeated for the N images of a pixel and the pixels of a row: (length,)."""
+    repeated = np.empty((len(values), length // (values[0].size * N), values[0].size, N), dtype)
+    for row, value in zip(repeated, values, strict=True):
+        row[...] = value[:, None]
+    return repeated.reshape(len(values), length)
 
 
 def sums_with(g, x):

@@ -27,8 +27,8 @@ def fits(window, shape, groups):
     return groups == 1 and window.dilation[1] == 1 and shape[0] * shape[1] <= CHANNELS
 
 
-def convolution(x, W, window):
-    """(N, C, H, W), (O, C, KH, KW) -> (N, O, OH, OW)."""
+def convolution(x, W, window, finish):
+    """(N, C, H, W), (O, C, KH, KW) -> (N, O, OH, OW); `finish` see epilogue.py."""
     (N, _, *size), O = x.shape, len(W)
     y, x = empty_map(N, O, *window.output_size(*size), x.dtype), in_pixel_order(x)
     W = W.transpose(2, 0, 3, 1).reshape(window.size[0], O, -1)  # (KH, O, KW*C)
@@ -40,6 +40,8 @@ def convolution(x, W, window):
                 np.matmul(W[i], x_i, out=out)
             else:
                 out += multiply_each(W[i], x_i)
+        if finish:
+            finish(out, block[0])
 
     each(work, blocks_of(pixels_first(y), x, window))
     return y

@@ -44,8 +44,8 @@ def fits(window, shape, groups):
     )
 
 
-def convolution(x, W, padding):
-    """(N, C, H, W), (O, C, 3, 3) -> (N, O, OH, OW)."""
+def convolution(x, W, padding, finish):
+    """(N, C, H, W), (O, C, 3, 3) -> (N, O, OH, OW); `finish` see epilogue.py."""
     N, _, *size = x.shape
     OH, OW = (n + 2 * p - 2 for n, p in zip(size, padding, strict=True))
     y, x = empty_map(N, len(W), OH, OW, x.dtype), in_pixel_order(x)
@@ -60,7 +60,10 @@ def convolution(x, W, padding):
         for _, (top, bottom) in queue:
             pairs = pairs_of(top, bottom)
             transform(x, padding, top, V[:, :pairs])
-            multiply(U, columns[:, :pairs], M[:, :pairs], both[:pairs], out=pixels_first(y)[top:bottom])
+            out = pixels_first(y)[top:bottom]
+            multiply(U, columns[:, :pairs], M[:, :pairs], both[:pairs], out)
+            if finish:
+                finish(out, top)
 
     share(work, blocks)
     return y
