@@ -1,8 +1,12 @@
 """What the engine costs: microseconds of an operation on a few numbers, beside NumPy's own call.
 
-python benchmarks/operations.py
+python benchmarks/operations.py --out results/speed/operations.json
 """
 
+import argparse
+import json
+from datetime import date
+from pathlib import Path
 from timeit import repeat
 
 import numpy as np
@@ -10,7 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from minires import Tensor, no_grad
+from minires.bench.compare import machine
 from minires.nn import functional as F
+from minires.tables import numeric
 
 CALLS = 20_000
 
@@ -20,24 +26,45 @@ def microseconds(function):
     return min(repeat(function, number=CALLS, repeat=7)) / CALLS * 1e6
 
 
-def main():
+def measure():
+    """{operation: microseconds of NumPy and of minires}."""
     x, y = np.ones((2, 8), np.float32)
     a, b = Tensor(x, requires_grad=True), Tensor(y, requires_grad=True)
 
-    def forward_and_backward():
+    def without_a_graph():
+        with no_grad():
+            return a + b
+
+    def and_backward():
         (a + b).backward(x)
         a.grad = b.grad = None
 
-    with no_grad():
-        without_graph = microseconds(lambda: a + b)
-    table = Table("operation on 8 numbers", "NumPy, µs", "minires, µs")
-    raw = microseconds(lambda: x + y)
-    table.add_row("x + y", f"{raw:.2f}", f"{microseconds(lambda: a + b):.2f}")
-    table.add_row("x + y, without a graph", f"{raw:.2f}", f"{without_graph:.2f}")
-    table.add_row("x + y and its backward", f"{raw:.2f}", f"{microseconds(forward_and_backward):.2f}")
-    table.add_row(
-        "relu(x)", f"{microseconds(lambda: np.maximum(x, 0)):.2f}", f"{microseconds(lambda: F.relu(a)):.2f}"
-    )
+    operations = {
+        "x + y": (lambda: x + y, lambda: a + b),
+        "x + y under no_grad()": (lambda: x + y, without_a_graph),
+        "x + y and its backward": (lambda: x + y, and_backward),
+        "relu(x)": (lambda: np.maximum(x, 0), lambda: F.relu(a)),
+    }
+    return {
+        name: {"numpy_us": microseconds(raw), "minires_us": microseconds(ours)}
+        for name, (raw, ours) in operations.items()
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("results/speed/operations.json"))
+    out = parser.parse_args().out
+    results = {
+        "date": date.today().isoformat(),
+        "machine": machine() | {"numpy": np.__version__},
+        "operations": measure(),
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    table = Table("operation on 8 numbers", *numeric("NumPy, µs", "minires, µs"))
+    for name, times in results["operations"].items():
+        table.add_row(name, f"{times['numpy_us']:.2f}", f"{times['minires_us']:.2f}")
     Console().print(table)
 
 

@@ -51,12 +51,13 @@ class Function:
         self.xp = same_library(arrays, self.name)
         self.needs_grad = [tensor.requires_grad for tensor in tensors]
         try:
-            y = as_tensors([self.forward(*arrays)])[0]
+            y = self.forward(*arrays)
         except MiniresError:
             raise
         except (ValueError, IndexError) as error:  # how NumPy refuses shapes, without a word on who asked
             shapes = ", ".join(str(array.shape) for array in arrays)
             raise ShapeError(f"{self.name}: inputs of shape {shapes} do not fit: {error}") from error
+        y = y if isinstance(y, Tensor) else Tensor(y)
         if y.dtype.char == "d" and self.keeps_float32 and "d" not in [a.dtype.char for a in arrays]:
             y = Tensor(y, dtype=np.float32)
         if recording.get() and any(self.needs_grad) and y.dtype.kind == "f":

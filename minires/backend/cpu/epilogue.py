@@ -9,8 +9,8 @@ from minires.backend.cpu.normalization import over_rows, row_length
 def epilogue(shape, dtype, b=None, z=None, relu=False):
     """A function finish(y, top) that makes max(y + b + z, 0) of y, some rows of the result from `top` on.
 
-    shape: (OH, OW, O, N) of the whole result, y: (rows, OW, O, N), b: (O,), z: (N, O, OH, OW). None comes back
-    where there is nothing to do.
+    shape: (OH, OW, O, N) of the whole result; y: (rows, OW, O, N); b: (O,); z: (N, O, OH, OW). Where there is
+    nothing to do the function is None.
     """
     if b is None and z is None and not relu:
         return None
