@@ -16,7 +16,7 @@ from minires.backend.cpu.threads import cut, each
 from minires.backend.layout import images_first
 
 WIDE = 1 << 14  # elements of a row from which on NumPy works in place, without buffers of its own
-PIECE = 1 << 19  # elements; a few arrays of so many fit into the cache
+PIECE = 1 << 18  # elements; a few arrays of so many fit into the cache
 LONGEST = 1 << 12  # pixels in a piece: so many numbers are added up in single precision without harm
 
 
