@@ -49,7 +49,7 @@ def is_fast(array):
 
 
 def later(kernel, array, *rest):
-    """kernel(array, *rest), where nobody waits for it: perhaps as a Later, which another thread computes."""
+    """kernel(array, *rest), where nobody waits for it: perhaps as a Future that another thread computes."""
     if is_fast(array) and array.size >= LONG:
         return threads.later(kernel, array, *rest)
     return kernel(array, *rest)

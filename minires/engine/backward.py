@@ -3,10 +3,10 @@
 A node's gradient is complete only when everything that used its output has sent its share. So the uses of
 each node are counted first; then a node is visited when its last use has been. Both walks are loops, because
 a ResNet-1202 is a chain of over 4,000 operations, and neither follows paths: each block doubles their number.
-Nobody on the way needs the leaves' gradients, so an operation may leave one to another thread as a Later.
+Nobody on the way needs the leaves' gradients, so an operation may leave one to another thread as a Future.
 """
 
-from minires.backend import Later, kernels
+from minires.backend import Future, kernels
 from minires.errors import GraphError, ShapeError
 
 
@@ -63,7 +63,7 @@ def fit(gradient, tensor, node):
     The adjoint of a broadcast is a sum: where an input was repeated along an axis, each copy sends back its
     own gradient, and they add up.
     """
-    gradient = gradient.result() if isinstance(gradient, Later) else gradient
+    gradient = gradient.result() if isinstance(gradient, Future) else gradient
     if gradient.shape != tensor.shape:
         added = gradient.ndim - tensor.ndim
         stretched = (i for i, n in enumerate(tensor.shape, start=added) if n == 1)

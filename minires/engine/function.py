@@ -30,7 +30,7 @@ class Function:
 
     A subclass writes both on plain arrays, and neither writes into an array that it was given. `self.saved`
     is for what `backward` needs; `self.xp` is NumPy or CuPy; where `self.needs_grad[i]` is False, None will
-    do for a gradient. One of a broadcast shape is summed back to its input's by the engine.
+    do for a gradient, and a Future for one that takes long. The engine sums those of a broadcast shape.
     """
 
     name = "function"

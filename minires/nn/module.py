@@ -42,7 +42,7 @@ class Module:
     training = True
     _forward_hooks = ()
 
-    def __call__(self, *inputs, **options):
+    def __call__(self, /, *inputs, **options):
         y = as_a_whole(self.forward, *inputs, **options)
         for hook in self._forward_hooks:
             hook(self, inputs, y)

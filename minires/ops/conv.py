@@ -31,12 +31,13 @@ class Conv2d(Joinable):
         self.saved = x, W
         b = b_and_z[0] if len(b_and_z) > self.added else None
         z = b_and_z[-1] if self.added else None
-        if self.scaled:
-            W = W * self.scale[:, None, None, None]
-            b = self.shift if b is None else b * self.scale + self.shift
 
         def compute():
-            return kernels.convolution(x, W, self.window, self.groups, b, z, relu=self.relu)
+            if not self.scaled:
+                return kernels.convolution(x, W, self.window, self.groups, b, z, relu=self.relu)
+            filters = W * self.scale[:, None, None, None]
+            shift = self.shift if b is None else b * self.scale + self.shift
+            return kernels.convolution(x, filters, self.window, self.groups, shift, z, relu=self.relu)
 
         shape = len(x), len(W), *self.window.output_size(*x.shape[2:])
         return compute() if recording.get() else self.open(compute, shape, x.dtype)

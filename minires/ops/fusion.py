@@ -7,39 +7,35 @@ does not ask; it joins, and one sweep over the map computes all of it. Batch nor
 and a ReLU. A convolution's stays open only where nothing is recorded, and also takes a batch norm of given
 statistics, which is a factor and a shift for each channel.
 
-What leaves the outermost module has its numbers: outside of one nothing is open, and an array that is changed
-in place changes no result from before.
+When the outermost module is done, all that is still open is computed, for whoever has kept it: an array that
+is changed in place changes no result from before. A convolution's result that is needed for itself after
+something has joined it is computed once more.
 """
 
 from contextvars import ContextVar
 from copy import copy
+from weakref import ref
 
 from minires.engine import Function, Tensor
 from minires.engine.function import as_tensors, recording
 
-_inside = ContextVar("inside of a module", default=False)
+_opened = ContextVar("opened", default=None)  # inside of a module: weak references to what was left open
 
 
-def as_a_whole(forward, *inputs, **options):
-    """forward(*inputs, **options), inside of which results may stay open; what it returns is computed."""
-    if _inside.get():
+def as_a_whole(forward, /, *inputs, **options):
+    """forward(*inputs, **options), inside of which results may stay open."""
+    if _opened.get() is not None:
         return forward(*inputs, **options)
-    token = _inside.set(True)
+    opened = []
+    token = _opened.set(opened)
     try:
         y = forward(*inputs, **options)
     finally:
-        _inside.reset(token)
-    close(y)
+        _opened.reset(token)
+    for tensor in opened:
+        if tensor() is not None:
+            tensor().close()
     return y
-
-
-def close(y):
-    """Compute what is open in a tensor, or in a tuple, list or dict of them."""
-    if isinstance(y, OpenTensor):
-        y.close()
-    elif isinstance(y, tuple | list | dict):
-        for part in y.values() if isinstance(y, dict) else y:
-            close(part)
 
 
 class OpenTensor(Tensor):
@@ -115,13 +111,22 @@ class Joinable(Function):
 
     def open(self, compute, shape, dtype):
         """What forward returns: compute(), or an OpenTensor of it where something may still join."""
-        return OpenTensor(self, compute, shape, dtype) if _inside.get() and not self.relu else compute()
+        if self.relu or _opened.get() is None:
+            return compute()
+        y = OpenTensor(self, compute, shape, dtype)
+        _opened.get().append(ref(y))
+        return y
 
 
-def join_scale(x, scale, shift):
-    """scale x + shift for each channel, (C,), where x is open and can take them; else None."""
-    open_to_it = isinstance(x, OpenTensor) and x.is_open and not (x.op.scaled or x.op.added)
-    return x.join(scaled=True, scale=scale, shift=shift) if open_to_it and x.dtype == scale.dtype else None
+def join_scale(x, scale_and_shift):
+    """scale x + shift for each channel where x is open and can take it; else None.
+
+    scale_and_shift: called for both, (C,) each.
+    """
+    if not isinstance(x, OpenTensor) or not x.is_open or x.op.scaled or x.op.added:
+        return None
+    scale, shift = scale_and_shift()
+    return x.join(scaled=True, scale=scale, shift=shift)
 
 
 def join_add(a, b):

@@ -33,13 +33,13 @@ class Linear(Function):
 
     def forward(self, x, W, b=None):
         self.saved = x, W
-        y = kernels.matmul(x, W.T)
+        y = kernels.matmul(x.reshape(-1, W.shape[1]), W.T).reshape(*x.shape[:-1], len(W))
         return y if b is None else y + b
 
     def backward(self, gy):
         x, W = self.saved
         rows = gy.reshape(-1, W.shape[0])
-        gx = kernels.matmul(gy, W) if self.needs_grad[0] else None
+        gx = kernels.matmul(rows, W).reshape(x.shape) if self.needs_grad[0] else None
         gW = kernels.matmul(rows.T, x.reshape(-1, W.shape[1]))
         return (gx, gW, rows.sum(axis=0))[: len(self.needs_grad)]
 

@@ -4,8 +4,10 @@ import math
 
 from minires.backend import kernels, library
 from minires.engine import Function
+from minires.engine.function import as_tensors
 from minires.errors import OptionError, ShapeError
 from minires.ops.fusion import Joinable, join_scale
+from minires.ops.window import same_float
 
 
 class BatchNorm(Joinable):
@@ -118,9 +120,11 @@ def batch_norm(x, running_mean, running_var, weight, bias, training=False, momen
         raise ShapeError(
             f"batch_norm: input {x.shape} does not fit weight {weight.shape}; it needs (N, C, ...), (C,)"
         )
+    x, weight, bias = as_tensors((x, weight, bias))
+    same_float("batch_norm", x, weight, bias)
     if not training:
         op = FrozenBatchNorm(running_mean.data, running_var.data, eps)
-        y = join_scale(x, *op.scale_and_shift(weight.data, bias.data))
+        y = join_scale(x, lambda: op.scale_and_shift(weight.data, bias.data))
         return op(x, weight, bias) if y is None else y
     M = math.prod(x.shape) // max(x.shape[1], 1)
     if M < 2:

@@ -32,9 +32,12 @@ def train_side_by_side(recipes, out, *, resume=False, follow=None):
     resume: go on with the runs that are there, see RunFolder.prepare.
     follow: called as follow(name, steps) for each run before the first starts; what it returns is called with
         a Report after each of that run's steps, in a thread of its own.
-    They start in the order given. Ctrl-C lets each finish its step and save, then raises TrainingInterrupted;
-    what goes wrong in one of them stops the others in the same way and is raised here.
+    They start in the order given, each with its part of the threads; data to be downloaded should be there
+    already. Ctrl-C lets each finish its step and save, then raises TrainingInterrupted; what goes wrong in
+    one stops the others in the same way and is raised here.
     """
+    if not recipes:
+        return
     at_a_time = min(len(recipes), get_num_threads())
     threads = get_num_threads() // at_a_time
     runs = [
@@ -51,8 +54,8 @@ def train_side_by_side(recipes, out, *, resume=False, follow=None):
             raise
 
     with polite_signals() as asked_to_stop, ThreadPoolExecutor(at_a_time) as pool:
-        tasks = [pool.submit(watch, run) for run in runs]
         try:
+            tasks = [pool.submit(watch, run) for run in runs]
             while wait(tasks, timeout=0.1).not_done:  # seconds; in between a signal is noticed
                 if asked_to_stop():
                     for run in runs:
@@ -70,15 +73,16 @@ class Run:
     """One of the runs, as seen from outside: start its process, hear its reports, stop it."""
 
     def __init__(self, recipe, folder, resume, threads, on_report):
-        self.job = recipe.to_json(), str(folder), resume, threads
+        self.job = json.dumps([recipe.to_json(), str(folder), resume, threads])
         self.name, self.on_report = folder.name, on_report
-        self.lock, self.process, self.stopping = threading.Lock(), None, False
+        self.lock, self.process = threading.Lock(), None
+        self.stopping = self.killed = False
 
     def watch(self):
         """Start the process, pass its reports on until it is done, and raise what went wrong in it."""
         if self.stopping:
             raise TrainingInterrupted(0, saved=True)
-        script = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import work; work{self.job!r}"
+        script = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import work; work({self.job!r})"
         # In a session of its own, because Ctrl-C goes to all processes of a terminal's at once.
         with Popen(
             [sys.executable, "-c", script], stdin=PIPE, stdout=PIPE, start_new_session=True
@@ -86,7 +90,7 @@ class Run:
             with self.lock:
                 self.process = process
             if self.stopping:
-                self.stop()
+                self.kill() if self.killed else self.stop()
             try:
                 for line in process.stdout:
                     self._hear(**json.loads(line))
@@ -108,7 +112,7 @@ class Run:
     def kill(self):
         """End the process at once. Its last checkpoint stays."""
         with self.lock:
-            self.stopping = True
+            self.stopping = self.killed = True
             if self.process is not None:
                 self.process.kill()
 
@@ -126,9 +130,11 @@ def as_it_was(kind, message, members):
     return error
 
 
-def work(recipe, folder, resume, threads):
+def work(job):
     """What the process does: train, report every step, and listen whether to go on."""
-    reports, sys.stdout = sys.stdout, sys.stderr  # what anyone prints must not get between them
+    recipe, folder, resume, threads = json.loads(job)
+    reports = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what anyone else prints must not get between the reports
     asked_to_stop = threading.Event()
     threading.Thread(target=listen, args=(asked_to_stop,), daemon=True).start()
 

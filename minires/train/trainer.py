@@ -36,7 +36,7 @@ class Report:
     """How a run stands, for people to watch; None for what has not been measured yet."""
 
     step: int
-    loss: float | None  # these two: of the training images since the last row of the history
+    loss: float | None  # these two: since the last training row of the history, or of that row itself
     train_error: float | None  # in percent
     test_error: float | None  # in percent, of the last evaluation
     evaluated: bool  # whether that was after this very step
@@ -80,6 +80,7 @@ class Trainer:
         A checkpoint is saved every `checkpoint_every` steps and at the end. Ctrl-C or stop() finish the step,
         save, and raise TrainingInterrupted. Weights or a loss that are not finite raise DivergenceError.
         """
+        self.stopping = False
         if on_step is not None and self.state.step:
             on_step(self)
         try:
@@ -120,7 +121,7 @@ class Trainer:
         self._record()
 
     def stop(self):
-        """End the run after this step; for whoever is called in between."""
+        """End the run after this step, in the way of Ctrl-C; for on_step to call."""
         self.stopping = True
 
     def save(self):

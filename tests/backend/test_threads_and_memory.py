@@ -120,6 +120,35 @@ def test_a_kernel_holds_products_to_one_thread_and_lets_them_go(monkeypatch):
     assert inside == [{1}, {1}]
 
 
+def test_products_get_back_the_threads_that_nobody_chose():
+    code = """
+import numpy as np
+from minires.backend import kernels, one_thread_per_product
+from minires.backend.cpu.blas import libraries
+before = [library.num_threads for library in libraries()]
+a = np.ones((128, 128), np.float32)
+kernels.matmul(a, a)
+with one_thread_per_product():
+    assert {library.num_threads for library in libraries()} <= {1}
+assert [library.num_threads for library in libraries()] == before
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "MINIRES_THREADS"}
+    subprocess.run([sys.executable, "-c", code], env=environment | {"OPENBLAS_NUM_THREADS": "2"}, check=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork where threads run
+def test_a_fork_in_the_middle_of_a_kernel_leaves_the_child_able_to_compute():
+    threads.set_num_threads(2)
+    with blas.one_thread_per_product():
+        child = os.fork()
+        if child == 0:
+            a = np.ones((256, 256), np.float32)
+            right = (kernels.matmul(a, a) == 256).all() and threads_of_products() == {2}
+            os._exit(0 if right else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def test_what_has_time_is_computed_by_a_thread_that_has_time():
     threads.set_num_threads(2)
     met = threading.Barrier(2, timeout=10)

@@ -13,9 +13,9 @@ from minires.ops.fusion import OpenTensor
 @pytest.fixture
 def inside():
     """As if all of the test were a module's forward."""
-    token = fusion._inside.set(True)
+    token = fusion._opened.set([])
     yield
-    fusion._inside.reset(token)
+    fusion._opened.reset(token)
 
 
 @pytest.fixture
@@ -173,6 +173,42 @@ def test_what_leaves_the_outermost_module_is_computed(tensors):
     assert pair.inner is one
     assert not one.is_open
     assert not both["twice"].is_open
+
+
+def test_what_a_hook_keeps_does_not_change_with_the_weights(rng):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, generator=rng), nn.BatchNorm2d(4), nn.ReLU()).eval()
+    x, kept = Tensor(rng.standard_normal((2, 3, 6, 6)).astype(np.float32)), []
+    net[0].register_forward_hook(lambda module, inputs, y: kept.append(y))
+    with no_grad():
+        net(x)
+        expected = net[0](x).numpy()
+        net[0].weight.data[...] = 0
+    np.testing.assert_array_equal(kept[0].numpy(), expected)
+
+
+def test_a_result_that_is_used_twice(rng):
+    """As at the start of a pre-activation net: once through batch norm, once as it is."""
+
+    class Stem(nn.Module):
+        def __init__(self):
+            self.conv, self.bn = nn.Conv2d(3, 4, 3, generator=rng), nn.BatchNorm2d(4)
+
+        def forward(self, x):
+            x = self.conv(x)
+            return F.relu(self.bn(x)) + x
+
+    stem, x = Stem().to("float64").eval(), Tensor(rng.standard_normal((2, 3, 6, 6)))
+    expected = stem(x).numpy()
+    with no_grad():
+        np.testing.assert_allclose(stem(x).numpy(), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_an_option_of_any_name_reaches_forward():
+    class Named(nn.Module):
+        def forward(self, x, forward, inputs):
+            return x, forward, inputs
+
+    assert Named()(1, forward=2, inputs=3) == (1, 2, 3)
 
 
 class Block(nn.Module):

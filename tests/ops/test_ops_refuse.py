@@ -125,3 +125,11 @@ def test_refused_call_leaves_running_statistics_alone():
             Tensor(np.ones((1, 3))), mean, var, Tensor(np.ones(3)), Tensor(np.zeros(3)), training=True
         )
     assert (mean.tolist(), var.tolist()) == ([0, 0, 0], [1, 1, 1])
+
+
+def test_batch_norm_takes_arrays_but_no_mixture_of_dtypes():
+    x, running = Tensor(np.ones((4, 3), np.float32)), (Tensor(np.zeros(3)), Tensor(np.ones(3)))
+    y = ops.batch_norm(x, *running, np.ones(3, np.float32), np.full(3, 2, np.float32))
+    assert y.shape == (4, 3)
+    with pytest.raises(MiniresError, match=r"batch_norm.*float64"):
+        ops.batch_norm(x, *running, Tensor(np.ones(3)), Tensor(np.zeros(3)))

@@ -125,6 +125,11 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path):
             np.testing.assert_array_equal(ours[key], theirs[key], err_msg=key)
 
 
+def test_no_runs_at_all(tmp_path):
+    train_side_by_side({}, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
 def test_what_goes_wrong_in_one_stops_the_others(tmp_path):
     ruined = replace(ENDLESS, learning_rate=1e30)
     with pytest.raises(DivergenceError, match="learning rate 1e\\+30"):

@@ -132,6 +132,17 @@ def test_augmented_batches_resume_as_well(tmp_path):
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 
+def test_a_run_that_was_stopped_can_go_on_in_memory(tmp_path):
+    trainer = Trainer(small_recipe(), DIGITS)
+    with pytest.raises(TrainingInterrupted) as stop:
+        trainer.run(lambda trainer: trainer.stop() if trainer.state.step == 5 else None)
+    assert stop.value.step == 5
+    trainer.run()
+    whole = train(small_recipe(), dataset=DIGITS)
+    for name, array in whole.model.state_dict().items():
+        np.testing.assert_array_equal(trainer.model.state_dict()[name], array, err_msg=name)
+
+
 def test_the_warm_up_latch_survives_a_resume(tmp_path):
     """The rate leaves 0.01 once a row is below the mark and never goes back, resumed or not."""
     recipe = small_recipe(warm_up_rate=0.01, warm_up_error=75.0, log_every=2, drops=())

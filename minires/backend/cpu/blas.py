@@ -5,6 +5,7 @@ library of products that was asked for more keeps its threads spinning for a whi
 they would take the cores from ours.
 """
 
+import os
 from functools import cache
 from threading import Lock
 
@@ -12,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 _lock = Lock()
 _held = 0  # how many one_thread_per_product() are open, in all threads
-_outside = None  # threads of a product while none is open; None: as the library chose
+_outside = None  # threads of a product while none is open; None before it is known
 
 
 class one_thread_per_product:  # noqa: N801, used like a function
@@ -22,17 +23,19 @@ class one_thread_per_product:  # noqa: N801, used like a function
     """
 
     def __enter__(self):
-        global _held
+        global _held, _outside
         with _lock:
             _held += 1
             if _held == 1:
+                if _outside is None:  # nobody has decided: as the library chose
+                    _outside = max((library.num_threads for library in libraries()), default=1)
                 _limit(1)
 
     def __exit__(self, *_):
         global _held
         with _lock:
             _held -= 1
-            if not _held and _outside is not None:
+            if not _held:
                 _limit(_outside)
 
 
@@ -58,3 +61,15 @@ def _limit(count):
 @cache
 def _controller():
     return ThreadpoolController().select(user_api="blas")
+
+
+def _after_fork():
+    """The other threads, and what they held, have stayed with the parent."""
+    global _lock, _held
+    _lock, _held = Lock(), 0
+    if _outside is not None:
+        _limit(_outside)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

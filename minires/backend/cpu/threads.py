@@ -29,14 +29,17 @@ def get_num_threads():
 
     MINIRES_THREADS in the environment decides, else the cores that this process may use.
     """
+    global _threads
     if _threads is None:
-        wanted = os.environ.get("MINIRES_THREADS") or available_cores()
-        set_num_threads(wanted)
+        if os.environ.get("MINIRES_THREADS"):
+            set_num_threads(os.environ["MINIRES_THREADS"])
+        else:
+            _threads = available_cores()
     return _threads
 
 
 def set_num_threads(count):
-    """Use `count` threads from now on, in the kernels and in NumPy's matrix products.
+    """Use `count` threads from now on, in the kernels and in NumPy's matrix products outside of them.
 
     Raises OptionError unless it is a positive whole number.
     """
@@ -104,7 +107,7 @@ class Task:
                 raise error
 
 
-class Later:
+class Future:
     """function(*arguments), computed by a helper who has time, or by the thread that first asks for it."""
 
     def __init__(self, function, *arguments):
@@ -135,10 +138,10 @@ class Later:
 
 
 def later(function, *arguments):
-    """function(*arguments) for when there is time: a Later, or the value itself where there is one thread."""
+    """function(*arguments) for when there is time: a Future, or with one thread the value itself."""
     if get_num_threads() == 1:
         return function(*arguments)
-    task = Later(function, *arguments)
+    task = Future(function, *arguments)
     _helpers.ask(task, 1)
     return task
 
