@@ -35,11 +35,6 @@ def without_rows():
     return patch.object(rows, "fits", lambda *shapes: False)
 
 
-def without_waiting():
-    """Every gradient at once, none left to a thread that has time."""
-    return patch.object(kernels, "LONG", 1 << 62)
-
-
 def without_joining():
     return patch.object(OpenTensor, "join", lambda self, *more, **options: None)
 
@@ -58,7 +53,7 @@ RUNGS = [
     ("no columns: the pixels beside each other are columns already", 1, (without_winograd, without_joining)),
     ("Winograd: 6 multiplications instead of 9", 1, (without_joining,)),
     ("batch norm, addition and ReLU in one sweep", 1, ()),
-    ("two threads, who share every kernel", 2, (without_waiting,)),
+    ("two threads, who share every kernel", 2, (kernels.nothing_later,)),
     ("one of them computes the weights' gradients meanwhile", 2, ()),
 ]
 

@@ -86,9 +86,40 @@ def test_the_comparison_is_the_recorded_one():
 
 def test_the_ladder_is_the_recorded_one():
     rungs = speed("ladder.json")["rungs"]
-    assert [f"| {r['idea']} | {r['threads']} | {r['seconds']:.2f} |" in README for r in rungs] == [True] * 7
+    assert [f"| {r['idea']} | {r['threads']} | {r['seconds']:.2f} |" in README for r in rungs] == [True] * 8
     for before, after in pairwise(rungs):
         assert f"| {after['seconds']:.2f} | {before['seconds'] / after['seconds']:.2f} |" in README
+    *_, one, _, two = (rung["seconds"] for rung in rungs)
+    assert f"{one:.2f} s on one thread takes {two:.2f} s on two, not {one / 2:.2f} s" in README
+
+
+def test_the_share_of_batch_norm_is_the_recorded_one():
+    times = {
+        row["operation"]: row["forward_ms"] + row["backward_ms"] for row in speed("bench.json")["operations"]
+    }
+    share = 100 * times["batch_norm"] / sum(times.values())
+    assert f"batch norm, with the addition and the ReLU, takes {share:.0f} % of the time" in README.replace(
+        "\n", " "
+    )
+
+
+def test_the_cost_of_small_operations_is_the_recorded_one():
+    for name, cost in speed("operations.json")["operations"].items():
+        assert f"| {name} | {cost['numpy_us']:.1f} | {cost['minires_us']:.1f} |" in README
+
+
+def test_the_records_keep_the_promises():
+    """How the cost of a step grows, and how it compares with PyTorch's."""
+    batch = {(row["batch_size"], row["threads"]): row["seconds"] for row in speed("scaling.json")["batch"]}
+    depth = {row["model"]: row["seconds"] for row in speed("scaling.json")["depth"]}
+    for threads in (1, 2):
+        of_128 = batch[128, threads] / 128
+        assert batch[32, threads] / 32 < 1.3 * of_128
+    assert batch[512, 2] / 512 < 1.1 * batch[128, 2] / 128
+    assert depth["resnet110"] < 6.5 * depth["resnet20"]
+    ratio = speed("bench.json")["ratio"]
+    assert min(ratio["train"], ratio["infer"]) > 0.7
+    assert ratio["memory"] < 1.2
 
 
 def test_the_scaling_is_the_recorded_one():

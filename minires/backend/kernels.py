@@ -18,6 +18,7 @@ TINY = 1 << 12  # elements: so few are done before the fast versions have cut th
 LONG = 1 << 17  # elements from which on it pays to hand the work to another thread
 
 _plain_only = ContextVar("plain_only", default=False)
+_at_once = ContextVar("at_once", default=False)
 
 
 @contextmanager
@@ -28,6 +29,16 @@ def reference_kernels():
         yield
     finally:
         _plain_only.reset(token)
+
+
+@contextmanager
+def nothing_later():
+    """Compute everything at once: `with nothing_later(): ...`, to measure what each operation takes."""
+    token = _at_once.set(True)
+    try:
+        yield
+    finally:
+        _at_once.reset(token)
 
 
 def _kernel(name):
@@ -50,7 +61,7 @@ def is_fast(array):
 
 def later(kernel, array, *rest):
     """kernel(array, *rest), where nobody waits for it: perhaps as a Future that another thread computes."""
-    if is_fast(array) and array.size >= LONG:
+    if is_fast(array) and array.size >= LONG and not _at_once.get():
         return threads.later(kernel, array, *rest)
     return kernel(array, *rest)
 

@@ -177,6 +177,17 @@ def test_one_thread_puts_nothing_off():
     assert threads.later(lambda a: a + 1, 2) == 3
 
 
+def test_only_what_takes_long_is_put_off():
+    threads.set_num_threads(2)
+    x = np.ones(kernels.LONG, np.float32)
+    assert isinstance(kernels.later(kernels.relu, x), threads.Future)
+    np.testing.assert_array_equal(kernels.later(kernels.relu, x).result(), x)
+    np.testing.assert_array_equal(kernels.later(kernels.relu, x[1:]), x[1:])
+    for at_once in (kernels.nothing_later, kernels.reference_kernels):
+        with at_once():
+            np.testing.assert_array_equal(kernels.later(kernels.relu, x), x)
+
+
 def test_an_error_waits_for_who_asks():
     threads.set_num_threads(2)
     value = threads.later(lambda: 1 / 0)
