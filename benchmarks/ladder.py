@@ -6,18 +6,14 @@ Each rung keeps the ideas of those before it.
 """
 
 import argparse
-import json
 from contextlib import ExitStack
-from datetime import date
 from pathlib import Path
 from unittest.mock import patch
-
-import numpy as np
 
 from minires import set_num_threads
 from minires.backend import kernels
 from minires.backend.cpu import memory, rows, winograd
-from minires.bench.compare import machine
+from minires.bench import record
 from minires.bench.step import MiniresStep
 from minires.bench.timing import interleaved
 from minires.ops.fusion import OpenTensor
@@ -81,14 +77,12 @@ def main():
     step = MiniresStep(options.model, options.batch_size)
     seconds = interleaved({name: on_rung(step, *rung) for name, *rung in RUNGS}, options.repeats, warmup=1)
     results = {
-        "date": date.today().isoformat(),
-        "machine": machine() | {"numpy": np.__version__},
+        **record.circumstances(),
         "model": options.model,
         "batch_size": options.batch_size,
         "rungs": [{"idea": name, "threads": threads, "seconds": seconds[name]} for name, threads, _ in RUNGS],
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    record.write(results, options.out)
     before = None
     for rung in results["rungs"]:
         gain = "" if before is None else f", {before / rung['seconds']:.2f} times as fast as before"

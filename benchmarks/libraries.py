@@ -1,5 +1,4 @@
-"""The same training step of a CIFAR ResNet in minires, PyTorch (eager and compiled) and JAX, measured in
-turn.
+"""The same training step of a CIFAR ResNet in minires, PyTorch (eager, compiled) and JAX, measured in turn.
 
     python benchmarks/libraries.py --model resnet20 --batch-size 128 --threads 2
 
@@ -18,6 +17,7 @@ from minires import set_num_threads
 from minires.bench.step import SGD_OPTIONS, MiniresStep, batch
 from minires.bench.timing import interleaved
 from minires.models import create
+from minires.tables import numeric
 
 
 class JaxStep:
@@ -109,7 +109,7 @@ def main():
     first = {name: step.train() for name, step in steps.items()}  # compiles; nets start with other weights
     assert all(np.isfinite(loss) for loss in first.values())
     seconds = interleaved({name: step.train for name, step in steps.items()}, options.repeats)
-    table = Table("library", "seconds a step", "images/s", "minires is ... times as fast")
+    table = Table("library", *numeric("seconds a step", "images/s", "minires is ... times as fast"))
     for name, time in seconds.items():
         ratio = time / seconds["minires"]
         table.add_row(name, f"{time:.3f}", f"{options.batch_size / time:,.0f}", f"{ratio:.2f}")

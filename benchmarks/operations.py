@@ -1,11 +1,11 @@
 """What the engine costs: microseconds of an operation on a few numbers, beside NumPy's own call.
 
-python benchmarks/operations.py --out results/speed/operations.json
+    python benchmarks/operations.py --out results/speed/operations.json
+
+The best of several rounds: what disturbs a machine only ever adds.
 """
 
 import argparse
-import json
-from datetime import date
 from pathlib import Path
 from timeit import repeat
 
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from minires import Tensor, no_grad
-from minires.bench.compare import machine
+from minires.bench import record
 from minires.nn import functional as F
 from minires.tables import numeric
 
@@ -55,13 +55,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("results/speed/operations.json"))
     out = parser.parse_args().out
-    results = {
-        "date": date.today().isoformat(),
-        "machine": machine() | {"numpy": np.__version__},
-        "operations": measure(),
-    }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    results = {**record.circumstances(), "operations": measure()}
+    record.write(results, out)
     table = Table("operation on 8 numbers", *numeric("NumPy, µs", "minires, µs"))
     for name, times in results["operations"].items():
         table.add_row(name, f"{times['numpy_us']:.2f}", f"{times['minires_us']:.2f}")

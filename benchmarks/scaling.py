@@ -7,15 +7,11 @@ small batches take several steps one after the other, as in training.
 """
 
 import argparse
-import json
-from datetime import date
 from pathlib import Path
-
-import numpy as np
 
 from minires import set_num_threads
 from minires.backend.cpu import memory
-from minires.bench.compare import machine
+from minires.bench import record
 from minires.bench.memory import peak_bytes
 from minires.bench.step import MiniresStep
 from minires.bench.timing import interleaved
@@ -61,8 +57,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
     results = {
-        "date": date.today().isoformat(),
-        "machine": machine() | {"numpy": np.__version__},
+        **record.circumstances(),
         "batch": [
             row
             for threads in (1, 2)
@@ -70,8 +65,7 @@ def main():
         ],
         "depth": measure([(f"resnet{depth}", 128) for depth in DEPTHS], 2, options.repeats),
     }
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "scaling.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    record.write(results, options.out / "scaling.json")
     plot_scaling(results, options.out / "scaling.png")
     for row in results["batch"] + results["depth"]:
         per_image = 1e3 * row["seconds"] / row["batch_size"]

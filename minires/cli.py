@@ -225,7 +225,7 @@ def bench(
     threads: Threads = None,
 ):
     """Images per second, peak memory and the time of each operation; beside PyTorch's if it is installed."""
-    from minires.bench import benchmark, describe
+    from minires.bench import benchmark, describe, record
 
     with console.status("") as status:
         report = benchmark(model, batch_size, repeats, lambda what: status.update(f"measuring {what}"))
@@ -234,7 +234,7 @@ def bench(
     if "pytorch" not in report:
         console.print("No comparison: PyTorch is not installed, or has no twin of this network here.")
     if json_file is not None:
-        json_file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        record.write(report, json_file)
         console.print(f"Written to {json_file}", soft_wrap=True)
 
 

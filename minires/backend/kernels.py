@@ -22,23 +22,22 @@ _at_once = ContextVar("at_once", default=False)
 
 
 @contextmanager
+def _switched_on(variable):
+    token = variable.set(True)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
 def reference_kernels():
     """Compute with the plain versions only: `with reference_kernels(): ...`, to compare or to learn."""
-    token = _plain_only.set(True)
-    try:
-        yield
-    finally:
-        _plain_only.reset(token)
+    return _switched_on(_plain_only)
 
 
-@contextmanager
 def nothing_later():
     """Compute everything at once: `with nothing_later(): ...`, to measure what each operation takes."""
-    token = _at_once.set(True)
-    try:
-        yield
-    finally:
-        _at_once.reset(token)
+    return _switched_on(_at_once)
 
 
 def _kernel(name):

@@ -1,16 +1,12 @@
 """The benchmark: images per second, peak memory, the time of each operation, here and in PyTorch."""
 
-import platform
-from datetime import date
 from importlib.util import find_spec
-
-import numpy as np
 
 import minires.models
 from minires.backend import get_num_threads
-from minires.backend.cpu.threads import available_cores
 from minires.bench.memory import peak_bytes
 from minires.bench.operations import operation_times
+from minires.bench.record import circumstances
 from minires.bench.step import MiniresStep
 from minires.bench.timing import interleaved
 
@@ -28,11 +24,11 @@ def benchmark(model="resnet20", batch_size=128, repeats=10, follow=None):
     threads = get_num_threads()
     minires.models.create(model, generator=0)  # a wrong name is said at once
     steps = {"minires": MiniresStep(model, batch_size)}
-    libraries = {"numpy": np.__version__}
+    when_and_where = circumstances()
     if find_spec("torch"):
         from minires.bench import pytorch
 
-        libraries["pytorch"] = pytorch.version()
+        when_and_where["machine"]["pytorch"] = pytorch.version()
         if pytorch.supports(model):
             steps["pytorch"] = pytorch.PyTorchStep(model, batch_size, threads)
     say("training")
@@ -46,8 +42,7 @@ def benchmark(model="resnet20", batch_size=128, repeats=10, follow=None):
         "model": model,
         "batch_size": batch_size,
         "threads": threads,
-        "date": date.today().isoformat(),
-        "machine": machine() | libraries,
+        **when_and_where,
         **{
             name: {
                 "train_images_per_s": batch_size / train[name],
@@ -66,23 +61,3 @@ def benchmark(model="resnet20", batch_size=128, repeats=10, follow=None):
             "memory": ours["peak_bytes"] and ours["peak_bytes"] / theirs["peak_bytes"],
         }
     return report
-
-
-def machine():
-    """What was measured on: processor, cores, system, Python."""
-    return {
-        "processor": processor(),
-        "cores": available_cores(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-    }
-
-
-def processor():
-    """The processor's name, as far as the system tells it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()

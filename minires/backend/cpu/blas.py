@@ -5,7 +5,6 @@ library of products that was asked for more keeps its threads spinning for a whi
 they would take the cores from ours.
 """
 
-import os
 from functools import cache
 from threading import Lock
 
@@ -63,13 +62,9 @@ def _controller():
     return ThreadpoolController().select(user_api="blas")
 
 
-def _after_fork():
-    """The other threads, and what they held, have stayed with the parent."""
+def reset():
+    """For the child of a fork: nothing is held, and the lock is free."""
     global _lock, _held
     _lock, _held = Lock(), 0
     if _outside is not None:
         _limit(_outside)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -5,7 +5,6 @@ takes longer than what most kernels then do with it. A training step asks for th
 so large arrays are cut from buffers that come back here when the last array on them is gone.
 """
 
-import os
 from collections import defaultdict
 from math import prod
 from threading import Lock, get_ident
@@ -90,13 +89,10 @@ def unused():
     return sum(nbytes * len(buffers) for (_, nbytes), buffers in list(_free.items()))
 
 
-def _after_fork():
+def reset():
+    """For the child of a fork: the lock is free."""
     global _lock
-    _lock = Lock()  # another thread may have held it
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    _lock = Lock()
 
 
 def _allocate(nbytes):

@@ -13,7 +13,7 @@ from operator import index
 from queue import SimpleQueue
 from threading import Lock, Thread
 
-from minires.backend.cpu.blas import set_threads_outside
+from minires.backend.cpu import blas, memory
 from minires.errors import OptionError
 
 _threads = None
@@ -54,7 +54,7 @@ def set_num_threads(count):
             f"not {count!r}"
         )
     _threads = wanted
-    set_threads_outside(wanted)
+    blas.set_threads_outside(wanted)
 
 
 def share(work, jobs):
@@ -193,5 +193,12 @@ def cut(length, longest, shared=False):
     return list(pairwise(length * i // count for i in range(count + 1)))
 
 
+def _after_fork():
+    """The other threads have stayed with the parent; what they held is free."""
+    _helpers.__init__()
+    blas.reset()
+    memory.reset()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_helpers.__init__)  # threads do not survive a fork
+    os.register_at_fork(after_in_child=_after_fork)
