@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from minires.bench.step import SGD_OPTIONS, batch
 from minires.models import create
+from minires.models.blocks import BasicBlock as OurBlock
 from minires.models.cifar_resnet import CifarResNet
 from minires.models.shortcuts import ZeroPadShortcut
 from minires.nn import Identity
@@ -67,7 +68,8 @@ def twin(ours):
 
 def supports(model):
     """Whether there is a twin of this net."""
-    return isinstance(create(model, generator=0), CifarResNet)
+    ours = create(model, generator=0)
+    return isinstance(ours, CifarResNet) and isinstance(ours.layer1[0], OurBlock)
 
 
 class PyTorchStep:

@@ -1,7 +1,30 @@
 """Networks by name: `create("resnet20")`."""
 
+from minires.models.alexnet import AlexNet, TwoTowerAlexNet
 from minires.models.cifar_resnet import CifarResNet
+from minires.models.imagenet_resnet import ResNet
+from minires.models.inception import GoogLeNet
+from minires.models.nin import NiN
+from minires.models.preact import PreActResNet
 from minires.models.registry import MODELS, create, names
+from minires.models.resnext import CifarResNeXt
 from minires.models.summary import summarize
+from minires.models.vgg import VGG
+from minires.models.wide import WideResNet
 
-__all__ = ["MODELS", "CifarResNet", "create", "names", "summarize"]
+__all__ = [
+    "MODELS",
+    "VGG",
+    "AlexNet",
+    "CifarResNeXt",
+    "CifarResNet",
+    "GoogLeNet",
+    "NiN",
+    "PreActResNet",
+    "ResNet",
+    "TwoTowerAlexNet",
+    "WideResNet",
+    "create",
+    "names",
+    "summarize",
+]

@@ -1,33 +1,114 @@
-"""The blocks that residual and plain networks are stacked from."""
+"""The blocks that residual and plain networks are stacked from, in the order of the ResNet paper.
 
-from minires.models.shortcuts import shortcut
+Batch norm follows every convolution, a ReLU all but the last; the last ReLU comes after the addition.
+For other orders see preact.py.
+"""
+
+from minires.errors import OptionError
+from minires.models.shortcuts import connection
 from minires.nn import BatchNorm2d, Conv2d, Module
 from minires.nn.functional import relu
 
 
-def conv3x3(in_channels, channels, stride=1):
+def conv3x3(in_channels, channels, stride=1, groups=1):
     """A 3 x 3 convolution that keeps the size (padding 1), without a bias: batch norm follows and has one."""
-    return Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False)
+    return Conv2d(in_channels, channels, 3, stride=stride, padding=1, groups=groups, bias=False)
 
 
-class BasicBlock(Module):
-    """y = relu(F(x) + shortcut(x)),    F: conv 3x3, BN, ReLU, conv 3x3, BN
+def conv1x1(in_channels, channels, stride=1):
+    """A 1 x 1 convolution without a bias."""
+    return Conv2d(in_channels, channels, 1, stride=stride, bias=False)
 
-    With option "none" there is no shortcut and the block is two plain layers, y = relu(F(x)).
-    (N, in_channels, H, W) -> (N, channels, H / stride, W / stride).
-    Source: He et al. 2015, equations 1 and 2, Figure 2.
+
+class ResidualBlock(Module):
+    """y = relu(F(x) + shortcut(x)); a subclass says what F is, in `residual`.
+
+    With the shortcut "none" the block is plain, y = relu(F(x)). `downsample` is the shortcut; `addition` is
+    what joins the two, if it is more than a sum (shortcuts.py).
+    Source: He et al. 2015, equations 1 and 2.
     """
 
-    def __init__(self, in_channels, channels, stride=1, option="A"):
+    def connect(self, shortcut, in_channels, out_channels, stride, **options):
+        """Give the block its shortcut. `options` are those of the shortcut types with some."""
+        self.out_channels = out_channels
+        self.downsample, self.addition = connection(shortcut, in_channels, out_channels, stride, **options)
+
+    def forward(self, x):
+        y = self.residual(x)
+        if self.addition is not None:
+            y = self.addition(self.downsample(x), y)
+        elif self.downsample is not None:
+            y = y + self.downsample(x)
+        return relu(y)
+
+
+class BasicBlock(ResidualBlock):
+    """F: conv 3x3, BN, ReLU, conv 3x3, BN.
+
+    (N, in_channels, H, W) -> (N, channels, H / stride, W / stride).
+    Source: He et al. 2015, Figure 5, left.
+    """
+
+    layers = 2
+
+    def __init__(self, in_channels, channels, stride=1, shortcut="A", **shortcut_options):
         self.conv1 = conv3x3(in_channels, channels, stride)
         self.bn1 = BatchNorm2d(channels)
         self.conv2 = conv3x3(channels, channels)
         self.bn2 = BatchNorm2d(channels)
-        self.downsample = shortcut(option, in_channels, channels, stride)
+        self.connect(shortcut, in_channels, channels, stride, **shortcut_options)
 
-    def forward(self, x):
-        y = relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        if self.downsample is not None:
-            y = y + self.downsample(x)
-        return relu(y)
+    def residual(self, x):
+        x = relu(self.bn1(self.conv1(x)))
+        return self.bn2(self.conv2(x))
+
+
+class Bottleneck(ResidualBlock):
+    """F: conv 1x1, BN, ReLU, conv 3x3, BN, ReLU, conv 1x1, BN; the last one has four times the channels.
+
+    (N, in_channels, H, W) -> (N, 4 * channels, H / stride, W / stride).
+
+    stride_in_1x1: the stride is in the first 1x1, as in the paper, or else in the 3x3, as in most libraries.
+    groups, width_per_group: the 3x3 has `groups` groups of width_per_group * channels / 64 channels each, as
+        in ResNeXt; the width 64 of one group, the default, makes it as wide as `channels`.
+    Source: He et al. 2015, Figure 5, right; Xie et al. 2016, Figure 3 (c).
+    """
+
+    layers = 3
+    expansion = 4
+
+    def __init__(
+        self,
+        in_channels,
+        channels,
+        stride=1,
+        shortcut="B",
+        stride_in_1x1=True,
+        groups=1,
+        width_per_group=64,
+        **shortcut_options,
+    ):
+        width = groups * group_width(channels, width_per_group)
+        stride1, stride2 = (stride, 1) if stride_in_1x1 else (1, stride)
+        self.conv1 = conv1x1(in_channels, width, stride1)
+        self.bn1 = BatchNorm2d(width)
+        self.conv2 = conv3x3(width, width, stride2, groups)
+        self.bn2 = BatchNorm2d(width)
+        self.conv3 = conv1x1(width, self.expansion * channels)
+        self.bn3 = BatchNorm2d(self.expansion * channels)
+        self.connect(shortcut, in_channels, self.expansion * channels, stride, **shortcut_options)
+
+    def residual(self, x):
+        x = relu(self.bn1(self.conv1(x)))
+        x = relu(self.bn2(self.conv2(x)))
+        return self.bn3(self.conv3(x))
+
+
+def group_width(channels, width_per_group):
+    """The channels of one group: `width_per_group` where a stage has 64 channels, in proportion elsewhere."""
+    width = channels * width_per_group // 64
+    if width < 1:
+        raise OptionError(
+            f"width_per_group {width_per_group} leaves no channel for a group where {channels} are 64's part"
+        )
+    return width

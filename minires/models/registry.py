@@ -5,48 +5,92 @@ import re
 from functools import partial
 
 from minires.errors import OptionError, UnknownNameError
+from minires.models.alexnet import AlexNet, TwoTowerAlexNet
 from minires.models.cifar_resnet import CifarResNet, cifar_plain
+from minires.models.imagenet_resnet import ResNet, imagenet_plain
+from minires.models.inception import GoogLeNet
+from minires.models.nin import NiN
+from minires.models.preact import PreActResNet
+from minires.models.resnext import CifarResNeXt
+from minires.models.vgg import VGG
+from minires.models.wide import WideResNet
 
-FAMILIES = {"resnet": CifarResNet, "plain": cifar_plain}
-
-PAPER_DEPTHS = (20, 32, 44, 56, 110, 1202)
+with_bottlenecks = {"shortcut": "B", "bottleneck": True}
+as_in_libraries = {"stride_in_1x1": False}
 
 MODELS = {
-    f"{family}{depth}": partial(constructor, depth)
-    for family, constructor in FAMILIES.items()
-    for depth in PAPER_DEPTHS
+    # CIFAR: He et al. 2015
+    **{f"resnet{depth}": partial(CifarResNet, depth) for depth in (20, 32, 44, 56, 110, 1202)},
+    **{f"plain{depth}": partial(cifar_plain, depth) for depth in (20, 32, 44, 56, 110, 1202)},
+    # CIFAR: He et al. 2016
+    **{f"resnet{depth}": partial(CifarResNet, depth, **with_bottlenecks) for depth in (164, 1001)},
+    "preact_resnet110": partial(PreActResNet, 110),
+    **{f"preact_resnet{depth}": partial(PreActResNet, depth, **with_bottlenecks) for depth in (164, 1001)},
+    # CIFAR: Zagoruyko and Komodakis 2016, Xie et al. 2016, Lin et al. 2013
+    "wrn_16_8": partial(WideResNet, 16, 8),
+    "wrn_28_10": partial(WideResNet, 28, 10),
+    "wrn_40_4": partial(WideResNet, 40, 4),
+    "resnext29_8x64d": partial(CifarResNeXt, 29, 8, 64),
+    "resnext29_16x64d": partial(CifarResNeXt, 29, 16, 64),
+    "resnext29_32x4d": partial(CifarResNeXt, 29, 32, 4),
+    "nin": NiN,
+    # ImageNet: He et al. 2015, and the strides of most libraries
+    **{f"resnet{depth}": partial(ResNet, depth) for depth in (18, 34, 50, 101, 152)},
+    **{f"plain{depth}": partial(imagenet_plain, depth) for depth in (18, 34)},
+    **{f"resnet{depth}_v1_5": partial(ResNet, depth, **as_in_libraries) for depth in (50, 101, 152)},
+    # ImageNet: what has grown from ResNet
+    "wide_resnet50_2": partial(ResNet, 50, width_per_group=128, **as_in_libraries),
+    "resnext50_32x4d": partial(ResNet, 50, groups=32, width_per_group=4, **as_in_libraries),
+    "resnext101_32x4d": partial(ResNet, 101, groups=32, width_per_group=4, **as_in_libraries),
+    "resnext101_64x4d": partial(ResNet, 101, groups=64, width_per_group=4, **as_in_libraries),
+    # ImageNet: what came before
+    "alexnet": AlexNet,
+    "alexnet_two_tower": TwoTowerAlexNet,
+    **{f"vgg{depth}": partial(VGG, depth) for depth in (16, 19)},
+    **{f"vgg{depth}_bn": partial(VGG, depth, batch_norm=True) for depth in (16, 19)},
+    "googlenet": GoogLeNet,
+    "googlenet_2014": partial(GoogLeNet, original=True),
 }
 
-# Depths 6n + 2 under which the world knows a bottleneck network, which this name must not silently replace.
-TAKEN = {"resnet50", "resnet152", "resnet164"}
+# Names of any size, for CIFAR; the numbers are the constructor's first arguments.
+FAMILIES = {
+    r"resnet(\d+)": CifarResNet,
+    r"plain(\d+)": cifar_plain,
+    r"preact_resnet(\d+)": PreActResNet,
+    r"wrn_(\d+)_(\d+)": WideResNet,
+    r"resnext(\d+)_(\d+)x(\d+)d": CifarResNeXt,
+}
 
 
 def names():
-    """The names of the networks in the papers. `create` also takes resnetN and plainN for any N = 6n + 2."""
+    """The names of the networks in the papers.
+
+    `create` also takes resnetN, plainN and preact_resnetN for any N = 6n + 2, wrn_N_k for any N = 6n + 4, and
+    resnextN_CxWd for any N = 9n + 2.
+    """
     return list(MODELS)
+
+
+def constructor_of(name):
+    """What `name` stands for; UnknownNameError if it is nothing."""
+    if name in MODELS:
+        return MODELS[name]
+    for pattern, family in FAMILIES.items():
+        match = re.fullmatch(pattern, str(name))
+        if match:
+            return partial(family, *map(int, match.groups()))
+    raise UnknownNameError("model", name, names())
 
 
 def create(name, **options):
     """Build the network called `name`; options are those of its constructor (`help(models.CifarResNet)`).
 
     Raises UnknownNameError for a name that is none, OptionError for an option that the network does not have
-    or a depth that is not 6n + 2.
+    or a depth that it cannot have.
     """
-    family = re.fullmatch(r"(resnet|plain)(\d+)", str(name))
-    if name in TAKEN:
-        raise OptionError(
-            f"{name!r} is the name of a bottleneck network, which is not built here; "
-            f"for the CIFAR net of that depth call models.CifarResNet({family[2]})"
-        )
-    if name in MODELS:
-        constructor = MODELS[name]
-    elif family:
-        constructor = partial(FAMILIES[family[1]], int(family[2]))
-    else:
-        raise UnknownNameError("model", name, names())
-    try:
-        inspect.signature(constructor).bind(**options)
-    except TypeError as error:
-        known = ", ".join(p for p in inspect.signature(constructor).parameters if p != "depth")
-        raise OptionError(f"{name}: {error}; its options are {known}") from error
+    constructor = constructor_of(name)
+    parameters = inspect.signature(constructor).parameters
+    unknown = [option for option in options if option not in parameters]
+    if unknown:
+        raise OptionError(f"{name} has no option {unknown[0]!r}; its options are {', '.join(parameters)}")
     return constructor(**options)

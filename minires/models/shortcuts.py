@@ -1,14 +1,28 @@
-"""What a residual block adds to its branch: the identity, and what replaces it where dimensions grow.
+"""What a residual block adds to its branch F(x), and how.
 
-Source: He et al. 2015, section 3.3: (A) zeros for the new channels, no parameters; (B) a projection where
-dimensions grow; (C) a projection in every block.
+    "A"   the identity; where dimensions grow, every stride-th pixel and zeros for the new channels
+    "B"   the identity; where dimensions grow, a projection: 1 x 1 convolution and batch norm
+    "C"   a projection in every block
+    "none"   nothing: a plain block
+
+Source: He et al. 2015, section 3.3. The types below are those of Identity Mappings (He et al. 2016, Figure 2
+and Table 1), which all hurt. x stands for A's shortcut, so their dimensions grow as in A:
+
+    "constant_scaling"   a x + b F(x), (a, b) = factors                                      Figure 2 (b)
+    "exclusive_gating"   (1 - g(x)) x + g(x) F(x), g(x) = sigmoid(W_g x + gate_bias)         Figure 2 (c)
+    "shortcut_gating"    (1 - g(x)) x + F(x)                                                 Figure 2 (d)
+    "conv1x1"            a 1 x 1 convolution in every block, without C's batch norm          Figure 2 (e)
+    "dropout"            dropout(x) + F(x), dropping with probability drop_rate              Figure 2 (f)
+
+The paper does not say what a gate looks at where dimensions grow, nor whether batch norm follows the 1 x 1
+convolution.
 """
 
-from minires.errors import OptionError
-from minires.nn import BatchNorm2d, Conv2d, Identity, Module, Sequential
-from minires.ops import pad
+from inspect import signature
 
-SHORTCUTS = ("A", "B", "C", "none")
+from minires.errors import OptionError
+from minires.nn import BatchNorm2d, Conv2d, Dropout, Identity, Module, Sequential
+from minires.nn.functional import pad, sigmoid
 
 
 class ZeroPadShortcut(Module):
@@ -23,20 +37,119 @@ class ZeroPadShortcut(Module):
         return pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.before, self.after))
 
 
-def projection(in_channels, channels, stride):
-    """W_s x in equation 2: a 1 x 1 convolution, then batch norm."""
-    return Sequential(Conv2d(in_channels, channels, 1, stride=stride, bias=False), BatchNorm2d(channels))
-
-
-def shortcut(option, in_channels, channels, stride):
-    """The shortcut of one block under option "A", "B" or "C"; None, so a plain block, under "none"."""
-    if option not in SHORTCUTS:
-        raise OptionError(f"shortcut must be one of {', '.join(SHORTCUTS)}, not {option!r}")
-    if option == "none":
-        return None
-    if option == "A" and channels < in_channels:
+def padded_identity(in_channels, channels, stride):
+    """x, with fewer pixels and more channels where dimensions grow."""
+    if channels < in_channels:
         raise OptionError(f"shortcut A cannot go from {in_channels} to {channels} channels; use B or C")
     grows = stride != 1 or in_channels != channels
-    if option == "C" or (option == "B" and grows):
-        return projection(in_channels, channels, stride)
     return ZeroPadShortcut(in_channels, channels, stride) if grows else Identity()
+
+
+def convolution(in_channels, channels, stride):
+    """W_s x in equation 2."""
+    return Conv2d(in_channels, channels, 1, stride=stride, bias=False)
+
+
+def projection(in_channels, channels, stride):
+    """W_s x, then batch norm."""
+    return Sequential(convolution(in_channels, channels, stride), BatchNorm2d(channels))
+
+
+def projection_where_dimensions_grow(in_channels, channels, stride):
+    if stride != 1 or in_channels != channels:
+        return projection(in_channels, channels, stride)
+    return Identity()
+
+
+class ConstantScaling(Module):
+    """a x + b F"""
+
+    def __init__(self, channels, factors=(0.5, 0.5)):
+        try:
+            self.a, self.b = (float(factor) for factor in factors)
+        except (TypeError, ValueError) as error:
+            raise OptionError(
+                f"factors must be two numbers, of the shortcut and of the residual, not {factors!r}"
+            ) from error
+
+    def forward(self, x, F):
+        return self.a * x + self.b * F
+
+
+class Gate(Conv2d):
+    """g(x) = sigmoid(W_g x + b_g): a 1 x 1 convolution from all channels to all; b_g starts as told."""
+
+    def __init__(self, channels, first_bias):
+        self.first_bias = float(first_bias)
+        super().__init__(channels, channels, 1)
+
+    def reset_parameters(self, generator):
+        """W_g by He's initialization; b_g back to its first value."""
+        super().reset_parameters(generator)
+        self.bias.data[...] = self.first_bias
+
+    def forward(self, x):
+        return sigmoid(super().forward(x))
+
+
+class ExclusiveGating(Module):
+    """(1 - g) x + g F"""
+
+    def __init__(self, channels, gate_bias=-6.0):
+        self.gate = Gate(channels, gate_bias)
+
+    def forward(self, x, F):
+        g = self.gate(x)
+        return (1 - g) * x + g * F
+
+
+class ShortcutGating(Module):
+    """(1 - g) x + F"""
+
+    def __init__(self, channels, gate_bias=-6.0):
+        self.gate = Gate(channels, gate_bias)
+
+    def forward(self, x, F):
+        return (1 - self.gate(x)) * x + F
+
+
+class DropoutShortcut(Module):
+    """dropout(x) + F"""
+
+    def __init__(self, channels, drop_rate=0.5):
+        self.dropout = Dropout(drop_rate)
+
+    def forward(self, x, F):
+        return self.dropout(x) + F
+
+
+# name: (the shortcut, what takes the place of the sum)
+SHORTCUTS = {
+    "A": (padded_identity, None),
+    "B": (projection_where_dimensions_grow, None),
+    "C": (projection, None),
+    "none": (None, None),
+    "constant_scaling": (padded_identity, ConstantScaling),
+    "exclusive_gating": (padded_identity, ExclusiveGating),
+    "shortcut_gating": (padded_identity, ShortcutGating),
+    "conv1x1": (convolution, None),
+    "dropout": (padded_identity, DropoutShortcut),
+}
+
+
+def connection(name, in_channels, channels, stride, **options):
+    """(shortcut, addition) of one block: modules, or None for no shortcut and for a plain sum.
+
+    options: factors, gate_bias or drop_rate. Raises OptionError for another name, or an option that this
+    shortcut does not have.
+    """
+    if name not in SHORTCUTS:
+        raise OptionError(f"shortcut must be one of {', '.join(SHORTCUTS)}, not {name!r}")
+    shortcut, addition = SHORTCUTS[name]
+    known = set(signature(addition).parameters) - {"channels"} if addition else set()
+    for option in options.keys() - known:
+        raise OptionError(f"shortcut {name!r} takes {', '.join(known) or 'no options'}, not {option}")
+    return (
+        shortcut and shortcut(in_channels, channels, stride),
+        addition and addition(channels, **options),
+    )

@@ -23,14 +23,16 @@ class LayerRow:
 def summarize(model, input_shape=None):
     """Send one blank image through the model and list its layers in the order of their use.
 
-    input_shape: (C, H, W); if left out, 32 x 32 pixels in as many channels as the first weight takes.
+    input_shape: (C, H, W); if left out, the size that the model names as its `input_size`, or else 32 x 32
+    pixels, in as many channels as the first weight takes.
 
     Multiply-adds are those of convolutions and matrix products, as the papers count them: each weight is used
     once at every position of the output.
     """
     rows, hooks = [], []
     parameters = list(model.parameters())
-    input_shape = input_shape or (parameters[0].shape[1], 32, 32)
+    side = getattr(model, "input_size", 32)
+    input_shape = input_shape or (parameters[0].shape[1], side, side)
 
     def watch(name, layer):
         def record(_, inputs, y):

@@ -2,6 +2,7 @@
 
 from minires.nn import functional, init
 from minires.nn.layers import (
+    AdaptiveAvgPool2d,
     AvgPool2d,
     BatchNorm1d,
     BatchNorm2d,
@@ -22,6 +23,7 @@ from minires.nn.layers import (
 from minires.nn.module import Buffer, Module, Parameter, Sequential
 
 __all__ = [
+    "AdaptiveAvgPool2d",
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",

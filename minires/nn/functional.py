@@ -1,6 +1,7 @@
 """The operations under the names that PyTorch users know: `import minires.nn.functional as F`."""
 
 from minires.ops import (
+    adaptive_avg_pool2d,
     avg_pool2d,
     batch_norm,
     conv2d,
@@ -20,6 +21,7 @@ from minires.ops import (
 )
 
 __all__ = [
+    "adaptive_avg_pool2d",
     "avg_pool2d",
     "batch_norm",
     "conv2d",

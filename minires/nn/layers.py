@@ -173,6 +173,19 @@ class AvgPool2d(Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
+class AdaptiveAvgPool2d(Module):
+    """Means over windows, as many as `output_size` says: (N, C, H, W) -> (N, C, OH, OW)."""
+
+    def __init__(self, output_size):
+        self.output_size = output_size
+
+    def forward(self, x):
+        return F.adaptive_avg_pool2d(x, self.output_size)
+
+    def extra_repr(self):
+        return f"output_size={self.output_size}"
+
+
 class GlobalAvgPool2d(Module):
     """The mean over each whole map: (N, C, H, W) -> (N, C)."""
 
@@ -194,8 +207,14 @@ class Dropout(Module):
     """In training, each element becomes 0 with probability p and the rest is divided by 1 - p."""
 
     def __init__(self, p=0.5, generator=None):
+        if not 0 <= p < 1:
+            raise OptionError(f"Dropout: p must be at least 0 and below 1, not {p}")
         self.p = p
         self.generator = as_generator(generator)
+
+    def reset_parameters(self, generator):
+        """Start a random generator of its own from the network's, so that one seed decides all of them."""
+        self.generator = np.random.default_rng(generator.integers(2**63))
 
     def forward(self, x):
         return F.dropout(x, self.p, self.training, self.generator)

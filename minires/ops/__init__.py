@@ -7,7 +7,7 @@ from minires.ops.elementwise import abs, add, clip, div, exp, log, maximum, mul,
 from minires.ops.linear import linear, matmul
 from minires.ops.loss import cross_entropy, log_softmax, mse_loss, softmax
 from minires.ops.norm import batch_norm, local_response_norm
-from minires.ops.pool import avg_pool2d, global_avg_pool2d, max_pool2d
+from minires.ops.pool import adaptive_avg_pool2d, avg_pool2d, global_avg_pool2d, max_pool2d
 from minires.ops.reduce import argmax, max, mean, sum, var
 from minires.ops.shape import (
     broadcast_to,
@@ -25,6 +25,7 @@ from minires.ops.shape import (
 
 __all__ = [
     "abs",
+    "adaptive_avg_pool2d",
     "add",
     "argmax",
     "avg_pool2d",

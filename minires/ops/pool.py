@@ -3,11 +3,14 @@
 The stride is the window's size unless given; with a smaller one windows overlap (AlexNet's 3 x 3, stride 2).
 """
 
-from minires.backend import kernels
-from minires.engine import Function
-from minires.errors import OptionError
+import numpy as np
+
+from minires.backend import kernels, to_device
+from minires.engine import Function, Tensor
+from minires.errors import OptionError, ShapeError
+from minires.ops.linear import matmul
 from minires.ops.reduce import mean
-from minires.ops.window import sliding_window
+from minires.ops.window import pair, same_float, sliding_window
 
 
 class MaxPool2d(Function):
@@ -83,3 +86,35 @@ def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_in
 def global_avg_pool2d(x):
     """The mean over each whole map: (N, C, H, W) -> (N, C)."""
     return mean(x, (2, 3))
+
+
+def adaptive_avg_pool2d(x, output_size):
+    """Means over as many windows as the result shall have pixels: (N, C, H, W) -> (N, C, OH, OW).
+
+    output_size: one number, or (OH, OW). Window i begins at floor(i H / OH) and ends before
+    ceil((i + 1) H / OH). So y = P x Q^T, where row i of the matrix P (OH, H) has 1 / length at its pixels.
+    """
+    same_float("adaptive_avg_pool2d", x)
+    size = pair(output_size, "adaptive_avg_pool2d: output_size")
+    if x.ndim != 4 or min(size) < 1:
+        raise ShapeError(
+            f"adaptive_avg_pool2d: needs an input (N, C, H, W) and a positive size, not {x.shape} and {size}"
+        )
+    if x.shape[2:] == size:
+        return x
+    if size == (1, 1):
+        return mean(x, (2, 3), keepdim=True)
+    P, Q = (
+        Tensor(to_device(_means(*lengths), x.device)).to(x.dtype)
+        for lengths in zip(x.shape[2:], size, strict=True)
+    )
+    return matmul(matmul(P, x), Q.transpose())
+
+
+def _means(n, m):
+    """(m, n): row i takes the mean over the i-th of m windows of n pixels."""
+    P = np.zeros((m, n))
+    for i in range(m):
+        start, end = i * n // m, -(-(i + 1) * n // m)
+        P[i, start:end] = 1 / (end - start)
+    return P

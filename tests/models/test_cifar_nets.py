@@ -142,7 +142,7 @@ def test_residual_block_adds_its_input(rng):
 
 
 def test_plain_block_does_not(rng):
-    block = models.cifar_resnet.BasicBlock(4, 4, option="none")
+    block = models.cifar_resnet.BasicBlock(4, 4, shortcut="none")
     block.bn2.weight.data[...] = 0
     x = rng.standard_normal((2, 4, 5, 5)).astype(np.float32)
     assert not block(Tensor(x)).numpy().any()
@@ -200,12 +200,12 @@ def test_summary_leaves_the_model_as_it_was():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"widths": (16, 32)}, "widths must be three numbers"),
-        ({"widths": (0, 1, 2)}, "positive whole numbers"),
-        ({"widths": "abc"}, "positive whole numbers"),
+        ({"widths": (16, 32)}, "widths must be 3 numbers"),
+        ({"widths": (0, 1, 2)}, "widths must be positive whole numbers"),
+        ({"widths": "abc"}, "widths must be"),
         ({"widths": (32, 16, 8)}, "shortcut A cannot go from 32 to 16 channels"),
-        ({"in_channels": 0}, "positive whole numbers"),
-        ({"classes": "ten"}, "positive whole numbers"),
+        ({"in_channels": 0}, "in_channels must be a positive whole number"),
+        ({"classes": "ten"}, "classes must be a positive whole number"),
         ({"generator": "abc"}, "generator must be"),
     ],
 )

@@ -1,0 +1,91 @@
+"""The ImageNet networks of the ResNet paper, their plain twins, and what has grown from them.
+
+Source: He et al. 2015, Table 1. For 224 x 224 images:
+
+    layer     output       18          34          50          101         152
+    conv1     112 x 112    7 x 7, 64 filters, stride 2
+    maxpool   56 x 56      3 x 3, stride 2
+    layer1    56 x 56      2 basic     3 basic     3 bottle    3 bottle    3 bottle    64 filters
+    layer2    28 x 28      2           4           4           4           8           128
+    layer3    14 x 14      2           6           6           23          36          256
+    layer4    7 x 7        2           3           3           3           3           512
+    fc        1 x 1        global average pooling, 1000 classes
+
+Names and shapes of the weights are those of torchvision, which puts the stride into the 3 x 3 of a bottleneck
+(stride_in_1x1=False), where the paper has it in the first 1 x 1.
+"""
+
+from functools import partial
+
+from minires.errors import OptionError
+from minires.models.blocks import BasicBlock, Bottleneck
+from minires.models.stages import check_sizes, check_widths, stages
+from minires.nn import BatchNorm2d, Conv2d, Linear, MaxPool2d, Module
+from minires.nn.functional import global_avg_pool2d, relu
+from minires.nn.init import initialize
+
+# depth: (block, blocks in each stage)
+TABLE_1 = {
+    18: (BasicBlock, (2, 2, 2, 2)),
+    34: (BasicBlock, (3, 4, 6, 3)),
+    50: (Bottleneck, (3, 4, 6, 3)),
+    101: (Bottleneck, (3, 4, 23, 3)),
+    152: (Bottleneck, (3, 8, 36, 3)),
+}
+
+
+class ResNet(Module):
+    """An ImageNet ResNet: (N, in_channels, H, W) -> logits (N, classes).
+
+    depth: 18, 34, 50, 101 or 152.
+    shortcut: "B" (projections where dimensions grow), "A", "C", or "none" for the plain net.
+    stride_in_1x1, groups, width_per_group: of the bottlenecks (blocks.py).
+    widths: channels of the four stages, of the 3 x 3 in bottlenecks.
+    generator: a numpy.random.Generator for the weights, or a seed; a fresh, unseeded one if left out.
+    Raises OptionError for another depth or shortcut, and for sizes that are no positive whole numbers.
+    """
+
+    input_size = 224
+
+    def __init__(
+        self,
+        depth,
+        shortcut="B",
+        widths=(64, 128, 256, 512),
+        in_channels=3,
+        classes=1000,
+        generator=None,
+        *,
+        stride_in_1x1=True,
+        groups=1,
+        width_per_group=64,
+    ):
+        if depth not in TABLE_1:
+            raise OptionError(f"depth must be one of {', '.join(map(str, TABLE_1))}, not {depth!r}")
+        check_sizes(in_channels=in_channels, classes=classes, groups=groups, width_per_group=width_per_group)
+        check_widths(widths, 4)
+        block, counts = TABLE_1[depth]
+        if block is Bottleneck:
+            block = partial(
+                block, stride_in_1x1=stride_in_1x1, groups=groups, width_per_group=width_per_group
+            )
+        elif (groups, width_per_group) != (1, 64):
+            raise OptionError(f"groups and width_per_group are for bottlenecks; ResNet-{depth} has none")
+        self.conv1 = Conv2d(in_channels, widths[0], 7, stride=2, padding=3, bias=False)
+        self.bn1 = BatchNorm2d(widths[0])
+        self.maxpool = MaxPool2d(3, stride=2, padding=1)
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages(
+            partial(block, shortcut=shortcut), counts, widths[0], widths
+        )
+        self.fc = Linear(self.layer4[-1].out_channels, classes)
+        initialize(self, generator)
+
+    def forward(self, x):
+        x = self.maxpool(relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(global_avg_pool2d(x))
+
+
+def imagenet_plain(depth, widths=(64, 128, 256, 512), in_channels=3, classes=1000, generator=None):
+    """The plain twin of the ImageNet ResNet of this depth (18 or 34 in the paper): no shortcuts."""
+    return ResNet(depth, "none", widths, in_channels, classes, generator)

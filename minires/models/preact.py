@@ -1,0 +1,162 @@
+"""Residual units with batch norm and ReLU in other places, and the CIFAR networks built from them.
+
+Source: He et al. 2016, Identity Mappings in Deep Residual Networks, Figure 4 and Table 2. A unit of two
+convolutions, with its addition (+), is one of
+
+    original               conv BN ReLU conv BN  (+)  ReLU
+    bn_after_addition      conv BN ReLU conv  (+)  BN ReLU
+    relu_before_addition   conv BN ReLU conv BN ReLU  (+)
+    relu_only              ReLU conv BN ReLU conv BN  (+)
+    full                   BN ReLU conv BN ReLU conv  (+)
+
+Only in the last two nothing but additions lies on the way along the shortcuts. A bottleneck has a third
+convolution with the same things around it.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+from minires.errors import OptionError, UnknownNameError
+from minires.models.blocks import conv3x3
+from minires.models.shortcuts import convolution, padded_identity
+from minires.models.stages import blocks_per_stage, check_sizes, check_widths, stages
+from minires.nn import BatchNorm2d, Conv2d, Dropout, Linear, Module, ReLU, Sequential
+from minires.nn.functional import global_avg_pool2d
+from minires.nn.init import initialize
+
+
+@dataclass(frozen=True)
+class Order:
+    """What stands behind the network's first convolution (stem), before and behind each convolution of a
+    unit, behind its last one, behind the addition (added), and behind the network's last unit (end)."""
+
+    stem: str
+    before: str
+    behind: str
+    last: str
+    added: str
+    end: str
+
+
+ORDERS = {
+    # name                        stem       before     behind     last       added      end
+    "original":             Order("BN ReLU", "",        "BN ReLU", "BN",      "ReLU",    ""),
+    "bn_after_addition":    Order("BN ReLU", "",        "BN ReLU", "",        "BN ReLU", ""),
+    "relu_before_addition": Order("BN ReLU", "",        "BN ReLU", "BN ReLU", "",        ""),
+    "relu_only":            Order("BN",      "ReLU",    "BN",      "BN",      "",        "ReLU"),
+    "full":                 Order("",        "BN ReLU", "",        "",        "",        "BN ReLU"),
+}  # fmt: skip
+
+# The convolutions of a unit: (window, output channels as a multiple of the unit's width)
+BASIC = ((3, 1), (3, 1))
+BOTTLENECK = ((1, 1), (3, 1), (1, 4))
+
+
+def parts(names, channels):
+    """The modules that "BN ReLU" names."""
+    return [BatchNorm2d(channels) if name == "BN" else ReLU() for name in names.split()]
+
+
+class Unit(Module):
+    """One residual unit: y = after(shortcut(x) + residual(a)), a = before(x).
+
+    (N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride), where out_channels is `channels`, or
+    four times as many with a bottleneck.
+
+    shortcut: "A", the identity with zeros for new channels; "B", a 1 x 1 convolution where dimensions grow,
+        of a instead of x, and followed by batch norm where the other convolutions are.
+    dropout: the probability with which the inputs of the last convolution are dropped (Wide ResNet).
+    Source: He et al. 2016, equations 1, 2 and 9, and the appendix on the implementation.
+    """
+
+    def __init__(
+        self, in_channels, channels, stride=1, order="full", shortcut="A", bottleneck=False, dropout=0.0
+    ):
+        if order not in ORDERS:
+            raise UnknownNameError("order", order, ORDERS)
+        if shortcut not in ("A", "B"):
+            raise OptionError(f"shortcut must be A or B in this network, not {shortcut!r}")
+        order = ORDERS[order]
+        convolutions = BOTTLENECK if bottleneck else BASIC
+        self.out_channels = convolutions[-1][1] * channels
+        projects = shortcut == "B" and (stride != 1 or in_channels != self.out_channels)
+        behind = order.behind.replace("ReLU", "")
+        self.shortcut = (
+            Sequential(convolution(in_channels, self.out_channels, stride), *parts(behind, self.out_channels))
+            if projects
+            else padded_identity(in_channels, self.out_channels, stride)
+        )
+        self.activated = projects
+
+        layers = []
+        for i, (size, times) in enumerate(convolutions):
+            last, width = i == len(convolutions) - 1, times * channels
+            layers += parts(order.before, in_channels)
+            layers += [Dropout(dropout)] if last and dropout else []
+            layers += [Conv2d(in_channels, width, size, stride, padding=size // 2, bias=False)]
+            layers += parts(order.last if last else order.behind, width)
+            in_channels, stride = width, 1
+        start = len(order.before.split())
+        self.before, self.residual = Sequential(*layers[:start]), Sequential(*layers[start:])
+        self.after = Sequential(*parts(order.added, self.out_channels))
+
+    def forward(self, x):
+        a = self.before(x)
+        return self.after(self.shortcut(a if self.activated else x) + self.residual(a))
+
+
+class ThreeStages(Module):
+    """conv 3x3, three stages of n units, global average pooling, a classifier.
+
+    unit: called as unit(in_channels, channels, stride, order=order). stem: channels of the first convolution.
+    widths: those of the three stages.
+    """
+
+    input_size = 32
+
+    def __init__(self, unit, n, order, stem, widths, in_channels, classes, generator):
+        check_sizes(in_channels=in_channels, classes=classes)
+        check_widths(widths, 3)
+        if order not in ORDERS:
+            raise UnknownNameError("order", order, ORDERS)
+        self.stem = Sequential(conv3x3(in_channels, stem), *parts(ORDERS[order].stem, stem))
+        unit = partial(unit, order=order)
+        self.layer1, self.layer2, self.layer3 = stages(unit, [n] * 3, stem, widths)
+        channels = self.layer3[-1].out_channels
+        self.end = Sequential(*parts(ORDERS[order].end, channels))
+        self.fc = Linear(channels, classes)
+        initialize(self, generator)
+
+    def forward(self, x):
+        x = self.layer3(self.layer2(self.layer1(self.stem(x))))
+        return self.fc(global_avg_pool2d(self.end(x)))
+
+
+class PreActResNet(ThreeStages):
+    """A CIFAR ResNet with its activations in another order: (N, in_channels, H, W) -> logits (N, classes).
+
+    depth: 6n + 2, or 9n + 2 with bottlenecks; 110, 164 and 1001 in the paper.
+    order: "full" pre-activation, or another row of the table above.
+    shortcut: "A", or "B" with bottlenecks, where the paper has projections.
+    widths, generator: as in CifarResNet. Raises OptionError as that does, and for another order.
+
+    The network's first unit takes an activated map, on both ways.
+    """
+
+    def __init__(
+        self,
+        depth,
+        shortcut="A",
+        widths=(16, 32, 64),
+        in_channels=3,
+        classes=10,
+        generator=None,
+        *,
+        order="full",
+        bottleneck=False,
+    ):
+        n = blocks_per_stage(depth, 9 if bottleneck else 6)
+        check_widths(widths, 3)
+        unit = partial(Unit, shortcut=shortcut, bottleneck=bottleneck)
+        super().__init__(unit, n, order, widths[0], widths, in_channels, classes, generator)
+        self.layer1[0].activated = True
