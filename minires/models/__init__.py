@@ -6,6 +6,7 @@ from minires.models.imagenet_resnet import ResNet
 from minires.models.inception import GoogLeNet
 from minires.models.nin import NiN
 from minires.models.preact import PreActResNet
+from minires.models.published import PUBLISHED, Published
 from minires.models.registry import MODELS, create, names
 from minires.models.resnext import CifarResNeXt
 from minires.models.summary import summarize
@@ -14,6 +15,7 @@ from minires.models.wide import WideResNet
 
 __all__ = [
     "MODELS",
+    "PUBLISHED",
     "VGG",
     "AlexNet",
     "CifarResNeXt",
@@ -21,6 +23,7 @@ __all__ = [
     "GoogLeNet",
     "NiN",
     "PreActResNet",
+    "Published",
     "ResNet",
     "TwoTowerAlexNet",
     "WideResNet",

@@ -64,7 +64,8 @@ class PathsBlock(ResidualBlock):
     def residual(self, x):
         results = [path(x) for path in self.paths]
         if isinstance(self.conv3, list):
-            return self.bn3(sum(conv(y) for conv, y in zip(self.conv3, results, strict=True)))
+            first, *others = (conv(y) for conv, y in zip(self.conv3, results, strict=True))
+            return self.bn3(sum(others, start=first))
         return self.bn3(self.conv3(concatenate(results, 1)))
 
     def load_bottleneck(self, block):

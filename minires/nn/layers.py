@@ -9,7 +9,7 @@ import numpy as np
 from minires.backend import to_device
 from minires.errors import OptionError
 from minires.nn import functional as F
-from minires.nn.init import as_generator, he_normal
+from minires.nn.init import as_generator, he_normal, initialize
 from minires.nn.module import Buffer, Module, Parameter
 from minires.ops.shape import flatten
 from minires.ops.window import pair
@@ -19,9 +19,9 @@ class WeightedLayer(Module):
     """A layer with a weight, and a bias if asked for."""
 
     def _set_weights(self, shape, bias, generator):
-        self.weight = Parameter(np.empty(shape, np.float32))
-        self.bias = Parameter(np.empty(shape[0], np.float32)) if bias else None
-        self.reset_parameters(as_generator(generator))
+        self.weight = Parameter(np.zeros(shape, np.float32))
+        self.bias = Parameter(np.zeros(shape[0], np.float32)) if bias else None
+        initialize(self, generator)
 
     def reset_parameters(self, generator):
         """Draw the weight anew: He's initialization; the bias becomes 0."""

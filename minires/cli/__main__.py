@@ -1,0 +1,5 @@
+"""`python -m minires.cli` is `minires`."""
+
+from minires.cli import main
+
+main()

@@ -1,0 +1,36 @@
+"""The command line as a whole: its commands in the order of the help, and what it does with errors."""
+
+import shlex
+import sys
+
+import typer
+
+from minires.cli.machine import bench, doctor
+from minires.cli.networks import gradcheck, summary
+from minires.cli.training import degradation, evaluate, plot, train
+from minires.errors import MiniresError, TrainingInterrupted
+
+COMMANDS = (degradation, train, evaluate, plot, summary, gradcheck, bench, doctor)
+
+app = typer.Typer(
+    help="Plain and residual networks on NumPy: train them, check them, see the degradation problem.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in COMMANDS:
+    app.command()(command)
+
+
+def main():
+    """Run the command line: exit code 2 and one line for an expected error, 130 after Ctrl-C."""
+    try:
+        app()
+    except TrainingInterrupted as stop:
+        words = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
+        again = shlex.join(["minires", *words, "--resume"])
+        print(f"minires: {stop}. Go on with: {again}", file=sys.stderr)
+        sys.exit(130)
+    except MiniresError as error:
+        print(f"minires: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,50 @@
+"""What several commands share: the console, and options of the same meaning."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from minires import data as data_sets
+from minires import set_num_threads
+from minires.errors import OptionError
+
+console = Console(markup=False, highlight=False)  # what is printed may hold brackets
+
+
+def use_threads(threads: int | None):
+    """What --threads does, for every command that has it."""
+    if threads is not None:
+        set_num_threads(threads)
+    return threads
+
+
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder or archive with the CIFAR files, instead of a download.")
+]
+Data = Annotated[str, typer.Option(help=f"Data set: {', '.join(data_sets.DATASETS)}.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1, callback=use_threads, help="Threads to compute with; MINIRES_THREADS or all cores if left out."
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Decides the weights, the order and the augmentation.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start anew in a folder that holds a run.")]
+
+
+def parse_options(options):
+    """["shortcut=B", "widths=8,16,32"] -> {"shortcut": "B", "widths": [8, 16, 32]}."""
+    parsed = {}
+    for option in options or []:
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise OptionError(f"--option must be NAME=VALUE, not {option!r}")
+        try:
+            parsed[key] = json.loads(f"[{value}]" if "," in value and "[" not in value else value)
+        except ValueError:
+            parsed[key] = value  # a plain word
+    return parsed

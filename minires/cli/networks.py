@@ -1,0 +1,75 @@
+"""Commands about networks and operations: what they consist of, whether their gradients are right."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Column, Table
+
+from minires import models
+from minires.cli.common import Threads, console, parse_options
+from minires.errors import GradientError
+from minires.nn.init import skip_init
+from minires.tables import numeric
+
+
+def summary(
+    name: Annotated[
+        str | None, typer.Argument(help="A network, for example resnet20; all their names if left out.")
+    ] = None,
+    option: Annotated[list[str] | None, typer.Option(help="A network's option, such as shortcut=B.")] = None,
+):
+    """List a network's layers: output shapes, parameters, multiply-adds, beside the published figures."""
+    if name is None:
+        console.print(known_networks())
+        return
+    options = parse_options(option)
+    with skip_init():
+        rows = models.summarize(models.create(name, **options))
+    table = Table(Column("layer", overflow="fold"), "kind", *numeric("output", "parameters", "multiply-adds"))
+    for row in rows:
+        shape = " x ".join(map(str, row.output_shape)) or "in training"
+        table.add_row(row.name, row.kind, shape, f"{row.parameters:,}", f"{row.multiply_adds:,}")
+    table.add_section()
+    totals = (sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows))
+    table.add_row(name, "", "", *(f"{total:,}" for total in totals))
+    published = models.PUBLISHED.get(name) if not options else None  # another net has other figures
+    if published is not None:
+        table.add_row("published", "", "", published.parameters or "", published.multiply_adds or "")
+    console.print(table)
+    if published is not None:
+        error = f"Published error: {published.error}. " if published.error else ""
+        console.print(f"{error}Source: {published.source}")
+
+
+def known_networks():
+    """A table of all networks that have names, with what the papers say of them."""
+    columns = "network", *numeric("parameters", "multiply-adds"), "error", "source"
+    table = Table(*columns, title="Networks by name, and what was published of them")
+    for name in models.names():
+        found = models.PUBLISHED.get(name, models.Published(""))
+        table.add_row(
+            name, found.parameters or "", found.multiply_adds or "", found.error or "", found.source
+        )
+    return table
+
+
+def gradcheck(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Operations or networks; all if left out.")
+    ] = None,
+    threads: Threads = None,
+):
+    """Compare gradients with finite differences in float64."""
+    from minires.lab.gradients import CASES, check
+
+    results = [check(name) for name in names or [*CASES, "resnet20"]]
+    table = Table(
+        "checked", *numeric("numbers"), "nudged", *numeric("relative error", "tolerance"), "gradient"
+    )
+    for r in results:
+        verdict = "right" if r.passed else "WRONG"
+        table.add_row(r.name, f"{r.numbers:,}", r.nudged, f"{r.error:.1e}", f"{r.tolerance:.0e}", verdict)
+    console.print(table)
+    wrong = [r.name for r in results if not r.passed]
+    if wrong:
+        raise GradientError(f"gradients that disagree with finite differences: {', '.join(wrong)}")
