@@ -2,19 +2,32 @@
 
 import inspect
 
-from minires.data.augment import NORMALIZATIONS, CropAndFlip, Normalization, channel_mean_std, pixel_mean
+from minires.data.augment import (
+    NORMALIZATIONS,
+    CropAndFlip,
+    Normalization,
+    channel_mean_std,
+    pixel_mean,
+)
 from minires.data.cifar import cifar10, cifar100
 from minires.data.dataset import Dataset, Split
 from minires.data.digits import digits
 from minires.data.loader import Loader
+from minires.data.photo import as_pixels
 from minires.data.shapes import shapes
+from minires.data.views import CentreCrop, RandomAreaCrop, RandomCrop, TenCrops, Whole, ten_crops
 from minires.errors import OptionError, UnknownNameError
 
-DATASETS = {"digits": digits, "shapes": shapes, "cifar10": cifar10, "cifar100": cifar100}
+DATASETS = {
+    "digits": digits,
+    "shapes": shapes,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+}
 
 
 def load(name, **options):
-    """The data set called `name`; options are those of its function (`data_dir` for CIFAR, ...).
+    """The data set called `name`; options are those of its function (`data_dir` for CIFAR and folder, ...).
 
     Raises UnknownNameError, OptionError for an option that this data set does not have, DataError.
     """
@@ -31,11 +44,17 @@ def load(name, **options):
 __all__ = [
     "DATASETS",
     "NORMALIZATIONS",
+    "CentreCrop",
     "CropAndFlip",
     "Dataset",
     "Loader",
     "Normalization",
+    "RandomAreaCrop",
+    "RandomCrop",
     "Split",
+    "TenCrops",
+    "Whole",
+    "as_pixels",
     "channel_mean_std",
     "cifar10",
     "cifar100",
@@ -43,4 +62,5 @@ __all__ = [
     "load",
     "pixel_mean",
     "shapes",
+    "ten_crops",
 ]
