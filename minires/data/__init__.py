@@ -4,12 +4,15 @@ import inspect
 
 from minires.data.augment import (
     NORMALIZATIONS,
+    Compose,
     CropAndFlip,
     Normalization,
     channel_mean_std,
     pixel_mean,
+    unit_range,
 )
 from minires.data.cifar import cifar10, cifar100
+from minires.data.colour import ColourNoise, principal_components
 from minires.data.dataset import Dataset, Split
 from minires.data.digits import digits
 from minires.data.loader import Loader
@@ -45,6 +48,8 @@ __all__ = [
     "DATASETS",
     "NORMALIZATIONS",
     "CentreCrop",
+    "ColourNoise",
+    "Compose",
     "CropAndFlip",
     "Dataset",
     "Loader",
@@ -61,6 +66,8 @@ __all__ = [
     "digits",
     "load",
     "pixel_mean",
+    "principal_components",
     "shapes",
     "ten_crops",
+    "unit_range",
 ]
