@@ -15,6 +15,7 @@ from minires.data.cifar import cifar10, cifar100
 from minires.data.colour import ColourNoise, principal_components
 from minires.data.dataset import Dataset, Split
 from minires.data.digits import digits
+from minires.data.image_folder import ImageFolder, image_folder
 from minires.data.loader import Loader
 from minires.data.photo import as_pixels
 from minires.data.shapes import shapes
@@ -26,6 +27,7 @@ DATASETS = {
     "shapes": shapes,
     "cifar10": cifar10,
     "cifar100": cifar100,
+    "folder": image_folder,
 }
 
 
@@ -52,6 +54,7 @@ __all__ = [
     "Compose",
     "CropAndFlip",
     "Dataset",
+    "ImageFolder",
     "Loader",
     "Normalization",
     "RandomAreaCrop",
@@ -64,6 +67,7 @@ __all__ = [
     "cifar10",
     "cifar100",
     "digits",
+    "image_folder",
     "load",
     "pixel_mean",
     "principal_components",
