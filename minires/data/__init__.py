@@ -2,19 +2,37 @@
 
 import inspect
 
-from minires.data.augment import NORMALIZATIONS, CropAndFlip, Normalization, channel_mean_std, pixel_mean
+from minires.data.augment import (
+    NORMALIZATIONS,
+    Compose,
+    CropAndFlip,
+    Normalization,
+    channel_mean_std,
+    pixel_mean,
+    unit_range,
+)
 from minires.data.cifar import cifar10, cifar100
+from minires.data.colour import ColourNoise, principal_components
 from minires.data.dataset import Dataset, Split
 from minires.data.digits import digits
+from minires.data.image_folder import ImageFolder, image_folder
 from minires.data.loader import Loader
+from minires.data.photo import as_pixels
 from minires.data.shapes import shapes
+from minires.data.views import CentreCrop, RandomAreaCrop, RandomCrop, TenCrops, Whole, ten_crops
 from minires.errors import OptionError, UnknownNameError
 
-DATASETS = {"digits": digits, "shapes": shapes, "cifar10": cifar10, "cifar100": cifar100}
+DATASETS = {
+    "digits": digits,
+    "shapes": shapes,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+    "folder": image_folder,
+}
 
 
 def load(name, **options):
-    """The data set called `name`; options are those of its function (`data_dir` for CIFAR, ...).
+    """The data set called `name`; options are those of its function (`data_dir` for CIFAR and folder, ...).
 
     Raises UnknownNameError, OptionError for an option that this data set does not have, DataError.
     """
@@ -31,16 +49,29 @@ def load(name, **options):
 __all__ = [
     "DATASETS",
     "NORMALIZATIONS",
+    "CentreCrop",
+    "ColourNoise",
+    "Compose",
     "CropAndFlip",
     "Dataset",
+    "ImageFolder",
     "Loader",
     "Normalization",
+    "RandomAreaCrop",
+    "RandomCrop",
     "Split",
+    "TenCrops",
+    "Whole",
+    "as_pixels",
     "channel_mean_std",
     "cifar10",
     "cifar100",
     "digits",
+    "image_folder",
     "load",
     "pixel_mean",
+    "principal_components",
     "shapes",
+    "ten_crops",
+    "unit_range",
 ]

@@ -5,30 +5,51 @@ from dataclasses import dataclass
 import numpy as np
 
 from minires.backend import library
+from minires.errors import UnknownNameError
+
+PADDING_MODES = {"zero": "constant", "reflect": "reflect"}  # ours -> what the array libraries call it
 
 
 @dataclass(frozen=True)
 class CropAndFlip:
-    """Pad each side by `pad` zeros, cut out a random window of the old size, mirror half of the images.
+    """Pad each side by `pad` pixels, cut out a random window of the old size, mirror half of the images.
 
     The ResNet paper's augmentation for CIFAR, with pad=4 (section 4.2).
+    padding_mode: "zero", or "reflect" for the image mirrored at its border, as Wide ResNets have it
+    (Zagoruyko and Komodakis 2016, section 3).
     """
 
     pad: int = 4
     flip: bool = True
+    padding_mode: str = "zero"
+
+    def __post_init__(self):
+        if self.padding_mode not in PADDING_MODES:
+            raise UnknownNameError("padding mode", self.padding_mode, PADDING_MODES)
 
     def __call__(self, images, generator):
         """(N, C, H, W) -> (N, C, H, W) of the same dtype; randomness from a numpy.random.Generator."""
         N, C, H, W = images.shape
         tops, lefts = generator.integers(0, 2 * self.pad + 1, size=(2, N))
         flipped = generator.random(N) < 0.5 if self.flip else np.zeros(N, bool)
-        xp, p = library(images), self.pad
-        padded = xp.zeros((N, C, H + 2 * p, W + 2 * p), images.dtype)
-        padded[:, :, p : p + H, p : p + W] = images
+        border, mode = (self.pad, self.pad), PADDING_MODES[self.padding_mode]
+        padded = library(images).pad(images, ((0, 0), (0, 0), border, border), mode)
         rows = tops[:, None] + np.arange(H)  # (N, H)
         columns = lefts[:, None] + np.where(flipped[:, None], np.arange(W)[::-1], np.arange(W))  # (N, W)
         n, c = np.arange(N)[:, None, None, None], np.arange(C)[None, :, None, None]
         return padded[n, c, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+@dataclass(frozen=True)
+class Compose:
+    """Several augmentations, each applied to what the one before it gave."""
+
+    augmentations: tuple
+
+    def __call__(self, images, generator):
+        for augment in self.augmentations:
+            images = augment(images, generator)
+        return images
 
 
 def to_unit(images):
@@ -71,4 +92,10 @@ def channel_mean_std(images):
     return Normalization(mean.astype(np.float32)[:, None, None], std.astype(np.float32)[:, None, None])
 
 
-NORMALIZATIONS = {"pixel": pixel_mean, "channel": channel_mean_std}
+def unit_range(images):
+    """Only bring 0..255 to 0..1, as Wide ResNets do for SVHN (Zagoruyko and Komodakis 2016, section 3)."""
+    return Normalization(np.float32(0), np.float32(1))
+
+
+# Called with the uint8 images (n, C, H, W) that a Split's or an ImageFolder's sample() gives.
+NORMALIZATIONS = {"pixel": pixel_mean, "channel": channel_mean_std, "unit": unit_range}

@@ -1,4 +1,4 @@
-"""A data set as arrays in memory: images, labels, and the names of the classes."""
+"""A data set: images and labels, here as arrays in memory, and the names of the classes."""
 
 from dataclasses import dataclass
 
@@ -31,6 +31,19 @@ class Split:
     def __len__(self):
         return len(self.labels)
 
+    @property
+    def channels(self):
+        """C of the images."""
+        return self.images.shape[1]
+
+    def read(self, chosen, generator=None):
+        """Images uint8 (N, C, H, W) and labels (N,) of the chosen indices (N,); nothing random about it."""
+        return self.images[chosen], self.labels[chosen]
+
+    def sample(self):
+        """The images that statistics are computed from: all of them, uint8 (n, C, H, W)."""
+        return self.images
+
     def take(self, count):
         """The first `count` images and labels, as a Split of views; all of them if there are fewer."""
         return Split(self.images[:count], self.labels[:count])
@@ -38,7 +51,10 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A named data set; the label k of an image means `classes[k]`."""
+    """A named data set; the label k of an image means `classes[k]`.
+
+    Its two parts are Splits, or ImageFolders, which have the same `channels`, `read` and `sample`.
+    """
 
     name: str
     train: Split

@@ -7,12 +7,12 @@ from minires.errors import OptionError
 
 
 class Loader:
-    """Batches of a Split, shuffled anew in every epoch.
+    """Batches of a Split or an ImageFolder, shuffled anew in every epoch.
 
     `batch(step)` is a pure function of the seed and of how many batches came before, so a run can be stopped
     anywhere and go on with the very batch that was next.
 
-    split: images uint8 (n, C, H, W) and labels (n,).
+    split: has a length and read(chosen, generator) -> images uint8 (N, C, H, W) and labels (N,).
     normalize: called as normalize(images) on each batch of uint8 images -> float32; 0..255 becomes 0..1 if it
         is left out.
     augment: called as augment(x, generator) on what `normalize` gave; None for none. It comes second so that
@@ -43,10 +43,12 @@ class Loader:
         """The batch after `step` others: images float32 (N, C, H, W) and labels int64 (N,)."""
         epoch, i = divmod(step, len(self))
         chosen = self._epoch_order(epoch)[i * self.batch_size : (i + 1) * self.batch_size]
-        x = self.normalize(self.split.images[chosen])
+        generator = np.random.default_rng((self.seed, 1, step))
+        images, labels = self.split.read(chosen, generator)
+        x = self.normalize(images)
         if self.augment is not None:
-            x = self.augment(x, np.random.default_rng((self.seed, 1, step)))
-        return x, self.split.labels[chosen]
+            x = self.augment(x, generator)
+        return x, labels
 
     def epoch(self, epoch=0):
         """The batches of one epoch, in order."""

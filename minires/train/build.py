@@ -8,14 +8,14 @@ from minires.models import create
 
 def build_model(recipe, dataset):
     """The recipe's model for this data set, its weights drawn from the recipe's seed."""
-    fitting = {"in_channels": dataset.train.images.shape[1], "classes": len(dataset.classes)}
+    fitting = {"in_channels": dataset.train.channels, "classes": len(dataset.classes)}
     generator = np.random.default_rng((recipe.seed, 2))
     return create(recipe.model, generator=generator, **fitting | recipe.model_options)
 
 
 def build_loaders(recipe, dataset):
     """The shuffled, augmented training batches and the plain test batches."""
-    normalize = NORMALIZATIONS[recipe.normalization](dataset.train.images)
+    normalize = NORMALIZATIONS[recipe.normalization](dataset.train.sample())
     augment = CropAndFlip(recipe.crop_padding, recipe.flip) if recipe.crop_padding or recipe.flip else None
     size, seed = recipe.batch_size, recipe.seed
     return (

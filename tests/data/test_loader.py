@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minires.data import CropAndFlip, Loader, Split, channel_mean_std, load, pixel_mean
+from minires.data.augment import to_unit
 from minires.errors import OptionError, UnknownNameError
 
 
@@ -59,6 +60,16 @@ def test_a_batch_depends_on_seed_and_step_alone():
         np.testing.assert_array_equal(two.batch(step)[0], expected[step][0])
         np.testing.assert_array_equal(two.batch(step)[1], expected[step][1])
     assert any((other.batch(s)[1] != expected[s][1]).any() for s in range(2))
+
+
+def test_the_random_numbers_of_a_batch_are_as_they_always_were():
+    """Runs of earlier versions are repeated bit for bit only while these seeds stay."""
+    split, augment = numbered(10, size=6), CropAndFlip(2)
+    order = np.random.default_rng((3, 0, 1)).permutation(10)
+    images, labels = Loader(split, 4, augment=augment, seed=3).batch(4)  # the second of epoch 1
+    expected = augment(to_unit(split.images[order[4:8]]), np.random.default_rng((3, 1, 4)))
+    np.testing.assert_array_equal(images, expected)
+    np.testing.assert_array_equal(labels, order[4:8])
 
 
 def test_without_shuffling_the_order_is_the_files():

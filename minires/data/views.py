@@ -1,0 +1,190 @@
+"""What a network sees of a photo: squares of one size, random ones for training and fixed ones for testing.
+
+A view is called as view(image, generator): an RGB image of Pillow and a numpy.random.Generator give another
+such image, or a list of them. A view that draws nothing needs no generator. `size` is the side of the
+squares in pixels.
+"""
+
+import math
+from dataclasses import dataclass
+from numbers import Integral
+
+from PIL import ImageOps
+
+from minires.data.window import BILINEAR, check_fits, cut, scaled_size
+from minires.errors import OptionError
+
+
+@dataclass(frozen=True)
+class RandomCrop:
+    """A random square of the photo at a random scale, mirrored half of the time.
+
+    The scale augmentation of VGG and ResNet (He et al. 2015, section 3.4): the shorter side gets a length
+    drawn evenly from `scales`, both ends included; None keeps the photo's size. AlexNet's crops (Krizhevsky
+    et al. 2012, section 4.1) are scales=(256, 256) with central_square=True, which leaves the ends of the
+    longer side out.
+
+    Raises OptionError for scales below the size, DataError for a photo smaller than the crop.
+    """
+
+    size: int = 224
+    scales: tuple[int, int] | None = (256, 480)
+    central_square: bool = False
+    flip: bool = True
+
+    def __post_init__(self):
+        check_size(self, self.scales)
+        if self.scales is not None:
+            check_range(self, "scales", self.scales)
+
+    def __call__(self, image, generator):
+        scale = None if self.scales is None else draw(generator, *self.scales)
+        W, H = check_fits(scaled_size(image, scale), self.size)
+        width, height = (min(W, H),) * 2 if self.central_square else (W, H)
+        left = (W - width) // 2 + draw(generator, 0, width - self.size)
+        top = (H - height) // 2 + draw(generator, 0, height - self.size)
+        crop = cut(image, (W, H), left, top, self.size)
+        return perhaps_mirrored(crop, generator) if self.flip else crop
+
+
+@dataclass(frozen=True)
+class RandomAreaCrop:
+    """A rectangle of random area and shape, resized to a square and mirrored half of the time.
+
+    The scale and aspect-ratio augmentation of GoogLeNet (Szegedy et al. 2014, section 6), which ResNeXt uses
+    too. The share of the photo's area is drawn evenly from `area`; the logarithm of width / height is drawn
+    evenly from that of `ratio`, so that a shape is as likely as the same on its side. A rectangle that sticks
+    out of the photo is drawn again; after ten of them the view is the central square.
+
+    Raises OptionError for shares outside of 0..1 and ratios that are not positive.
+    """
+
+    size: int = 224
+    area: tuple[float, float] = (0.08, 1)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: bool = True
+
+    def __post_init__(self):
+        check_size(self, None)
+        check_range(self, "area", self.area, most=1)
+        check_range(self, "ratio", self.ratio)
+
+    def __call__(self, image, generator):
+        crop = image.resize((self.size, self.size), BILINEAR, self._box(image, generator))
+        return perhaps_mirrored(crop, generator) if self.flip else crop
+
+    def _box(self, image, generator):
+        """(left, top, right, bottom) of the rectangle, in whole pixels of the photo."""
+        W, H = image.size
+        for _ in range(10):
+            area = W * H * generator.uniform(*self.area)
+            ratio = math.exp(generator.uniform(*map(math.log, self.ratio)))
+            width, height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if 1 <= width <= W and 1 <= height <= H:
+                left, top = draw(generator, 0, W - width), draw(generator, 0, H - height)
+                return left, top, left + width, top + height
+        side = min(W, H)
+        left, top = (W - side) // 2, (H - side) // 2
+        return left, top, left + side, top + side
+
+
+@dataclass(frozen=True)
+class CentreCrop:
+    """The central square of the photo whose shorter side is `scale` pixels; scale None keeps its size.
+
+    With an odd rest it lies half a pixel to the left and the top. Raises OptionError for a scale below the
+    size, DataError for a photo smaller than the crop.
+    """
+
+    size: int = 224
+    scale: int | None = 256
+
+    def __post_init__(self):
+        check_size(self, self.scale)
+
+    def __call__(self, image, generator=None):
+        W, H = check_fits(scaled_size(image, self.scale), self.size)
+        return cut(image, (W, H), (W - self.size) // 2, (H - self.size) // 2, self.size)
+
+
+@dataclass(frozen=True)
+class TenCrops:
+    """The `ten_crops` of the photo whose shorter side is `scale` pixels, as a list; None keeps its size.
+
+    A batch of these is (N, 10, 3, H, W). AlexNet and ResNet average what the network says about the ten.
+    Raises what CentreCrop raises.
+    """
+
+    size: int = 224
+    scale: int | None = 256
+
+    def __post_init__(self):
+        check_size(self, self.scale)
+
+    def __call__(self, image, generator=None):
+        return ten_crops(image, self.size, self.scale)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The whole photo with its shorter side at `scale` pixels, for a fully convolutional test."""
+
+    scale: int
+
+    def __post_init__(self):
+        check_whole(self, "scale", self.scale)
+
+    def __call__(self, image, generator=None):
+        return image.resize(scaled_size(image, self.scale), BILINEAR)
+
+
+def ten_crops(image, size, scale=None):
+    """Ten squares of a photo: its four corners, its centre, and the mirror images of these five.
+
+    In the order top left, top right, bottom left, bottom right, centre. AlexNet (Krizhevsky et al. 2012,
+    section 4.1). scale: the shorter side in pixels, None for the photo's own. Raises DataError for a photo
+    smaller than `size`.
+    """
+    W, H = check_fits(scaled_size(image, scale), size)
+    right, bottom = W - size, H - size
+    places = ((0, 0), (right, 0), (0, bottom), (right, bottom), (right // 2, bottom // 2))
+    crops = [cut(image, (W, H), left, top, size) for left, top in places]
+    return crops + [ImageOps.mirror(crop) for crop in crops]
+
+
+def perhaps_mirrored(image, generator):
+    """The image or, half of the time, its mirror image."""
+    return ImageOps.mirror(image) if generator.random() < 0.5 else image
+
+
+def draw(generator, low, high):
+    """A whole number from low to high, both included."""
+    return int(generator.integers(low, high, endpoint=True))
+
+
+def check_size(view, scales):
+    """OptionError unless `size` and the scale or scales are whole numbers and no scale is below the size."""
+    check_whole(view, "size", view.size)
+    if scales is None:
+        return
+    for scale in scales if isinstance(scales, tuple | list) else (scales,):
+        check_whole(view, "scale", scale)
+        if scale < view.size:
+            raise OptionError(
+                f"{type(view).__name__}: a photo of scale {scale} has no crop of size {view.size}; "
+                f"use a scale of at least {view.size}"
+            )
+
+
+def check_whole(view, name, value):
+    if not isinstance(value, Integral) or value < 1:
+        raise OptionError(f"{type(view).__name__}: {name} must be a positive whole number, not {value!r}")
+
+
+def check_range(view, name, pair, most=math.inf):
+    """OptionError unless the pair is in order, above 0 and at most `most`."""
+    if not isinstance(pair, tuple | list) or len(pair) != 2 or not 0 < pair[0] <= pair[1] <= most:
+        above = "" if most == math.inf else f" <= {most}"
+        raise OptionError(
+            f"{type(view).__name__}: {name} must be (low, high) with 0 < low <= high{above}, not {pair!r}"
+        )
