@@ -11,6 +11,7 @@ from minires.models.registry import MODELS, create, names
 from minires.models.resnext import CifarResNeXt
 from minires.models.summary import summarize
 from minires.models.vgg import VGG
+from minires.models.weights import read_weights, rename, write_weights
 from minires.models.wide import WideResNet
 
 __all__ = [
@@ -29,5 +30,8 @@ __all__ = [
     "WideResNet",
     "create",
     "names",
+    "read_weights",
+    "rename",
     "summarize",
+    "write_weights",
 ]

@@ -138,22 +138,31 @@ class Module:
         `num_batches_tracked`, a counter that PyTorch saves beside batch norm, is passed over. Raises
         CheckpointError that lists what is missing, unexpected or of another shape; then nothing is changed.
         """
-        tensors = dict(self._named_tensors((Parameter, Buffer)))
-        arrays = {k: np.asarray(v) for k, v in state.items() if not k.endswith("num_batches_tracked")}
-        problems = [f"missing {name}" for name in tensors if name not in arrays]
-        problems += [f"unexpected {name}" for name in arrays if name not in tensors]
-        problems += [
-            f"{name} has shape {arrays[name].shape}, not {tensor.shape}"
-            for name, tensor in tensors.items()
-            if name in arrays and arrays[name].shape != tensor.shape
-        ]
+        problems = [problem for found in self.misfits(state).values() for problem in found]
         if problems:
             more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
             raise CheckpointError(
                 f"weights do not fit {type(self).__name__}: {'; '.join(problems[:8])}{more}"
             )
-        for name, tensor in tensors.items():
-            tensor.data[...] = Tensor(arrays[name]).to(tensor.device).data
+        for name, tensor in self._named_tensors((Parameter, Buffer)):
+            tensor.data[...] = Tensor(np.asarray(state[name])).to(tensor.device).data
+
+    def misfits(self, state):
+        """What keeps a state from being loaded: {"missing": [...], "unexpected": [...], "reshaped": [...]}.
+
+        Each entry is a phrase with the tensor's name, in the order of this module or of `state`.
+        """
+        tensors = dict(self._named_tensors((Parameter, Buffer)))
+        shapes = {name: np.shape(a) for name, a in state.items() if not name.endswith("num_batches_tracked")}
+        return {
+            "missing": [f"missing {name}" for name in tensors if name not in shapes],
+            "unexpected": [f"unexpected {name}" for name in shapes if name not in tensors],
+            "reshaped": [
+                f"{name} has shape {shapes[name]}, not {tensor.shape}"
+                for name, tensor in tensors.items()
+                if name in shapes and shapes[name] != tensor.shape
+            ],
+        }
 
     def extra_repr(self):
         """What the printed form says in the brackets of a module without children."""

@@ -1,0 +1,82 @@
+"""Weights of other people: reading their files, and fitting their names to ours.
+
+A state is a dict {name: array}, as `Module.state_dict` gives it. Files are safetensors or NumPy's .npz. Pickles
+(.pth, .pt, .bin) are refused, since reading one runs whatever code is in it.
+"""
+
+import re
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from minires.errors import CheckpointError, OptionError
+
+PICKLES = {".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".th", ".tar"}
+
+
+def read_weights(path):
+    """The state in a file; CheckpointError if it is missing, damaged or of a format that is not read."""
+    path = Path(path).expanduser()
+    if path.suffix in PICKLES:
+        raise CheckpointError(
+            f"{path} looks like a pickle, which can run any code when it is read; convert it where you trust "
+            "it: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
+        )
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        with safe_open(path, framework="numpy") as file:
+            return {name: _tensor(file, name, path) for name in file.keys()}  # noqa: SIM118, not a dict
+    except (OSError, ValueError, BadZipFile, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"cannot read weights from {path}: {reason}") from error
+
+
+def _tensor(file, name, path):
+    """One tensor; CheckpointError for a number format that NumPy does not have."""
+    kind = file.get_slice(name).get_dtype()
+    if kind == "BF16" or kind.startswith("F8"):
+        raise CheckpointError(f"{path}: {name} is {kind}, which NumPy does not have; save it as float32")
+    return file.get_tensor(name)
+
+
+def write_weights(state, path):
+    """Write a state as safetensors; CheckpointError if the file cannot be written."""
+    try:
+        save_file({name: np.ascontiguousarray(array) for name, array in state.items()}, path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot write weights to {path}: {error}") from error
+
+
+def rename(state, rules):
+    """The state under other names.
+
+    rules: strings "old=new", each applied to the names that the one before gave. `old` is a regular
+    expression; what it matches becomes `new`, which may be empty or hold groups: "block([0-9])=layer\\1".
+    Raises OptionError for a rule without "=", that is no regular expression, or that matches no name;
+    CheckpointError if two tensors get the same name.
+    """
+    names = {name: name for name in state}
+    for rule in rules:
+        old, equals, new = rule.partition("=")
+        if not equals:
+            raise OptionError(f"a rename must be OLD=NEW, not {rule!r}")
+        try:
+            changed = {name: re.sub(old, new, now) for name, now in names.items()}
+        except (re.error, IndexError) as error:
+            raise OptionError(f"rename {rule!r} is not a regular expression: {error}") from error
+        if changed == names:
+            raise OptionError(
+                f"rename {rule!r} matches no name; one of them is {next(iter(names.values()))!r}"
+            )
+        names = changed
+    renamed = {}
+    for name, new in names.items():
+        if new in renamed:
+            raise CheckpointError(f"two tensors would be called {new!r}, one of them {name!r} until now")
+        renamed[new] = state[name]
+    return renamed
