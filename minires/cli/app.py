@@ -6,11 +6,12 @@ import sys
 import typer
 
 from minires.cli.machine import bench, doctor
-from minires.cli.networks import convert, gradcheck, summary
+from minires.cli.networks import gradcheck, summary
 from minires.cli.training import degradation, evaluate, plot, train
+from minires.cli.weights import convert, predict
 from minires.errors import MiniresError, TrainingInterrupted
 
-COMMANDS = (degradation, train, evaluate, plot, summary, convert, gradcheck, bench, doctor)
+COMMANDS = (degradation, train, evaluate, plot, summary, convert, predict, gradcheck, bench, doctor)
 
 app = typer.Typer(
     help="Plain and residual networks on NumPy: train them, check them, see the degradation problem.",

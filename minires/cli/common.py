@@ -36,6 +36,17 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in th
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start anew in a folder that holds a run.")]
 
 
+def numbers(name, text, kind=float):
+    """ "0.5,0.25" -> [0.5, 0.25]; None for None. OptionError, naming the option, for other words."""
+    if text is None:
+        return None
+    try:
+        return [kind(word) for word in text.split(",")]
+    except ValueError as error:
+        what = "whole numbers" if kind is int else "numbers"
+        raise OptionError(f"{name} must be {what} separated by commas, not {text!r}") from error
+
+
 def parse_options(options):
     """["shortcut=B", "widths=8,16,32"] -> {"shortcut": "B", "widths": [8, 16, 32]}."""
     parsed = {}

@@ -1,6 +1,5 @@
 """Commands about networks and operations: what they consist of, whether their gradients are right."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,7 +7,7 @@ from rich.table import Column, Table
 
 from minires import models
 from minires.cli.common import Threads, console, parse_options
-from minires.errors import CheckpointError, GradientError
+from minires.errors import GradientError
 from minires.nn.init import skip_init
 from minires.tables import numeric
 
@@ -52,40 +51,6 @@ def known_networks():
             name, found.parameters or "", found.multiply_adds or "", found.error or "", found.source
         )
     return table
-
-
-def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Weights as safetensors or .npz.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="The safetensors file to write.")],
-    renames: Annotated[
-        list[str] | None,
-        typer.Option("--rename", help="OLD=NEW: a regular expression in the names, and what it becomes."),
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="The network that the weights are for.")] = None,
-    option: Annotated[list[str] | None, typer.Option(help="A network's option, such as shortcut=B.")] = None,
-):
-    """Write weights under the names of a network here, and list what does not fit it.
-
-    Tensors that the network does not have are left out. Nothing is written if some are missing or have
-    another shape. Without a network, all tensors are written as they are called.
-    """
-    state = models.rename(models.read_weights(source), renames or [])
-    if model is not None:
-        with skip_init():
-            network = models.create(model, **parse_options(option))
-        misfits = network.misfits(state)
-        for problem in (problem for kind in misfits.values() for problem in kind):
-            console.print(problem)
-        if misfits["missing"] or misfits["reshaped"]:
-            raise CheckpointError(
-                f"{source} does not fit {model}: {len(misfits['missing'])} tensors are missing and "
-                f"{len(misfits['reshaped'])} have another shape; nothing is written. Names are changed by "
-                "--rename OLD=NEW"
-            )
-        state = {name: state[name] for name in network.state_dict()}
-    models.write_weights(state, target)
-    fitting = f", which fit {model}" if model else ", not compared with a network (give --model)"
-    console.print(f"Written to {target}: {len(state)} tensors{fitting}", soft_wrap=True)
 
 
 def gradcheck(

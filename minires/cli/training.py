@@ -16,9 +16,10 @@ from minires.cli.common import (
     Seed,
     Threads,
     console,
+    numbers,
     parse_options,
 )
-from minires.errors import OptionError, UnknownNameError
+from minires.errors import UnknownNameError
 from minires.tables import numeric
 
 
@@ -37,14 +38,10 @@ def degradation(
     from minires.lab import degradation as run_degradation
     from minires.train.progress import TrainingProgress
 
-    try:
-        numbers = [int(depth) for depth in depths.split(",")]
-    except ValueError as error:
-        raise OptionError(f"--depths must be whole numbers separated by commas, not {depths!r}") from error
     with TrainingProgress(console) as progress:
         results = run_degradation(
             data,
-            numbers,
+            numbers("--depths", depths, int),
             out,
             seed=seed,
             epochs=epochs,

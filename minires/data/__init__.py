@@ -12,12 +12,13 @@ from minires.data.augment import (
     unit_range,
 )
 from minires.data.cifar import cifar10, cifar100
+from minires.data.class_names import class_names
 from minires.data.colour import ColourNoise, principal_components
 from minires.data.dataset import Dataset, Split
 from minires.data.digits import digits
 from minires.data.image_folder import ImageFolder, image_folder
 from minires.data.loader import Loader
-from minires.data.photo import as_pixels
+from minires.data.photo import as_pixels, open_photo
 from minires.data.shapes import shapes
 from minires.data.views import CentreCrop, RandomAreaCrop, RandomCrop, TenCrops, Whole, ten_crops
 from minires.errors import OptionError, UnknownNameError
@@ -66,9 +67,11 @@ __all__ = [
     "channel_mean_std",
     "cifar10",
     "cifar100",
+    "class_names",
     "digits",
     "image_folder",
     "load",
+    "open_photo",
     "pixel_mean",
     "principal_components",
     "shapes",

@@ -1,7 +1,7 @@
 """Weights of other people: reading their files, and fitting their names to ours.
 
-A state is a dict {name: array}, as `Module.state_dict` gives it. Files are safetensors or NumPy's .npz. Pickles
-(.pth, .pt, .bin) are refused, since reading one runs whatever code is in it.
+A state is a dict {name: array}, as `Module.state_dict` gives it. Files are safetensors or NumPy's .npz.
+Pickles (.pth, .pt, .bin) are refused, since reading one runs whatever code is in it.
 """
 
 import re

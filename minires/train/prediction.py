@@ -12,8 +12,8 @@ from minires.nn.functional import softmax
 def probabilities(model, x):
     """The softmax of the model's logits, averaged over the views of each image: -> (N, classes), NumPy.
 
-    x: (N, C, H, W), or (N, K, C, H, W) for K views of each image, such as ten crops (Krizhevsky et al. 2012,
-    section 4.1).
+    x: float32 (N, C, H, W), or (N, K, C, H, W) for K views of each image, such as ten crops (Krizhevsky
+    et al. 2012, section 4.1).
     """
     views = 1 if x.ndim == 4 else x.shape[1]
     with model.evaluating():
@@ -22,23 +22,21 @@ def probabilities(model, x):
 
 
 @no_grad()
-def whole_probabilities(model, x):
-    """The same from whole images of any size, (N, C, H, W): the model is applied at every position.
+def probabilities_of_whole(model, x):
+    """The same from whole images of any size, float32 (N, C, H, W): the model is applied at every position.
 
-    A network with global average pooling does so by itself. In one that ends in fully connected layers these
-    are applied as convolutions, and their logits are averaged over the positions.
+    A network with global average pooling does so by itself. The fully connected layers of another are applied
+    as convolutions, and their logits averaged over the positions (ConvNet.score_map).
     """
     with model.evaluating():
-        if hasattr(model, "score_map"):
-            logits = model.score_map(Tensor(x)).mean((2, 3))
-        else:
-            logits = model(Tensor(x))
+        x = Tensor(x)
+        logits = model.score_map(x).mean((2, 3)) if hasattr(model, "score_map") else model(x)
         return softmax(logits).numpy()
 
 
 @dataclass(frozen=True)
 class Guess:
-    """A class's name, its number, and its probability."""
+    """A class: its name, its number, and its probability."""
 
     name: str
     label: int

@@ -1,0 +1,104 @@
+"""Commands that use trained weights: bring them under our names, and let them classify photos."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Column, Table
+
+from minires import models
+from minires.cli.common import DataDir, Threads, console, numbers, parse_options
+from minires.errors import CheckpointError, OptionError
+from minires.nn.init import skip_init
+from minires.tables import numeric
+
+Option = Annotated[list[str] | None, typer.Option(help="A network's option, such as shortcut=B.")]
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Weights as safetensors or .npz.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The safetensors file to write.")],
+    renames: Annotated[
+        list[str] | None,
+        typer.Option("--rename", help="OLD=NEW: a regular expression in the names, and what it becomes."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The network that the weights are for.")] = None,
+    option: Option = None,
+):
+    """Write weights under the names of a network here, and list what does not fit it.
+
+    Tensors that the network does not have are left out. Nothing is written if some are missing or have
+    another shape. Without a network, all tensors are written as they are called.
+    """
+    state = models.rename(models.read_weights(source), renames or [])
+    if model is not None:
+        with skip_init():
+            network = models.create(model, **parse_options(option))
+        misfits = network.misfits(state)
+        for problem in (problem for kind in misfits.values() for problem in kind):
+            console.print(problem)
+        if misfits["missing"] or misfits["reshaped"]:
+            raise CheckpointError(
+                f"{source} does not fit {model}: {len(misfits['missing'])} tensors are missing and "
+                f"{len(misfits['reshaped'])} have another shape; nothing is written. Names are changed by "
+                "--rename OLD=NEW"
+            )
+        state = {name: state[name] for name in network.state_dict()}
+    models.write_weights(state, target)
+    fitting = f", which fit {model}" if model else ", not compared with a network (give --model)"
+    console.print(f"Written to {target}: {len(state)} tensors{fitting}", soft_wrap=True)
+
+
+def predict(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Photos of any format.")],
+    weights: Annotated[
+        Path, typer.Option(help="Weights as safetensors or .npz, or the folder of a run of yours.")
+    ],
+    model: Annotated[str | None, typer.Option(help="The network; a run knows its own.")] = None,
+    option: Option = None,
+    crops: Annotated[int, typer.Option(help="1: the centre; 10: corners and centre, mirrored too.")] = 1,
+    classes: Annotated[
+        Path | None,
+        typer.Option(help="Names of the classes, a line each; ImageNet's or CIFAR's if left out."),
+    ] = None,
+    mean: Annotated[str | None, typer.Option(help="Means of the channels in 0..1, as 0.5,0.5,0.5.")] = None,
+    std: Annotated[str | None, typer.Option(help="Deviations of the channels.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw images and probabilities into this file.")
+    ] = None,
+    data_dir: DataDir = None,
+    threads: Threads = None,
+):
+    """What photos show: the five most probable classes of each, by a trained network."""
+    from minires.data import open_photo
+    from minires.plot import plot_guesses
+    from minires.train import Classifier, guesses
+
+    if weights.is_dir():
+        if model or option or mean or std or classes:
+            raise OptionError(
+                f"{weights} is a run, which has a network, statistics and class names of its own"
+            )
+        classifier = Classifier.from_run(weights, data_dir)
+    elif model is None:
+        raise OptionError("give the network that the weights are for, as --model resnet50")
+    else:
+        classifier = Classifier.from_weights(
+            model, weights, parse_options(option), numbers("--mean", mean), numbers("--std", std), classes
+        )
+        if f"{model}_v1_5" in models.MODELS and "stride_in_1x1" not in parse_options(option):
+            console.print(
+                f"Note: {model} has its strides where the paper has them. Weights of torchvision and timm fit, "
+                f"but are meant for {model}_v1_5.",
+                soft_wrap=True,
+            )
+    photos = [open_photo(image) for image in images]
+    found = [guesses(classifier(photo, crops), classifier.classes) for photo in photos]
+    table = Table(Column("image", overflow="fold"), "class", *numeric("probability"))
+    for image, best in zip(images, found, strict=True):
+        for i, guess in enumerate(best):
+            table.add_row("" if i else str(image), guess.name, f"{100 * guess.probability:.2f} %")
+        table.add_section()
+    console.print(table)
+    if picture is not None:
+        console.print(f"Picture: {plot_guesses(photos, found, picture)}", soft_wrap=True)

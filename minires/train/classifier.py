@@ -1,0 +1,89 @@
+"""Classifier: a trained network together with what it expects of a photo."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minires.data import CentreCrop, ImageFolder, Normalization, TenCrops, as_pixels, class_names
+from minires.errors import OptionError
+from minires.models import create, read_weights
+from minires.nn import Module
+from minires.nn.init import skip_init
+from minires.train.evaluation import load_run
+from minires.train.prediction import probabilities
+
+# Means and deviations of the channels in 0..1: of ImageNet's training images, as most trained networks expect
+# them, and of CIFAR-10's (Zagoruyko and Komodakis 2016).
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CIFAR = (0.4914, 0.4824, 0.4467), (0.2471, 0.2435, 0.2616)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network, the side of its input in pixels, its normalization, and the names of its classes.
+
+    normalize: called on uint8 (N, C, H, W), gives float32. channels: 1 for grey images, or 3.
+    """
+
+    model: Module
+    size: int
+    normalize: Any
+    classes: tuple[str, ...]
+    channels: int = 3
+
+    @classmethod
+    def from_weights(cls, name, path, options=None, mean=None, std=None, classes=None):
+        """The network called `name` with the weights in a file.
+
+        options: those of the network. mean, std: of the channels in 0..1, ImageNet's or CIFAR's if left out.
+        classes: a text file with their names; see data.class_names.
+        Raises OptionError for statistics that do not fit, CheckpointError for weights that do not.
+        """
+        with skip_init():
+            model = create(name, **options or {})
+        model.load_state_dict(read_weights(path))
+        weights = [p for p in model.parameters() if p.ndim > 1]
+        channels, count = weights[0].shape[1], len(weights[-1])
+        usual_mean, usual_std = IMAGENET if model.input_size == 224 else CIFAR
+        normalize = Normalization(
+            per_channel("mean", usual_mean if mean is None else mean, channels),
+            per_channel("std", usual_std if std is None else std, channels),
+        )
+        return cls(model, model.input_size, normalize, class_names(count, classes), channels)
+
+    @classmethod
+    def from_run(cls, path, data_dir=None):
+        """The network of a run's latest checkpoint, with the normalization that it was trained with."""
+        run = load_run(path, data_dir)
+        train = run.dataset.train
+        size = train.view.size if isinstance(train, ImageFolder) else train.images.shape[-1]
+        return cls(run.model, size, run.test_loader.normalize, run.dataset.classes, train.channels)
+
+    def __call__(self, photo, crops=1):
+        """The probability of each class, (classes,), for an image of Pillow, looked at in 1 or 10 crops."""
+        if crops not in (1, 10):
+            raise OptionError(f"crops must be 1 or 10, not {crops!r}")
+        # Networks for photos are trained on crops, those for small pictures on the whole picture.
+        scale = round(self.size * 8 / 7) if crops == 10 or self.size >= 64 else self.size
+        view = TenCrops if crops == 10 else CentreCrop
+        seen = view(self.size, scale)(photo)
+        images = as_pixels(seen if crops == 10 else [seen])
+        if self.channels == 1:
+            images = grey(images)
+        return probabilities(self.model, self.normalize(images)[None])[0]
+
+
+def grey(images):
+    """RGB uint8 (N, 3, H, W) -> luminance uint8 (N, 1, H, W), with the weights of ITU-R 601 as in Pillow."""
+    weights = np.array([0.299, 0.587, 0.114])[:, None, None]
+    return np.rint((images * weights).sum(axis=1, keepdims=True)).astype(np.uint8)
+
+
+def per_channel(name, values, channels):
+    """`channels` numbers as float32 (channels, 1, 1); OptionError for another number of them."""
+    array = np.asarray(values, np.float32)
+    if array.shape != (channels,) or (name == "std" and not (array > 0).all()):
+        what = "positive numbers" if name == "std" else "numbers"
+        raise OptionError(f"{name} must be {channels} {what}, one for each channel, not {values}")
+    return array[:, None, None]
