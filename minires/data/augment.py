@@ -71,4 +71,9 @@ def channel_mean_std(images):
     return Normalization(mean.astype(np.float32)[:, None, None], std.astype(np.float32)[:, None, None])
 
 
-NORMALIZATIONS = {"pixel": pixel_mean, "channel": channel_mean_std}
+def unit_range(images):
+    """0..255 -> 0..1 whatever the training images are, as the Wide ResNet paper does for SVHN."""
+    return to_unit
+
+
+NORMALIZATIONS = {"pixel": pixel_mean, "channel": channel_mean_std, "unit": unit_range}

@@ -14,7 +14,7 @@ from minires.models import create
 from minires.plot import plot_degradation
 from minires.train import History, Recipe, RunFolder, build_model, train_side_by_side
 from minires.train.files import write_atomically
-from minires.train.recipe import augmentation, epoch_length
+from minires.train.fitting import augmentation, epoch_length
 
 FAMILIES = ("plain", "resnet")
 

@@ -3,7 +3,17 @@
 import numpy as np
 
 from minires.data import NORMALIZATIONS, CropAndFlip, Loader
+from minires.errors import OptionError
 from minires.models import create
+
+# What a recipe can ask for and nothing here can do yet, with the value that asks for nothing.
+MISSING = {
+    "padding_mode": "zero",
+    "crop_size": None,
+    "crop_scales": None,
+    "crop_area": False,
+    "colour_noise": 0.0,
+}
 
 
 def build_model(recipe, dataset):
@@ -15,6 +25,9 @@ def build_model(recipe, dataset):
 
 def build_loaders(recipe, dataset):
     """The shuffled, augmented training batches and the plain test batches."""
+    for name, nothing in MISSING.items():
+        if getattr(recipe, name) != nothing:
+            raise OptionError(f"recipe: {name} {getattr(recipe, name)!r} is not built yet; use {nothing!r}")
     normalize = NORMALIZATIONS[recipe.normalization](dataset.train.images)
     augment = CropAndFlip(recipe.crop_padding, recipe.flip) if recipe.crop_padding or recipe.flip else None
     size, seed = recipe.batch_size, recipe.seed
