@@ -65,7 +65,10 @@ def train(
     name: Annotated[str, typer.Argument(help="A network, for example resnet20 or plain56.")],
     data: Data = "digits",
     data_dir: DataDir = None,
-    recipe: Annotated[str, typer.Option(help="paper: 64,000 iterations; quick: ten epochs.")] = "quick",
+    recipe: Annotated[
+        str,
+        typer.Option(help="quick: ten epochs; paper: as in the network's own paper; or one, as wide-cifar."),
+    ] = "quick",
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME-DATA if left out.")] = None,
     iterations: Annotated[int | None, typer.Option(help="Stretch the recipe to this length.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images in a batch.")] = None,

@@ -88,8 +88,8 @@ def predict(
         )
         if f"{model}_v1_5" in models.MODELS and "stride_in_1x1" not in parse_options(option):
             console.print(
-                f"Note: {model} has its strides where the paper has them. Weights of torchvision and timm fit, "
-                f"but are meant for {model}_v1_5.",
+                f"Note: {model} has its strides where the paper has them. Weights of torchvision and timm "
+                f"fit it, but are meant for {model}_v1_5.",
                 soft_wrap=True,
             )
     photos = [open_photo(image) for image in images]

@@ -14,7 +14,7 @@ from minires.models import create
 from minires.plot import plot_degradation
 from minires.train import History, Recipe, RunFolder, build_model, train_side_by_side
 from minires.train.files import write_atomically
-from minires.train.recipe import augmentation, epoch_length
+from minires.train.fitting import augmentation, epoch_length
 
 FAMILIES = ("plain", "resnet")
 
@@ -107,7 +107,7 @@ def recipe(model, dataset, seed, epochs, data_options):
         drops=(iterations // 2, iterations * 3 // 4),
         log_every=epoch,
         evaluate_every=epoch,
-        **augmentation(dataset),
+        **augmentation(model, dataset),
     )
 
 

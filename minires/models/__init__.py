@@ -7,7 +7,7 @@ from minires.models.inception import GoogLeNet
 from minires.models.nin import NiN
 from minires.models.preact import PreActResNet
 from minires.models.published import PUBLISHED, Published
-from minires.models.registry import MODELS, create, names
+from minires.models.registry import MODELS, create, input_size, names
 from minires.models.resnext import CifarResNeXt
 from minires.models.summary import summarize
 from minires.models.vgg import VGG
@@ -29,6 +29,7 @@ __all__ = [
     "TwoTowerAlexNet",
     "WideResNet",
     "create",
+    "input_size",
     "names",
     "read_weights",
     "rename",

@@ -14,6 +14,7 @@ from minires.models.preact import PreActResNet
 from minires.models.resnext import CifarResNeXt
 from minires.models.vgg import VGG
 from minires.models.wide import WideResNet
+from minires.nn.init import skip_init
 
 with_bottlenecks = {"shortcut": "B", "bottleneck": True}
 as_in_libraries = {"stride_in_1x1": False}
@@ -80,6 +81,12 @@ def constructor_of(name):
         if match:
             return partial(family, *map(int, match.groups()))
     raise UnknownNameError("model", name, names())
+
+
+def input_size(name):
+    """The side of the pictures that the network called `name` is made for, in pixels: 32 or 224."""
+    with skip_init():
+        return create(name).input_size
 
 
 def create(name, **options):

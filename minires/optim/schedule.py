@@ -1,7 +1,8 @@
 """Learning rates as pure functions.
 
-A schedule is called as `schedule(step, lowest_error)`: how many steps have been taken, and the lowest
-training error seen so far, in percent. Nothing is remembered in between: a resumed run goes on where it was.
+A schedule is called as `schedule(step, lowest_error, evaluations)`: how many steps have been taken, the
+lowest training error so far, and the errors of all evaluations so far, in order; errors in percent. What a
+schedule does not need may be left out. Nothing is remembered in between: a resumed run goes on where it was.
 """
 
 import math
@@ -9,12 +10,33 @@ import math
 
 def step_decay(base, drops, factor=0.1):
     """`base`, times `factor` from each step in `drops` on. The ResNet paper: 0.1, drops at 32k and 48k."""
-    return lambda step, lowest_error=0.0: base * factor ** sum(step >= drop for drop in drops)
+    return lambda step, lowest_error=0.0, evaluations=(): base * factor ** sum(step >= drop for drop in drops)
 
 
 def cosine(base, total):
     """Half a cosine from `base` at step 0 to 0 at step `total` (Loshchilov and Hutter 2017, no restarts)."""
-    return lambda step, lowest_error=0.0: base * (1 + math.cos(math.pi * min(step / total, 1))) / 2
+    return lambda step, lowest_error=0.0, evaluations=(): (
+        base * (1 + math.cos(math.pi * min(step / total, 1))) / 2
+    )
+
+
+def plateau(base, patience, max_drops=None, factor=0.1):
+    """`base`, times `factor` after every `patience` evaluations in a row without a new lowest error.
+
+    After a drop the count starts anew; the lowest error stays. At most `max_drops` drops, None for no limit.
+    AlexNet (Krizhevsky et al. 2012, section 5) and the ResNet paper's ImageNet nets (section 3.4) lower their
+    rate when the error stops improving, AlexNet three times. How long they waited is in neither paper.
+    """
+
+    def schedule(step, lowest_error=0.0, evaluations=()):
+        lowest, waited, drops = math.inf, 0, 0
+        for error in evaluations:
+            lowest, waited = (error, 0) if error < lowest else (lowest, waited + 1)
+            if waited == patience:
+                waited, drops = 0, drops + 1
+        return base * factor ** (drops if max_drops is None else min(drops, max_drops))
+
+    return schedule
 
 
 def warm_up(rate, until_error, then):
@@ -22,4 +44,16 @@ def warm_up(rate, until_error, then):
 
     The ResNet paper starts its 110-layer net so: 0.01 until 80 % (section 4.2).
     """
-    return lambda step, lowest_error: then(step, lowest_error) if lowest_error < until_error else rate
+    return lambda step, lowest_error, evaluations=(): (
+        then(step, lowest_error, evaluations) if lowest_error < until_error else rate
+    )
+
+
+def warm_up_for(rate, steps, then):
+    """`rate` in the first `steps` steps; the schedule `then` after, which counts from the start all the same.
+
+    Identity Mappings (He et al. 2016, appendix) starts all its CIFAR nets so: 0.01 for 400 steps.
+    """
+    return lambda step, lowest_error=0.0, evaluations=(): (
+        rate if step < steps else then(step, lowest_error, evaluations)
+    )

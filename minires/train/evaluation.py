@@ -1,18 +1,24 @@
 """Evaluation: the loss and the error of a model on a split."""
 
+from contextlib import nullcontext
+
 from minires.data import load
 from minires.engine import Tensor, no_grad
 from minires.errors import CheckpointError, DataError
 from minires.nn.functional import cross_entropy
+from minires.optim import WeightAverage
 from minires.train.build import build_loaders, build_model
 from minires.train.run_folder import RunFolder
 
 
 @no_grad()
-def evaluate(model, loader):
-    """(mean loss, error in percent) over one epoch of `loader`, in evaluation mode."""
+def evaluate(model, loader, average=None):
+    """(mean loss, error in percent) over one epoch of `loader`, in evaluation mode.
+
+    average: the model's WeightAverage, to evaluate the mean instead of the weights as they are.
+    """
     loss = errors = count = 0
-    with model.evaluating():
+    with model.evaluating(), nullcontext() if average is None else average.in_use():
         for images, labels in loader.epoch():
             logits = model(Tensor(images))
             loss += cross_entropy(logits, labels, reduction="sum").item()
@@ -36,6 +42,7 @@ def evaluate_run(path, data_dir=None):
     moved = {} if data_dir is None else {"data_dir": str(data_dir)}
     dataset = load(recipe.data, **recipe.data_options | moved)
     model = build_model(recipe, dataset)
-    state = folder.load(checkpoint, model)
+    average = WeightAverage(model) if recipe.average_weights else None
+    state = folder.load(checkpoint, model, average=average)
     _, test_loader = build_loaders(recipe, dataset)
-    return state["run"]["step"], *evaluate(model, test_loader)
+    return state["run"]["step"], *evaluate(model, test_loader, average)

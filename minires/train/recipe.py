@@ -1,20 +1,33 @@
-"""Recipe: everything that decides how a run ends, as data. One function for each published protocol."""
+"""Recipe: everything that decides how a run ends, as data."""
 
-import re
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 
 from minires.data import NORMALIZATIONS
 from minires.errors import CheckpointError, OptionError, UnknownNameError
-from minires.optim import cosine, step_decay, warm_up
+from minires.optim import cosine, plateau, step_decay, warm_up, warm_up_for
 
-SCHEDULES = ("steps", "cosine")
+# What the fields with a word may say, and how small those with a number may be.
+WORDS = {
+    "schedule": ("steps", "cosine", "plateau"),
+    "normalization": tuple(NORMALIZATIONS),
+    "padding_mode": ("zero", "reflect"),
+}
+LEAST = {
+    **dict.fromkeys(("iterations", "batch_size", "log_every", "evaluate_every"), 1),
+    **dict.fromkeys(("patience", "max_drops", "warm_up_steps", "crop_size"), 1),
+    **dict.fromkeys(("seed", "crop_padding", "colour_noise"), 0),
+}
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A training run as data: same recipe, machine and threads, same weights to the last bit.
 
-    Errors are percentages, `iterations`, `drops` and the `..._every` fields are steps (batches).
+    Errors are percentages, `iterations`, `drops`, `warm_up_steps` and the `..._every` fields are steps
+    (batches). Pictures that are all small are augmented by `crop_padding` and `flip`, photos by `crop_size`,
+    then `crop_scales` or `crop_area`, `flip` and `colour_noise`.
+
+    Raises OptionError for values out of range, or that contradict each other.
     """
 
     model: str
@@ -25,44 +38,91 @@ class Recipe:
     model_options: dict = field(default_factory=dict)
     data_options: dict = field(default_factory=dict)
     learning_rate: float = 0.1
-    schedule: str = "steps"  # or "cosine"
-    drops: tuple[int, ...] = ()  # for "steps": the learning rate is divided by 10 at each
-    warm_up_rate: float | None = None  # the learning rate until the training error falls below warm_up_error
-    warm_up_error: float = 80.0
+    schedule: str = "steps"  # or "cosine" or "plateau"
+    drops: tuple[int, ...] = ()  # for "steps": when the learning rate is multiplied by drop_factor
+    drop_factor: float = 0.1
+    patience: int = 5  # for "plateau": a drop after so many evaluations without a new lowest test error
+    max_drops: int | None = None  # for "plateau": None for no limit
+    warm_up_rate: float | None = None  # the learning rate at first: for warm_up_steps if these are given,
+    warm_up_steps: int | None = None
+    warm_up_error: float = 80.0  # and else until the training error falls below this
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 1e-4
-    normalization: str = "pixel"  # or "channel"
+    average_weights: bool = False  # evaluate the mean of the weights after each step of the second half
+    normalization: str = "pixel"  # or "channel" or "unit"
     crop_padding: int = 0
+    padding_mode: str = "zero"  # or "reflect"
     flip: bool = False
+    crop_size: int | None = None  # the side of the square that is cut out of a photo, in pixels
+    crop_scales: tuple[int, int] | None = None  # before that, its shorter side gets a length in this range
+    crop_area: bool = False  # or a part of random area and shape is resized to the square
+    colour_noise: float = 0.0  # standard deviation along the principal components of the colours
     log_every: int = 100
     evaluate_every: int = 391
 
     def __post_init__(self):
-        for name in ("iterations", "batch_size", "log_every", "evaluate_every"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"recipe: {name} must be at least 1, not {getattr(self, name)}")
-        if self.schedule not in SCHEDULES:
-            raise UnknownNameError("schedule", self.schedule, SCHEDULES)
-        if self.normalization not in NORMALIZATIONS:
-            raise UnknownNameError("normalization", self.normalization, NORMALIZATIONS)
-        if self.seed < 0:
-            raise OptionError(f"recipe: seed must be at least 0, not {self.seed}")
+        for name, words in WORDS.items():
+            if getattr(self, name) not in words:
+                raise UnknownNameError(name, getattr(self, name), words)
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise OptionError(f"recipe: {name} must be at least {least}, not {value}")
+        if not 0 < self.drop_factor < 1:
+            raise OptionError(f"recipe: drop_factor must be between 0 and 1, not {self.drop_factor}")
+        if self.warm_up_steps is not None and self.warm_up_rate is None:
+            raise OptionError(f"recipe: warm_up_steps {self.warm_up_steps} needs a warm_up_rate")
+        self._check_crops()
 
-    def learning_rate_at(self, step, lowest_error=100.0):
-        """The learning rate after `step` steps, the lowest training error so far being `lowest_error` %."""
+    def _check_crops(self):
+        size, scales = self.crop_size, self.crop_scales
+        if size is None:
+            if scales is not None or self.crop_area:
+                raise OptionError("recipe: crop_scales and crop_area need a crop_size")
+            return
+        if self.crop_padding:
+            raise OptionError(
+                f"recipe: crop_size {size} is for photos and crop_padding {self.crop_padding} for small "
+                "pictures; set one of them"
+            )
+        if scales is not None and self.crop_area:
+            raise OptionError(f"recipe: crop_area takes the place of crop_scales {scales}; set one of them")
+        pair = isinstance(scales, (tuple, list)) and len(scales) == 2
+        if scales is not None and not (pair and size <= scales[0] <= scales[1]):
+            raise OptionError(
+                f"recipe: crop_scales must be (low, high) with crop_size {size} <= low <= high, not {scales}"
+            )
+
+    def learning_rate_at(self, step, lowest_error=100.0, evaluations=()):
+        """The learning rate after `step` steps and what was measured in them.
+
+        lowest_error: the lowest training error; evaluations: all test errors, in order. In percent.
+        """
         if self.schedule == "cosine":
             schedule = cosine(self.learning_rate, self.iterations)
+        elif self.schedule == "plateau":
+            schedule = plateau(self.learning_rate, self.patience, self.max_drops, self.drop_factor)
         else:
-            schedule = step_decay(self.learning_rate, self.drops)
-        if self.warm_up_rate is not None:
+            schedule = step_decay(self.learning_rate, self.drops, self.drop_factor)
+        if self.warm_up_steps is not None:
+            schedule = warm_up_for(self.warm_up_rate, self.warm_up_steps, schedule)
+        elif self.warm_up_rate is not None:
             schedule = warm_up(self.warm_up_rate, self.warm_up_error, schedule)
-        return schedule(step, lowest_error)
+        return schedule(step, lowest_error, evaluations)
 
     def shortened(self, iterations):
-        """The same protocol over fewer or more iterations: the drops move in proportion."""
-        drops = tuple(max(1, round(drop * iterations / self.iterations)) for drop in self.drops)
-        return replace(self, iterations=iterations, drops=drops)
+        """The same protocol over fewer or more iterations: drops and warm-up steps move in proportion.
+
+        A plateau's patience stays as many evaluations as it was.
+        """
+
+        def scaled(step):
+            return max(1, round(step * iterations / self.iterations))
+
+        warm = None if self.warm_up_steps is None else scaled(self.warm_up_steps)
+        drops = tuple(scaled(drop) for drop in self.drops)
+        return replace(self, iterations=iterations, drops=drops, warm_up_steps=warm)
 
     def to_json(self):
         """A dict for json.dumps."""
@@ -70,13 +130,20 @@ class Recipe:
 
     @classmethod
     def from_json(cls, values):
-        """The inverse of `to_json`; CheckpointError if a field is missing or of another version."""
+        """The inverse of `to_json`. A field that came after the recipe was written takes its default.
+
+        Raises CheckpointError for an unknown field, and for one that is missing and has no default.
+        """
+        optional = {f.name for f in fields(cls) if (f.default, f.default_factory) != (MISSING, MISSING)}
         known = {f.name for f in fields(cls)}
-        if set(values) != known:
+        unknown, missing = set(values) - known, known - optional - set(values)
+        if unknown or missing:
             raise CheckpointError(
-                f"not a recipe of this version; fields that differ: {sorted(set(values) ^ known)}"
+                f"not a recipe that this version knows; unknown fields {sorted(unknown)}, missing "
+                f"{sorted(missing)}; use the version of minires that wrote it"
             )
-        return cls(**values | {"drops": tuple(values["drops"])})
+        lists = ("drops", "crop_scales")
+        return cls(**{k: tuple(v) if k in lists and v is not None else v for k, v in values.items()})
 
     def differences(self, other):
         """Names of the fields in which another recipe differs; where the data lies does not count."""
@@ -91,51 +158,3 @@ def _listed(value):
     if isinstance(value, dict):
         return {k: _listed(v) for k, v in value.items()}
     return [_listed(v) for v in value] if isinstance(value, (list, tuple)) else value
-
-
-def augmentation(dataset):
-    """Pad 4, crop and flip for pictures; nothing for digits, whose mirror images mean something else."""
-    return {} if dataset.name == "digits" else {"crop_padding": 4, "flip": True}
-
-
-def epoch_length(dataset, batch_size):
-    """Batches in an epoch, a smaller last one included."""
-    if batch_size < 1:
-        raise OptionError(f"recipe: batch_size must be at least 1, not {batch_size}")
-    return -(-len(dataset.train) // batch_size)
-
-
-def paper(model, dataset, **options):
-    """The ResNet paper's CIFAR protocol (He et al. 2015, section 4.2).
-
-    64,000 iterations of 128 images, learning rate 0.1 divided by 10 at 32,000 and 48,000, weight decay 1e-4,
-    momentum 0.9, per-pixel mean subtracted, pad 4, random crop and flip; from 110 layers on a warm-up at 0.01
-    until the training error is below 80 %.
-    """
-    depth = re.search(r"\d+", model)
-    warm = {"warm_up_rate": 0.01} if depth and int(depth[0]) >= 110 else {}
-    batch_size = options.setdefault("batch_size", 128)
-    defaults = {
-        "iterations": 64_000,
-        "drops": (32_000, 48_000),
-        "evaluate_every": epoch_length(dataset, batch_size),
-    }
-    return Recipe(model=model, data=dataset.name, **defaults | augmentation(dataset) | warm | options)
-
-
-def quick(model, dataset, **options):
-    """Ten epochs for a laptop: cosine schedule, Nesterov momentum and five times the paper's weight decay."""
-    batch_size = options.setdefault("batch_size", 128)
-    epoch = epoch_length(dataset, batch_size)
-    defaults = {
-        "iterations": 10 * epoch,
-        "schedule": "cosine",
-        "nesterov": True,
-        "weight_decay": 5e-4,
-        "log_every": min(100, epoch),
-        "evaluate_every": epoch,
-    }
-    return Recipe(model=model, data=dataset.name, **defaults | augmentation(dataset) | options)
-
-
-RECIPES = {"paper": paper, "quick": quick}

@@ -6,6 +6,7 @@
     RUN/checkpoints/step-00001000/         the latest checkpoint
         weights.safetensors                parameters and buffers
         optimizer.safetensors              velocities
+        average.safetensors                sums of the weights so far, where the recipe averages them
         state.json                         step, random generators, running sums, position in the history
 
 A checkpoint is written under another name, forced to the disk, and renamed. So a crash at any moment leaves
@@ -95,9 +96,10 @@ class RunFolder:
         """The folder of the latest checkpoint, None before the first."""
         return max(self.checkpoints.glob("step-????????"), default=None)
 
-    def save(self, step, model, optimizer, state):
+    def save(self, step, model, optimizer, state, average=None):
         """Write the checkpoint of `step` and drop the older ones. `state` is a dict for JSON.
 
+        average: the WeightAverage to keep with it, if there is one.
         Raises CheckpointError if the disk does not take it; the checkpoint before it is then still there.
         """
         final = self.checkpoints / f"step-{step:08d}"
@@ -109,6 +111,8 @@ class RunFolder:
             temporary.mkdir()
             save_file(_contiguous(model.state_dict()), temporary / "weights.safetensors")
             save_file(_contiguous(optimizer.state_dict()), temporary / "optimizer.safetensors")
+            if average is not None:
+                save_file(_contiguous(average.state_dict()), temporary / "average.safetensors")
             (temporary / "state.json").write_text(json.dumps({"format": FORMAT, **state}))
             for path in (*temporary.iterdir(), temporary):
                 force_to_disk(path)
@@ -120,12 +124,13 @@ class RunFolder:
             if older != final:
                 shutil.rmtree(older, ignore_errors=True)
 
-    def load(self, checkpoint, model, optimizer=None):
-        """Restore the model, and the optimizer if given, from a checkpoint's folder; returns its state."""
+    def load(self, checkpoint, model, optimizer=None, average=None):
+        """Restore the model, and what else is given, from a checkpoint's folder; returns its state."""
         try:
             state = json.loads((checkpoint / "state.json").read_text())
             weights = load_file(checkpoint / "weights.safetensors")
             velocities = load_file(checkpoint / "optimizer.safetensors")
+            sums = None if average is None else load_file(checkpoint / "average.safetensors")
         except (OSError, ValueError, SafetensorError) as error:
             raise CheckpointError(f"checkpoint {checkpoint} is damaged: {error}") from error
         if state.get("format") != FORMAT:
@@ -138,6 +143,8 @@ class RunFolder:
             raise CheckpointError(f"checkpoint {checkpoint} is of another model: {error}") from error
         if optimizer is not None:
             optimizer.load_state_dict(velocities)
+        if average is not None:
+            average.load_state_dict(sums)
         return state
 
     def _check_same(self, recipe):

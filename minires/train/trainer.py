@@ -9,19 +9,19 @@ from minires.backend import one_thread_per_product
 from minires.data import load as load_data
 from minires.engine import Tensor
 from minires.errors import DivergenceError, TrainingInterrupted
-from minires.nn.functional import cross_entropy
-from minires.optim import SGD
+from minires.optim import SGD, WeightAverage
 from minires.plot import plot_run
 from minires.train.build import build_loaders, build_model
 from minires.train.evaluation import evaluate
 from minires.train.history import History
 from minires.train.interruption import polite_signals
+from minires.train.loss import classification_loss
 from minires.train.run_folder import RunFolder
 
 
 @dataclass
 class State:
-    """Where a run stands; with the weights, the velocities and the recipe all that decides how it goes on."""
+    """Where a run stands; with weights, velocities, history and recipe all that decides how it goes on."""
 
     step: int = 0
     lowest_error: float = 100.0  # of the training rows so far, in percent
@@ -59,6 +59,7 @@ class Trainer:
             weight_decay=recipe.weight_decay,
             nesterov=recipe.nesterov,
         )
+        self.average = WeightAverage(self.model) if recipe.average_weights else None
         self.train_loader, self.test_loader = build_loaders(recipe, dataset)
         self.folder, self.state, self.history = None, State(), History()
         self.stopping = False
@@ -68,7 +69,7 @@ class Trainer:
         checkpoint = folder.prepare(self.recipe, resume, overwrite)
         kept = 0
         if checkpoint is not None:
-            saved = folder.load(checkpoint, self.model, self.optimizer)
+            saved = folder.load(checkpoint, self.model, self.optimizer, self.average)
             self.state, kept = State(**saved["run"]), saved["history_bytes"]
             for generator, state in zip(self._generators(), saved["generators"], strict=True):
                 generator.bit_generator.state = state
@@ -106,14 +107,17 @@ class Trainer:
         """One batch: forward, backward, update; then the rows of the history that are due."""
         start, state, recipe = time.perf_counter(), self.state, self.recipe
         images, labels = self.train_loader.batch(state.step)
-        self.optimizer.lr = recipe.learning_rate_at(state.step, state.lowest_error)
-        logits = self.model(Tensor(images))
-        loss = cross_entropy(logits, labels)
+        _, evaluations = self.history.series("test_error")
+        self.optimizer.lr = recipe.learning_rate_at(state.step, state.lowest_error, evaluations)
+        loss, logits = classification_loss(self.model(Tensor(images)), labels)
         self._check_finite("loss", loss.item())
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         state.step += 1
+        # The mean of the whole run would hold on to the random weights that it began with.
+        if self.average is not None and state.step > recipe.iterations // 2:
+            self.average.update()
         state.loss_sum += loss.item() * len(labels)
         state.error_count += int((logits.numpy().argmax(1) != labels).sum())
         state.image_count += len(labels)
@@ -135,7 +139,7 @@ class Trainer:
             "history_bytes": self.history.sync(),
             "generators": [generator.bit_generator.state for generator in self._generators()],
         }
-        self.folder.save(self.state.step, self.model, self.optimizer, saved)
+        self.folder.save(self.state.step, self.model, self.optimizer, saved, self.average)
 
     def plot(self):
         """Draw the curves so far into the folder."""
@@ -180,7 +184,7 @@ class Trainer:
             state.lowest_error = min(state.lowest_error, error)
             state.loss_sum, state.error_count, state.image_count = 0.0, 0, 0
         if state.step % recipe.evaluate_every == 0 or finished:
-            loss, error = evaluate(self.model, self.test_loader)
+            loss, error = evaluate(self.model, self.test_loader, self.average)
             self._check_finite("test loss", loss)
             self.history.append(**where, test_loss=loss, test_error=error)
 
@@ -206,7 +210,8 @@ def train(
     """Run a recipe, in the folder `out` if given, and return the Trainer with its model and history.
 
     dataset: what data.load gave, to load it only once. For `resume` and `overwrite` see RunFolder.prepare,
-    for `on_step` and `checkpoint_every` see Trainer.run.
+    for `on_step` and `checkpoint_every` see Trainer.run. Where the recipe averages the weights, the model has
+    those of the last step; it has the mean inside of `with trainer.average.in_use():`.
     """
     dataset = load_data(recipe.data, **recipe.data_options) if dataset is None else dataset
     trainer = Trainer(recipe, dataset)  # refuses what cannot be built, before anything is written

@@ -39,6 +39,13 @@ def test_train_reports_and_leaves_a_run(run):
     assert recipe["learning_rate"] == 0.05
 
 
+def test_train_takes_the_recipe_of_another_paper(tmp_path):
+    result = minires("train", "resnet8", *SMALL, "--recipe", "preact-cifar", "--out", tmp_path / "run")
+    assert result.returncode == 0, result.stderr
+    recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())["recipe"]
+    assert (recipe["iterations"], recipe["warm_up_rate"], recipe["warm_up_steps"]) == (6, 0.01, 1)
+
+
 def test_evaluate_agrees_with_the_history(run):
     out, _ = run
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
@@ -134,6 +141,10 @@ def test_degradation_prints_table_verdict_and_figure(tmp_path):
         (("train", "resnet21"), "depth 21 is not 6n + 2"),
         (("train", "resnet8", "--data", "cifr10"), "unknown data set 'cifr10'; did you mean cifar10"),
         (("train", "resnet8", "--recipe", "papr"), "unknown recipe 'papr'; did you mean paper"),
+        (
+            ("train", "resnet8", "--recipe", "wide"),
+            "unknown recipe 'wide'; did you mean wide-svhn, wide-cifar",
+        ),
         (("train", "resnet8", "--option", "width=3"), "its options are shortcut, widths"),
         (("train", "resnet8", "--option", "shortcut=D"), "shortcut must be one of A, B, C, none, not 'D'"),
         (("train", "resnet8", "--iterations", "0"), "iterations must be at least 1"),

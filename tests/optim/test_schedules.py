@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from minires.optim import cosine, step_decay, warm_up
+from minires.optim import cosine, plateau, step_decay, warm_up, warm_up_for
 
 PAPER = step_decay(0.1, (32_000, 48_000))
 
@@ -59,11 +59,69 @@ def test_warm_up_cannot_be_asked_without_an_error():
         warm_up(0.01, 80, PAPER)(0)
 
 
-@pytest.mark.parametrize("schedule", [PAPER, cosine(0.1, 64_000), warm_up(0.01, 80, PAPER)])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        PAPER,
+        cosine(0.1, 64_000),
+        warm_up(0.01, 80, PAPER),
+        warm_up_for(0.01, 400, PAPER),
+        plateau(0.1, patience=1),
+    ],
+)
 def test_schedules_are_pure_functions_of_their_arguments(schedule):
     """A resumed run asks for step 40,000 first, and must get what an uninterrupted one gets."""
-    fresh = schedule(40_000, 50.0)
+    fresh = schedule(40_000, 50.0, (60.0, 60.0))
     for step in (0, 63_999, 40_000):
-        schedule(step, 99.0)
-    assert schedule(40_000, 50.0) == fresh
+        schedule(step, 99.0, (60.0, 60.0, 70.0))
+    assert schedule(40_000, 50.0, (60.0, 60.0)) == fresh
     assert type(fresh) is float
+
+
+def test_warm_up_for_so_many_steps():
+    """Identity Mappings: 0.01 in steps 0 to 399; the drops stay where they are, whatever the error."""
+    schedule = warm_up_for(0.01, 400, PAPER)
+    rates = {0: 0.01, 399: 0.01, 400: 0.1, 31_999: 0.1, 32_000: 0.01, 48_000: 0.001}
+    for step, rate in rates.items():
+        assert schedule(step) == schedule(step, 99.0) == pytest.approx(rate, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("errors", "drops"),
+    [
+        ([], 0),
+        ([50.0, 50.0, 50.0], 0),  # the first one is a new lowest
+        ([50.0, 50.0, 50.0, 50.0], 1),
+        ([50.0, 60.0, 70.0, 80.0], 1),
+        ([50.0, 60.0, 70.0, 49.9], 0),  # a new lowest in the last moment
+        ([50.0, 60.0, 70.0, 49.9, 49.9, 50.0], 0),
+        ([50.0, 60.0, 70.0, 49.9, 49.9, 50.0, 55.0], 1),
+        ([50.0, 60.0, 60.0, 60.0, 55.0, 52.0], 1),  # better than just before, but the lowest is 50
+        ([50.0, 60.0, 60.0, 60.0, 55.0, 52.0, 51.0], 2),
+        ([50.0, 60.0, 60.0, 60.0, 40.0, 45.0, 45.0], 1),  # an improvement does not take a drop back
+        ([50.0] * 31, 10),
+    ],
+)
+def test_plateau_drops_after_three_evaluations_without_a_new_lowest(errors, drops):
+    schedule = plateau(0.1, patience=3)
+    assert schedule(0, 0.0, errors) == schedule(10**6, 99.0, errors) == pytest.approx(0.1 * 0.1**drops)
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "rate"),
+    [(0, 1.0), (2, 1.0), (3, 0.25), (4, 0.25), (5, 0.0625), (6, 0.0625), (7, 0.0625), (99, 0.0625)],
+)
+def test_plateau_drops_so_often_and_no_further(evaluations, rate):
+    schedule = plateau(1.0, patience=2, max_drops=2, factor=0.25)
+    assert schedule(0, 0.0, [9.0] * evaluations) == rate
+
+
+def test_plateau_without_evaluations_is_the_first_rate():
+    assert plateau(0.01, patience=1)(10**6) == 0.01
+
+
+def test_warm_ups_hand_the_evaluations_on():
+    errors = [50.0, 50.0]
+    assert warm_up(0.5, 80, plateau(0.1, 1))(0, 70.0, errors) == pytest.approx(0.01)
+    assert warm_up_for(0.5, 10, plateau(0.1, 1))(10, 99.0, errors) == pytest.approx(0.01)
+    assert warm_up_for(0.5, 10, plateau(0.1, 1))(9, 99.0, errors) == 0.5

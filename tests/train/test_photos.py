@@ -32,7 +32,9 @@ def recipe(dataset, **changes):
         "batch_size": 9,
         "model_options": {"widths": [4, 8, 16]},
         "normalization": "channel",
-        "crop_padding": 2,
+        "crop_size": 32,
+        "crop_scales": (37, 69),
+        "flip": True,
         "log_every": 2,
         "evaluate_every": 6,
     }

@@ -1,4 +1,4 @@
-"""Recipes: each published protocol's learning rate at chosen steps, and its way through JSON."""
+"""Recipes as data: what a field does to the learning rate, the way through JSON, and what is refused."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from minires import data
 from minires.errors import CheckpointError, OptionError
-from minires.train import RECIPES, Recipe, paper, quick
+from minires.train import RECIPES, Recipe, build_loaders, paper, quick
 
 
 @pytest.fixture(scope="module")
@@ -15,56 +15,97 @@ def pictures():
     return data.shapes(train=256, test=16)
 
 
-def test_paper_is_the_cifar_protocol(pictures):
-    recipe = paper("resnet20", pictures)
-    assert (recipe.iterations, recipe.batch_size) == (64_000, 128)
-    assert (recipe.momentum, recipe.weight_decay, recipe.nesterov) == (0.9, 1e-4, False)
-    assert (recipe.crop_padding, recipe.flip, recipe.normalization) == (4, True, "pixel")
-    rates = {0: 0.1, 31_999: 0.1, 32_000: 0.01, 47_999: 0.01, 48_000: 0.001, 63_999: 0.001}
-    for step, rate in rates.items():
-        assert recipe.learning_rate_at(step) == pytest.approx(rate, rel=1e-12)
+def recipe(**changes):
+    return Recipe(**{"model": "resnet8", "data": "digits", "iterations": 100} | changes)
 
 
-@pytest.mark.parametrize(
-    ("model", "warms_up"), [("resnet56", False), ("resnet110", True), ("resnet1202", True)]
-)
-def test_only_deep_nets_warm_up_in_the_paper(pictures, model, warms_up):
-    recipe = paper(model, pictures)
-    assert recipe.learning_rate_at(0, lowest_error=90) == (0.01 if warms_up else 0.1)
-    assert recipe.learning_rate_at(400, lowest_error=79.9) == 0.1
-    assert recipe.learning_rate_at(32_000, lowest_error=79.9) == pytest.approx(0.01)
+def test_the_drop_factor_counts():
+    plan = recipe(learning_rate=0.1, drops=(10, 20), drop_factor=0.2)
+    assert [plan.learning_rate_at(step) for step in (9, 10, 19, 20)] == pytest.approx(
+        [0.1, 0.02, 0.02, 0.004]
+    )
 
 
-def test_quick_is_ten_epochs_of_a_cosine(pictures):
-    recipe = quick("resnet20", pictures)
-    assert recipe.iterations == 10 * 2
-    assert recipe.learning_rate_at(0) == 0.1
-    assert recipe.learning_rate_at(10) == pytest.approx(0.05)
-    assert 0 < recipe.learning_rate_at(19) < 0.001
+def test_warm_up_steps_take_the_place_of_the_error():
+    plan = recipe(warm_up_rate=0.01, warm_up_steps=40, warm_up_error=80.0, drops=(50,))
+    for error in (100.0, 5.0):
+        rates = [plan.learning_rate_at(step, lowest_error=error) for step in (0, 39, 40, 49, 50)]
+        assert rates == pytest.approx([0.01, 0.01, 0.1, 0.1, 0.01])
 
 
-def test_digits_are_not_mirrored():
-    recipe = paper("resnet20", data.digits())
-    assert (recipe.crop_padding, recipe.flip) == (0, False)
+def test_a_plateau_looks_at_the_evaluations():
+    plan = recipe(schedule="plateau", patience=2, max_drops=1, drop_factor=0.5, drops=(1,))
+    assert plan.learning_rate_at(99) == 0.1
+    assert plan.learning_rate_at(99, 100.0, [30.0, 31.0]) == 0.1
+    assert plan.learning_rate_at(0, 100.0, [30.0, 31.0, 30.0]) == 0.05
+    assert plan.learning_rate_at(0, 100.0, [30.0] * 50) == 0.05
 
 
-def test_shortening_keeps_the_drops_in_proportion(pictures):
-    recipe = paper("resnet20", pictures).shortened(400)
-    assert (recipe.iterations, recipe.drops) == (400, (200, 300))
+def test_shortening_keeps_drops_and_warm_up_in_proportion(pictures):
+    plan = paper("resnet20", pictures).shortened(400)
+    assert (plan.iterations, plan.drops, plan.warm_up_steps) == (400, (200, 300), None)
+    plan = paper("preact_resnet164", pictures).shortened(6400)
+    assert (plan.drops, plan.warm_up_steps) == ((3200, 4800), 40)
+
+
+def test_the_shortest_run_does_not_start_with_a_dropped_rate(pictures):
+    assert paper("resnet20", pictures).shortened(1).learning_rate_at(0) == 0.1
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_json_round_trip(pictures, name):
-    recipe = RECIPES[name]("resnet8", pictures, model_options={"widths": (2, 4, 8)}, seed=3)
-    again = Recipe.from_json(json.loads(json.dumps(recipe.to_json())))
-    assert again.differences(recipe) == []
-    assert [again.learning_rate_at(s) for s in range(20)] == [recipe.learning_rate_at(s) for s in range(20)]
+    plan = RECIPES[name]("resnet8", pictures, model_options={"widths": (2, 4, 8)}, seed=3)
+    again = Recipe.from_json(json.loads(json.dumps(plan.to_json())))
+    assert again.differences(plan) == []
+    assert (again.drops, again.crop_scales) == (plan.drops, plan.crop_scales)
+    errors = (50.0, 40.0, *[40.0] * 20)
+    for step in range(0, plan.iterations, max(1, plan.iterations // 50)):
+        for seen in ((), errors[:8], errors):
+            rates = [r.learning_rate_at(step, 60.0, seen) for r in (again, plan)]
+            assert rates[0] == rates[1]
 
 
-def test_json_of_another_version_is_refused(pictures):
-    values = quick("resnet8", pictures).to_json()
-    del values["flip"]
-    with pytest.raises(CheckpointError, match="flip"):
+OLDER = {
+    "model": "resnet110",
+    "data": "cifar10",
+    "iterations": 64000,
+    "batch_size": 128,
+    "seed": 0,
+    "model_options": {},
+    "data_options": {"data_dir": "somewhere"},
+    "learning_rate": 0.1,
+    "schedule": "steps",
+    "drops": [32000, 48000],
+    "warm_up_rate": 0.01,
+    "warm_up_error": 80.0,
+    "momentum": 0.9,
+    "nesterov": False,
+    "weight_decay": 0.0001,
+    "normalization": "pixel",
+    "crop_padding": 4,
+    "flip": True,
+    "log_every": 100,
+    "evaluate_every": 391,
+}
+
+
+def test_a_recipe_of_an_older_version_is_what_it_was(make_dataset):
+    """A file from before drop_factor and all that came with it."""
+    older = Recipe.from_json(OLDER)
+    assert older.differences(paper("resnet110", make_dataset("cifar10", 50_000, 32))) == []
+    assert older.learning_rate_at(0, lowest_error=90.0) == 0.01
+    assert older.learning_rate_at(48_000, lowest_error=10.0) == pytest.approx(0.001)
+    assert older.crop_scales is None
+
+
+def test_json_of_a_newer_version_is_refused():
+    with pytest.raises(CheckpointError, match=r"unknown fields \['mixup'\], missing \[\]; use the version"):
+        Recipe.from_json(OLDER | {"mixup": 0.2})
+
+
+def test_json_without_what_has_no_default_is_refused():
+    values = {name: value for name, value in OLDER.items() if name not in ("model", "flip")}
+    with pytest.raises(CheckpointError, match=r"unknown fields \[\], missing \['model'\]"):
         Recipe.from_json(values)
 
 
@@ -74,10 +115,13 @@ def test_differences_name_the_fields_but_not_where_the_data_lies():
     assert one.differences(two) == ["model", "iterations"]
 
 
-@pytest.mark.parametrize(("field", "value"), [("schedule", "cos"), ("normalization", "pixels"), ("seed", -1)])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("schedule", "cos"), ("normalization", "pixels"), ("padding_mode", "reflection"), ("seed", -1)],
+)
 def test_unknown_words_are_refused(field, value):
     with pytest.raises(OptionError, match=field):
-        Recipe(**{"model": "resnet8", "data": "digits", "iterations": 1, field: value})
+        recipe(**{field: value})
 
 
 def test_a_batch_without_images_is_refused(pictures):
@@ -85,11 +129,65 @@ def test_a_batch_without_images_is_refused(pictures):
         quick("resnet8", pictures, batch_size=0)
 
 
-def test_the_shortest_run_does_not_start_with_a_dropped_rate(pictures):
-    assert paper("resnet20", pictures).shortened(1).learning_rate_at(0) == 0.1
-
-
-@pytest.mark.parametrize("field", ["iterations", "batch_size", "log_every", "evaluate_every"])
+@pytest.mark.parametrize(
+    "field",
+    ["iterations", "batch_size", "log_every", "evaluate_every", "patience", "max_drops", "crop_size"],
+)
 def test_numbers_must_be_positive(field):
-    with pytest.raises(OptionError, match=field):
-        Recipe(**{"model": "resnet8", "data": "digits", "iterations": 1} | {field: 0})
+    with pytest.raises(OptionError, match=f"{field} must be at least 1, not 0"):
+        recipe(**{field: 0})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"crop_padding": -1}, "crop_padding must be at least 0, not -1"),
+        ({"colour_noise": -0.1}, "colour_noise must be at least 0, not -0.1"),
+        ({"colour_noise": float("nan")}, "colour_noise must be at least 0, not nan"),
+        ({"drop_factor": 0}, "drop_factor must be between 0 and 1, not 0"),
+        ({"drop_factor": 1.0}, "drop_factor must be between 0 and 1, not 1.0"),
+        ({"drop_factor": 10}, "drop_factor must be between 0 and 1, not 10"),
+        ({"warm_up_rate": 0.01, "warm_up_steps": 0}, "warm_up_steps must be at least 1, not 0"),
+        ({"warm_up_steps": 400}, "warm_up_steps 400 needs a warm_up_rate"),
+        ({"crop_scales": (256, 480)}, "crop_scales and crop_area need a crop_size"),
+        ({"crop_area": True}, "crop_scales and crop_area need a crop_size"),
+        ({"crop_size": 224, "crop_padding": 4}, "crop_size 224 .*crop_padding 4 .*set one"),
+        (
+            {"crop_size": 224, "crop_scales": (256, 480), "crop_area": True},
+            r"crop_area .*\(256, 480\); set one",
+        ),
+        ({"crop_size": 224, "crop_scales": (480, 256)}, r"crop_size 224 <= low <= high, not \(480, 256\)"),
+        ({"crop_size": 224, "crop_scales": (200, 256)}, r"crop_size 224 <= low <= high, not \(200, 256\)"),
+        ({"crop_size": 224, "crop_scales": (256,)}, r"crop_scales must be \(low, high\)"),
+        ({"crop_size": 224, "crop_scales": 256}, r"crop_scales must be \(low, high\)"),
+    ],
+)
+def test_values_out_of_range_or_at_odds_are_refused(changes, message):
+    with pytest.raises(OptionError, match=message) as caught:
+        recipe(**changes)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"crop_padding": 4, "padding_mode": "reflect"},
+        {"crop_size": 24},
+        {"crop_size": 24, "crop_scales": (28, 40)},
+        {"crop_size": 24, "crop_area": True},
+        {"colour_noise": 0.1},
+        {"normalization": "unit"},
+    ],
+    ids=lambda changes: next(reversed(changes)),
+)
+def test_what_a_recipe_asks_for_is_done_or_refused(pictures, changes):
+    """Never passed over in silence."""
+    fields = {"data": "shapes", "batch_size": 16}
+    padding = {"crop_padding": changes.get("crop_padding", 0)}
+    plain, labels = build_loaders(recipe(**fields | padding), pictures)[0].batch(0)
+    try:
+        asked, same = build_loaders(recipe(**fields | changes), pictures)[0].batch(0)
+    except OptionError:
+        return
+    assert (labels == same).all()
+    assert plain.shape != asked.shape or (plain != asked).any()

@@ -1,0 +1,119 @@
+"""Published protocols for photos: how the papers trained on ImageNet.
+
+The plateau schedule looks at the errors on the data set's test split. Where these are to be reported, let
+that split be validation images, or they have had a say in the training.
+"""
+
+from minires.train.fitting import epoch_length, in_epochs
+from minires.train.recipe import Recipe
+
+# The shorter side drawn from 256 to 480, a random window of 224 or its mirror image, AlexNet's colour noise.
+RESNET_VIEWS = {"crop_size": 224, "crop_scales": (256, 480), "flip": True, "colour_noise": 0.1}
+
+
+def resnet_imagenet(model, dataset, **options):
+    """ResNet on ImageNet (He et al. 2015, section 3.4).
+
+    600,000 steps ("up to") of 256 images, learning rate 0.1 divided by 10 when the error stops improving,
+    weight decay 1e-4, momentum 0.9, per-pixel mean subtracted, shorter side from 256 to 480, random 224 x 224
+    crop, flip, AlexNet's colour noise.
+
+    The paper says no more of the plateau: a patience of five epochs is ours. Its 256 images lay on eight
+    GPUs, so that its batch norm saw 32.
+    """
+    epoch = epoch_length(dataset, options.setdefault("batch_size", 256))
+    protocol = {"iterations": 600_000, "schedule": "plateau", "patience": 5, "evaluate_every": epoch}
+    return Recipe(model=model, data=dataset.name, **protocol | RESNET_VIEWS | options)
+
+
+def preact_imagenet(model, dataset, **options):
+    """Pre-activation ResNet on ImageNet (He et al. 2016, section 5 and appendix).
+
+    Batches of 256 images, learning rate divided by 10 after 30 and 60 epochs. Ours: that it starts at 0.1, as
+    on CIFAR, and ends after 90; what is not named here is as in `resnet_imagenet`. The best ResNet-200 had
+    the scale and aspect-ratio augmentation of `resnext_imagenet`: crop_scales=None, crop_area=True.
+    """
+    return in_epochs(
+        model, dataset, options, epochs=90, batch_size=256, drops=(30, 60), learning_rate=0.1, **RESNET_VIEWS
+    )
+
+
+def resnext_imagenet(model, dataset, **options):
+    """ResNeXt on ImageNet (Xie et al. 2016, section 4).
+
+    Batches of 256 images, learning rate 0.1 divided by 10 three times, momentum 0.9, weight decay 1e-4, crops
+    of random area and shape to 224 x 224, flip.
+
+    From the authors' code alone: the drops after 30, 60 and 90 of 100 epochs, Nesterov momentum, each channel
+    to mean 0 and variance 1, and the colour noise. It also changes brightness, contrast and saturation, which
+    is not built here.
+    """
+    return in_epochs(
+        model,
+        dataset,
+        options,
+        epochs=100,
+        batch_size=256,
+        learning_rate=0.1,
+        drops=(30, 60, 90),
+        nesterov=True,
+        normalization="channel",
+        crop_size=224,
+        crop_area=True,
+        flip=True,
+        colour_noise=0.1,
+    )
+
+
+def alexnet(model, dataset, **options):
+    """AlexNet on ImageNet (Krizhevsky et al. 2012, sections 4 and 5).
+
+    90 epochs ("roughly") in batches of 128 images, learning rate 0.01 divided by 10 three times, whenever the
+    error stops improving, momentum 0.9, weight decay 5e-4, per-pixel mean subtracted, shorter side 256,
+    random 224 x 224 crop, flip, colour noise 0.1.
+
+    How long the authors waited is not said: a patience of five epochs is ours. In their update, which we have
+    from memory and not verified, the velocity contains the learning rate: another one only just after a drop.
+    """
+    return in_epochs(
+        model,
+        dataset,
+        options,
+        epochs=90,
+        batch_size=128,
+        learning_rate=0.01,
+        schedule="plateau",
+        patience=5,
+        max_drops=3,
+        weight_decay=5e-4,
+        crop_size=224,
+        crop_scales=(256, 256),
+        flip=True,
+        colour_noise=0.1,
+    )
+
+
+def googlenet(model, dataset, **options):
+    """GoogLeNet on ImageNet (Szegedy et al. 2014, section 6).
+
+    Learning rate times 0.96 every 8 epochs, momentum 0.9, Polyak averaging, crops of random area and shape to
+    224 x 224, of which the paper says that they were found to work well after the competition.
+
+    It says nothing of the rest. Ours are AlexNet's first rate 0.01, batches of 128 images, weight decay 5e-4,
+    90 epochs, flip and per-pixel mean, and that only the second half of the steps is averaged.
+    """
+    return in_epochs(
+        model,
+        dataset,
+        options,
+        epochs=90,
+        batch_size=128,
+        learning_rate=0.01,
+        drops=range(8, 90, 8),
+        drop_factor=0.96,
+        weight_decay=5e-4,
+        average_weights=True,
+        crop_size=224,
+        crop_area=True,
+        flip=True,
+    )

@@ -1,0 +1,362 @@
+"""Each published protocol: its learning rate at chosen steps, and its other numbers."""
+
+from dataclasses import fields
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from minires import data
+from minires.train import RECIPES, Recipe, paper, quick
+
+# Batches in an epoch, a smaller last one included: 50,000 / 128, 604,388 / 128, 1,281,167 / 256 and / 128.
+CIFAR, SVHN, IMAGENET, BY_128 = 391, 4722, 5005, 10_010
+
+
+@pytest.fixture(scope="module")
+def datasets(make_dataset):
+    """The three that the protocols are for, in their true sizes."""
+    return {
+        "cifar10": make_dataset("cifar10", 50_000, 32),
+        "svhn": make_dataset("svhn", 604_388, 32),
+        "imagenet": make_dataset("imagenet", 1_281_167, 256),
+    }
+
+
+# Recipe: network, data, {step: learning rate} around every change, length.
+RATES = {
+    "resnet-cifar": (
+        *("resnet56", "cifar10"),
+        {0: 0.1, 31_999: 0.1, 32_000: 0.01, 47_999: 0.01, 48_000: 0.001, 63_999: 0.001},
+        64_000,
+    ),
+    "preact-cifar": (
+        *("preact_resnet164", "cifar10"),
+        {0: 0.01, 399: 0.01, 400: 0.1, 31_999: 0.1, 32_000: 0.01, 47_999: 0.01, 48_000: 0.001, 63_999: 0.001},
+        64_000,
+    ),
+    "preact-imagenet": (
+        *("preact_resnet200", "imagenet"),
+        {
+            0: 0.1,
+            30 * IMAGENET - 1: 0.1,
+            30 * IMAGENET: 0.01,
+            60 * IMAGENET - 1: 0.01,
+            60 * IMAGENET: 0.001,
+            90 * IMAGENET - 1: 0.001,
+        },
+        90 * IMAGENET,
+    ),
+    "wide-cifar": (
+        *("wrn_28_10", "cifar10"),
+        {
+            0: 0.1,
+            60 * CIFAR - 1: 0.1,
+            60 * CIFAR: 0.02,
+            120 * CIFAR - 1: 0.02,
+            120 * CIFAR: 0.004,
+            160 * CIFAR - 1: 0.004,
+            160 * CIFAR: 0.0008,
+            200 * CIFAR - 1: 0.0008,
+        },
+        78_200,
+    ),
+    "wide-svhn": (
+        *("wrn_16_8", "svhn"),
+        {
+            0: 0.01,
+            80 * SVHN - 1: 0.01,
+            80 * SVHN: 0.001,
+            120 * SVHN - 1: 0.001,
+            120 * SVHN: 0.0001,
+            160 * SVHN - 1: 0.0001,
+        },
+        160 * SVHN,
+    ),
+    "resnext-cifar": (
+        *("resnext29_8x64d", "cifar10"),
+        {
+            0: 0.1,
+            150 * CIFAR - 1: 0.1,
+            150 * CIFAR: 0.01,
+            225 * CIFAR - 1: 0.01,
+            225 * CIFAR: 0.001,
+            300 * CIFAR - 1: 0.001,
+        },
+        117_300,
+    ),
+    "resnext-imagenet": (
+        *("resnext50_32x4d", "imagenet"),
+        {
+            0: 0.1,
+            30 * IMAGENET - 1: 0.1,
+            30 * IMAGENET: 0.01,
+            60 * IMAGENET - 1: 0.01,
+            60 * IMAGENET: 0.001,
+            90 * IMAGENET - 1: 0.001,
+            90 * IMAGENET: 0.0001,
+            100 * IMAGENET - 1: 0.0001,
+        },
+        100 * IMAGENET,
+    ),
+    "googlenet": (
+        *("googlenet", "imagenet"),
+        {
+            0: 0.01,
+            8 * BY_128 - 1: 0.01,
+            8 * BY_128: 0.0096,
+            16 * BY_128 - 1: 0.0096,
+            16 * BY_128: 0.009216,
+            88 * BY_128 - 1: 0.01 * 0.96**10,
+            88 * BY_128: 0.01 * 0.96**11,
+            90 * BY_128 - 1: 0.01 * 0.96**11,
+        },
+        90 * BY_128,
+    ),
+    "quick": ("resnet20", "cifar10", {0: 0.1, 5 * CIFAR: 0.05, 10 * CIFAR: 0.0}, 10 * CIFAR),
+}
+
+CIFAR_VIEWS = {"crop_padding": 4, "flip": True}
+PHOTO_VIEWS = {"crop_size": 224, "flip": True}
+
+# Recipe: network, data, and what differs from a Recipe's defaults, the learning rate's course left out.
+NUMBERS = {
+    "resnet-cifar": ("resnet56", "cifar10", {**CIFAR_VIEWS}),
+    "resnet-imagenet": (
+        *("resnet50", "imagenet"),
+        {**PHOTO_VIEWS, "batch_size": 256, "crop_scales": (256, 480), "colour_noise": 0.1},
+    ),
+    "preact-cifar": ("preact_resnet164", "cifar10", {**CIFAR_VIEWS}),
+    "preact-imagenet": (
+        *("preact_resnet200", "imagenet"),
+        {**PHOTO_VIEWS, "batch_size": 256, "crop_scales": (256, 480), "colour_noise": 0.1},
+    ),
+    "wide-cifar": (
+        *("wrn_28_10", "cifar10"),
+        {
+            **CIFAR_VIEWS,
+            "nesterov": True,
+            "weight_decay": 5e-4,
+            "normalization": "channel",
+            "padding_mode": "reflect",
+        },
+    ),
+    "wide-svhn": (
+        *("wrn_16_8", "svhn"),
+        {
+            "nesterov": True,
+            "weight_decay": 5e-4,
+            "normalization": "unit",
+            "model_options": {"dropout": 0.4},
+        },
+    ),
+    "resnext-cifar": (
+        *("resnext29_8x64d", "cifar10"),
+        {**CIFAR_VIEWS, "nesterov": True, "weight_decay": 5e-4, "normalization": "channel"},
+    ),
+    "resnext-imagenet": (
+        *("resnext50_32x4d", "imagenet"),
+        {
+            **PHOTO_VIEWS,
+            "batch_size": 256,
+            "nesterov": True,
+            "normalization": "channel",
+            "crop_area": True,
+            "colour_noise": 0.1,
+        },
+    ),
+    "alexnet": (
+        *("alexnet", "imagenet"),
+        {**PHOTO_VIEWS, "weight_decay": 5e-4, "crop_scales": (256, 256), "colour_noise": 0.1},
+    ),
+    "googlenet": (
+        *("googlenet", "imagenet"),
+        {**PHOTO_VIEWS, "weight_decay": 5e-4, "crop_area": True, "average_weights": True},
+    ),
+    "quick": ("resnet20", "cifar10", {**CIFAR_VIEWS, "nesterov": True, "weight_decay": 5e-4}),
+}
+COURSE = {
+    *("iterations", "learning_rate", "schedule", "drops", "drop_factor", "patience", "max_drops"),
+    *("warm_up_rate", "warm_up_steps", "evaluate_every"),
+}
+DEFAULTS = {"batch_size": 128, "momentum": 0.9, "weight_decay": 1e-4, "normalization": "pixel"}
+
+
+def test_every_protocol_is_checked_here():
+    assert set(RATES) | {"resnet-imagenet", "alexnet", "paper"} == set(RECIPES)
+    assert set(NUMBERS) | {"paper"} == set(RECIPES)
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_learning_rates(datasets, name):
+    model, dataset, rates, iterations = RATES[name]
+    recipe = RECIPES[name](model, datasets[dataset])
+    assert recipe.iterations == iterations
+    for step, rate in rates.items():
+        assert recipe.learning_rate_at(step, lowest_error=50.0) == pytest.approx(rate, rel=1e-12), step
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_all_other_numbers(datasets, name):
+    model, dataset, numbers = NUMBERS[name]
+    recipe = RECIPES[name](model, datasets[dataset])
+    plain = Recipe(model=model, data=dataset, iterations=1)
+    found = {field: getattr(recipe, field) for field in set(recipe.differences(plain)) - COURSE}
+    assert found == numbers
+    for field, value in (DEFAULTS | numbers).items():
+        assert getattr(recipe, field) == value, field
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_an_evaluation_after_each_epoch(datasets, name):
+    for dataset in datasets.values():
+        recipe = RECIPES[name]("resnet20", dataset)
+        assert recipe.evaluate_every == -(-len(dataset.train) // recipe.batch_size)
+
+
+def test_on_a_plateau_the_imagenet_resnet_divides_by_ten_as_often_as_it_takes(datasets):
+    recipe = RECIPES["resnet-imagenet"]("resnet34", datasets["imagenet"])
+    assert recipe.iterations == 600_000
+    errors = [60.0, 50.0, *[51.0] * 4]
+    assert recipe.learning_rate_at(30_000, 60.0, errors) == 0.1
+    for drops in range(1, 5):
+        errors = [60.0, 50.0, *[51.0] * (5 * drops)]
+        assert recipe.learning_rate_at(30_000, 60.0, errors) == pytest.approx(0.1**drops * 0.1)
+        assert recipe.learning_rate_at(30_000, 60.0, [*errors, 49.0]) == pytest.approx(0.1**drops * 0.1)
+
+
+def test_alexnet_lowers_its_rate_three_times(datasets):
+    recipe = RECIPES["alexnet"]("alexnet", datasets["imagenet"])
+    assert recipe.iterations == 90 * BY_128
+    rates = [recipe.learning_rate_at(0, 60.0, [50.0] * n) for n in (0, 5, 6, 10, 11, 15, 16, 21, 90)]
+    expected = [0.01, 0.01, 0.001, 0.001, 0.0001, 0.0001, 0.00001, 0.00001, 0.00001]
+    assert rates == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("model", "warms_up"), [("resnet56", False), ("resnet110", True), ("resnet1202", True)]
+)
+def test_of_resnets_only_the_deep_ones_warm_up(datasets, model, warms_up):
+    recipe = paper(model, datasets["cifar10"])
+    assert recipe.learning_rate_at(0, lowest_error=90) == (0.01 if warms_up else 0.1)
+    assert recipe.learning_rate_at(400, lowest_error=90) == (0.01 if warms_up else 0.1)
+    assert recipe.learning_rate_at(400, lowest_error=79.9) == 0.1
+    assert recipe.learning_rate_at(32_000, lowest_error=79.9) == pytest.approx(0.01)
+
+
+def test_preactivation_nets_warm_up_whatever_their_depth_and_error(datasets):
+    for model in ("preact_resnet20", "preact_resnet110"):
+        recipe = paper(model, datasets["cifar10"])
+        assert recipe.learning_rate_at(399, lowest_error=5.0) == 0.01
+        assert recipe.learning_rate_at(400, lowest_error=99.0) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("model", "small", "photos"),
+    [
+        ("resnet20", "resnet-cifar", "resnet-imagenet"),
+        ("resnet110", "resnet-cifar", "resnet-imagenet"),
+        ("resnet1202", "resnet-cifar", "resnet-imagenet"),
+        ("plain34", "resnet-cifar", "resnet-imagenet"),
+        ("preact_resnet110", "preact-cifar", "preact-imagenet"),
+        ("wrn_28_10", "wide-cifar", "resnet-imagenet"),
+        ("wide_resnet50_2", "wide-cifar", "resnet-imagenet"),
+        ("resnext29_8x64d", "resnext-cifar", "resnext-imagenet"),
+        ("alexnet", "alexnet", "alexnet"),
+        ("alexnet_two_tower", "alexnet", "alexnet"),
+        ("vgg19", "resnet-cifar", "resnet-imagenet"),
+        ("googlenet", "googlenet", "googlenet"),
+        ("googlenet_2014", "googlenet", "googlenet"),
+        ("nin", "resnet-cifar", "resnet-imagenet"),
+    ],
+)
+def test_paper_is_the_networks_own(datasets, model, small, photos):
+    for dataset, name in (("cifar10", small), ("imagenet", photos)):
+        assert paper(model, datasets[dataset]) == RECIPES[name](model, datasets[dataset])
+
+
+@pytest.mark.parametrize("depth", [20, 32, 44, 56, 110, 1202])
+def test_the_cifar_resnets_recipe_word_for_word(datasets, depth):
+    warm = {"warm_up_rate": 0.01, "warm_up_error": 80.0} if depth >= 110 else {}
+    assert paper(f"resnet{depth}", datasets["cifar10"], seed=3) == Recipe(
+        model=f"resnet{depth}",
+        data="cifar10",
+        iterations=64_000,
+        batch_size=128,
+        seed=3,
+        learning_rate=0.1,
+        schedule="steps",
+        drops=(32_000, 48_000),
+        momentum=0.9,
+        nesterov=False,
+        weight_decay=1e-4,
+        normalization="pixel",
+        crop_padding=4,
+        flip=True,
+        log_every=100,
+        evaluate_every=391,
+        **warm,
+    )
+
+
+def test_photos_in_files_are_photos(datasets):
+    """They have no array of images in memory."""
+
+    class Folder:
+        def __len__(self):
+            return 1000
+
+    photos = data.Dataset("folder", Folder(), Folder(), ("nothing",))
+    assert paper("resnet50", photos).crop_size == 224
+    assert quick("resnet50", photos).crop_scales == (256, 256)
+
+
+@pytest.mark.parametrize("name", ["resnet-cifar", "wide-cifar", "preact-cifar", "resnext-cifar", "quick"])
+def test_digits_are_not_mirrored(datasets, name):
+    for dataset in (data.digits(), datasets["svhn"]):
+        recipe = RECIPES[name]("resnet20", dataset)
+        assert (recipe.crop_padding, recipe.flip) == (0, False)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_options_have_the_last_word(datasets, name):
+    options = {"learning_rate": 0.05, "batch_size": 64, "momentum": 0.8, "seed": 7, "evaluate_every": 10}
+    recipe = RECIPES[name]("resnet20", datasets["cifar10"], **options)
+    assert {field: getattr(recipe, field) for field in options} == options
+
+
+def test_another_batch_size_changes_the_steps_of_an_epoch(datasets):
+    recipe = RECIPES["wide-cifar"]("wrn_16_4", datasets["cifar10"], batch_size=100)
+    assert (recipe.iterations, recipe.drops) == (100_000, (30_000, 60_000, 80_000))
+    assert RECIPES["resnet-cifar"]("resnet20", datasets["cifar10"], batch_size=64).drops == (32_000, 48_000)
+
+
+def test_dropout_of_wide_nets_on_svhn(datasets):
+    wide_svhn = RECIPES["wide-svhn"]
+    assert wide_svhn("wrn_16_4", datasets["svhn"], model_options={"dropout": 0.0}).model_options == {
+        "dropout": 0.0
+    }
+    assert wide_svhn("resnet20", datasets["svhn"]).model_options == {}
+    given = {"classes": 5}
+    assert wide_svhn("wrn_16_4", datasets["svhn"], model_options=given).model_options == given | {
+        "dropout": 0.4
+    }
+    assert given == {"classes": 5}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_plain_numbers_are_pythons(datasets, name):
+    """A NumPy scalar would not go through JSON, and turns float32 into float64."""
+    recipe = RECIPES[name]("resnet20", datasets["cifar10"])
+    for field in fields(recipe):
+        value = getattr(recipe, field.name)
+        for number in value if isinstance(value, tuple) else (value,):
+            assert not isinstance(number, np.generic), field.name
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_rate_never_rises_after_the_warm_up(datasets, name):
+    recipe = RECIPES[name]("resnet20", datasets["cifar10"])
+    steps = range(recipe.warm_up_steps or 0, recipe.iterations, max(1, recipe.iterations // 200))
+    rates = [recipe.learning_rate_at(step, lowest_error=50.0) for step in steps]
+    assert all(later <= earlier for earlier, later in pairwise(rates))
