@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from minires import data as data_sets
 from minires import models
@@ -119,17 +119,32 @@ def train(
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
+    crops: Annotated[int, typer.Option(help="Of photos: 1, the centre, or 10.")] = 1,
+    scales: Annotated[
+        str | None, typer.Option(help="Whole photos, their shorter side at each of 224,256,384,480,640.")
+    ] = None,
     data_dir: DataDir = None,
     threads: Threads = None,
 ):
-    """The loss and the error of a run's latest checkpoint on the test images."""
-    from minires.train import evaluate_run
+    """The error of runs' latest checkpoints on the test images; of several, that of their ensemble too."""
+    from minires.train import evaluate_run, evaluate_together
 
-    step, loss, error = evaluate_run(run, data_dir)
-    console.print(
-        f"{run} after step {step:,}: test loss {loss:.4f}, test error {error:.2f} %", soft_wrap=True
-    )
+    if len(runs) == 1 and crops == 1 and scales is None:
+        step, loss, error = evaluate_run(runs[0], data_dir)
+        console.print(
+            f"{runs[0]} after step {step:,}: test loss {loss:.4f}, test error {error:.2f} %", soft_wrap=True
+        )
+        return
+    scales = numbers("--scales", scales, int) or ()
+    results, together = evaluate_together(runs, data_dir, crops, scales)
+    table = Table(Column("run", overflow="fold"), *numeric("step", "test loss", "test error", "top-5 error"))
+    rows = [(str(run.path), f"{run.step:,}", score) for run, score in results]
+    if len(runs) > 1:
+        rows.append((f"ensemble of {len(runs)}", "", together))
+    for name, step, score in rows:
+        table.add_row(name, step, f"{score.loss:.4f}", f"{score.error:.2f} %", f"{score.top5_error:.2f} %")
+    console.print(table)
 
 
 def plot(

@@ -29,6 +29,11 @@ class WeightAverage:
         for name, array in self.model.state_dict().items():
             self.sums[name] += array
 
+    def apply(self):
+        """Give the model the mean, for good. Before the first update it keeps its own weights."""
+        if self.count:
+            self.model.load_state_dict({name: total / self.count for name, total in self.sums.items()})
+
     @contextmanager
     def in_use(self):
         """The model has the mean inside of `with average.in_use():`, then its own weights again.
@@ -36,8 +41,7 @@ class WeightAverage:
         Before the first update it has its own weights all the time.
         """
         own = {name: array.copy() for name, array in self.model.state_dict().items()}
-        if self.count:
-            self.model.load_state_dict({name: total / self.count for name, total in self.sums.items()})
+        self.apply()
         try:
             yield self.model
         finally:

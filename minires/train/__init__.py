@@ -1,9 +1,12 @@
 """Training runs: the recipe as data, the loop, checkpoints, history."""
 
 from minires.train.build import build_loaders, build_model
-from minires.train.evaluation import evaluate, evaluate_run
+from minires.train.classifier import Classifier
+from minires.train.ensemble import Score, evaluate_together, score
+from minires.train.evaluation import evaluate, evaluate_run, load_run
 from minires.train.history import History
 from minires.train.loss import classification_loss
+from minires.train.prediction import Guess, guesses, probabilities
 from minires.train.protocols import RECIPES, paper, quick
 from minires.train.recipe import Recipe
 from minires.train.run_folder import RunFolder
@@ -12,18 +15,26 @@ from minires.train.trainer import Report, Trainer, train
 
 __all__ = [
     "RECIPES",
+    "Classifier",
+    "Guess",
     "History",
     "Recipe",
     "Report",
     "RunFolder",
+    "Score",
     "Trainer",
     "build_loaders",
     "build_model",
     "classification_loss",
     "evaluate",
     "evaluate_run",
+    "evaluate_together",
+    "guesses",
+    "load_run",
     "paper",
+    "probabilities",
     "quick",
+    "score",
     "train",
     "train_side_by_side",
 ]

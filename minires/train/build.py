@@ -31,10 +31,10 @@ def build_loaders(recipe, dataset):
     Raises OptionError where the recipe asks for what this kind of data does not have.
     """
     train, test = seen_by(recipe, dataset)
-    sample = train.sample()
+    photos, sample = isinstance(train, ImageFolder), train.sample()
     normalize = NORMALIZATIONS[recipe.normalization](sample)
     augmentations = []
-    if recipe.crop_padding or (recipe.flip and not isinstance(train, ImageFolder)):
+    if recipe.crop_padding or (recipe.flip and not photos):
         augmentations.append(CropAndFlip(recipe.crop_padding, recipe.flip, recipe.padding_mode))
     if recipe.colour_noise:
         noise = ColourNoise(*principal_components(sample), recipe.colour_noise, normalize.std)
@@ -43,8 +43,8 @@ def build_loaders(recipe, dataset):
     size, seed = recipe.batch_size, recipe.seed
     return (
         Loader(train, size, normalize=normalize, augment=augment, seed=seed),
-        # Without gradients to come, four times as many images need no more memory.
-        Loader(test, 4 * size, normalize=normalize, shuffle=False),
+        # Without gradients to come, four times as many images need no more memory; but photos are large.
+        Loader(test, min(size, 32) if photos else 4 * size, normalize=normalize, shuffle=False),
     )
 
 
