@@ -92,12 +92,12 @@ def predict(
                 f"fit it, but are meant for {model}_v1_5.",
                 soft_wrap=True,
             )
-    photos = [open_photo(image) for image in images]
-    found = [guesses(classifier(photo, crops), classifier.classes) for photo in photos]
+    photos = {str(image): open_photo(image) for image in images}
+    found = [guesses(classifier(photo, crops), classifier.classes) for photo in photos.values()]
     table = Table(Column("image", overflow="fold"), "class", *numeric("probability"))
-    for image, best in zip(images, found, strict=True):
+    for image, best in zip(photos, found, strict=True):
         for i, guess in enumerate(best):
-            table.add_row("" if i else str(image), guess.name, f"{100 * guess.probability:.2f} %")
+            table.add_row("" if i else image, guess.name, f"{100 * guess.probability:.2f} %")
         table.add_section()
     console.print(table)
     if picture is not None:

@@ -28,10 +28,10 @@ def read_weights(path):
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
+                return dict(archive)
         with safe_open(path, framework="numpy") as file:
             return {name: _tensor(file, name, path) for name in file.keys()}  # noqa: SIM118, not a dict
-    except (OSError, ValueError, BadZipFile, SafetensorError) as error:
+    except (OSError, EOFError, ValueError, TypeError, BadZipFile, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(f"cannot read weights from {path}: {reason}") from error
 

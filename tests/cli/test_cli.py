@@ -1,23 +1,15 @@
 """The command line as a user meets it: output, files, exit codes, one line for an error."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 
 import pytest
+from command import minires
 from PIL import Image
 
 from minires import models, ops
-
-
-def minires(*arguments, folder=None):
-    """Run the command in a process of its own."""
-    command = [sys.executable, "-m", "minires.cli", *map(str, arguments)]
-    environment = os.environ | {"COLUMNS": "120", "PYTHONWARNINGS": "error"}
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=120)
-
 
 SMALL = ("--iterations", 6, "--batch-size", 16, "--lr", 0.05, "--option", "widths=2,4,8")
 

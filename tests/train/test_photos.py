@@ -6,7 +6,19 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from minires import data
-from minires.train import Recipe, RunFolder, evaluate_run, train
+from minires.data import CentreCrop, RandomAreaCrop, RandomCrop, TenCrops, Whole, as_pixels, open_photo
+from minires.errors import OptionError
+from minires.train import (
+    RECIPES,
+    Recipe,
+    RunFolder,
+    build_loaders,
+    evaluate_run,
+    evaluate_together,
+    load_run,
+    probabilities,
+    train,
+)
 
 
 @pytest.fixture
@@ -67,3 +79,91 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, dataset, normalization):
         assert whole.keys() == cut.keys()
         for key in whole:
             np.testing.assert_array_equal(whole[key], cut[key], err_msg=key)
+
+
+@pytest.fixture
+def run(tmp_path, dataset):
+    train(recipe(dataset, iterations=6), tmp_path / "run", dataset=dataset)
+    return tmp_path / "run"
+
+
+def test_ten_crops_of_a_run(run):
+    ((trained, score),), _ = evaluate_together([run], crops=10)
+    test = trained.dataset.test
+    crops = np.stack([as_pixels(TenCrops(32, 37)(open_photo(file))) for file in test.files])
+    p = probabilities(trained.model, trained.test_loader.normalize(crops))
+    assert score.error == pytest.approx(100 * (p.argmax(1) != test.labels).mean())
+    assert score.loss == pytest.approx(-np.log(p[np.arange(len(p)), test.labels]).mean(), rel=1e-5)
+
+
+def test_whole_photos_at_several_scales(run):
+    ((trained, score),), _ = evaluate_together([run], scales=(32, 40))
+    test, p = trained.dataset.test, 0
+    for scale in (32, 40):
+        whole = [as_pixels([Whole(scale)(open_photo(file))]) for file in test.files]
+        p = p + np.concatenate(
+            [probabilities(trained.model, trained.test_loader.normalize(x)) for x in whole]
+        )
+    own = (p / 2)[np.arange(len(p)), test.labels]
+    assert score.loss == pytest.approx(-np.log(own).mean(), rel=1e-5)
+
+
+def test_whole_photos_after_a_mean_of_each_pixel(tmp_path, dataset):
+    """A 32 x 32 mean fits no other size; the mean of its pixels fits all."""
+    train(recipe(dataset, iterations=2, normalization="pixel"), tmp_path / "run", dataset=dataset)
+    ((trained, _),), together = evaluate_together([tmp_path / "run"], scales=(40,))
+    assert trained.test_loader.normalize.mean.shape == (3, 32, 32)
+    assert np.isfinite(together.loss)
+
+
+def test_crops_and_scales_exclude_each_other(run):
+    with pytest.raises(OptionError, match="give crops or scales, not both"):
+        evaluate_together([run], crops=10, scales=(32,))
+
+
+@pytest.mark.parametrize(
+    ("changes", "view"),
+    [
+        ({"crop_scales": (37, 69)}, RandomCrop(32, (37, 69), flip=True)),
+        ({"crop_scales": (37, 37), "flip": False}, RandomCrop(32, (37, 37), central_square=True, flip=False)),
+        ({"crop_scales": None, "crop_area": True}, RandomAreaCrop(32, flip=True)),
+    ],
+)
+def test_photos_are_seen_as_the_recipe_says(dataset, changes, view):
+    train_loader, test_loader = build_loaders(recipe(dataset, **changes), dataset)
+    assert train_loader.split.view == view
+    assert test_loader.split.view == CentreCrop(32, 37)
+
+
+def test_colours_change_as_the_recipe_says(dataset):
+    """Noise along the principal components, in units of the normalization: one shift for each image."""
+    plan = recipe(dataset, colour_noise=0.1)
+    loud, quiet = (build_loaders(p, dataset)[0] for p in (plan, recipe(dataset)))
+    (noisy, _), (x, _) = loud.batch(3), quiet.batch(3)
+    shift = noisy - x
+    np.testing.assert_allclose(shift, np.broadcast_to(shift[:, :, :1, :1], shift.shape), atol=1e-5)
+    assert np.abs(shift).max() > 1e-4
+
+
+def test_the_recipe_of_small_pictures_is_refused_for_photos_and_the_other_way_round(dataset):
+    with pytest.raises(OptionError, match="crop_padding is for small pictures; photos have crop_size"):
+        build_loaders(recipe(dataset, crop_size=None, crop_scales=None, crop_padding=4), dataset)
+    digits = data.digits()
+    with pytest.raises(
+        OptionError, match="crop_size 32 is for photos in folders; digits has pictures of one"
+    ):
+        build_loaders(recipe(dataset), digits)
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if "svhn" not in name and "cifar" not in name])
+def test_protocols_for_photos_build_their_batches(dataset, name):
+    model = {"alexnet": "alexnet", "googlenet": "googlenet"}.get(name, "resnet18")
+    plan = RECIPES[name](model, dataset, batch_size=2)
+    images, labels = build_loaders(plan, dataset)[0].batch(0)
+    assert images.shape == (2, 3, 224, 224)
+    assert labels.shape == (2,)
+
+
+def test_a_run_knows_its_photos(run):
+    trained = load_run(run)
+    assert (trained.step, trained.dataset.classes) == (6, ("dark", "light", "red"))

@@ -1,0 +1,167 @@
+"""convert, predict and evaluate at the command line: what they print, write and refuse."""
+
+import re
+
+import numpy as np
+import pytest
+from command import minires
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+
+from minires.data import class_names
+from minires.models import CifarResNet, create, write_weights
+
+SMALL = ("--model", "resnet8", "--option", "widths=4,6,8")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Weights under other names, three photos, and a file that is none."""
+    path = tmp_path_factory.mktemp("weights")
+    rng = np.random.default_rng(0)
+    state = CifarResNet(8, widths=(4, 6, 8), generator=rng).state_dict()
+    save_file(state, path / "ours.safetensors")
+    save_file(
+        {f"module.{name.replace('fc', 'linear')}": a for name, a in state.items()},
+        path / "theirs.safetensors",
+    )
+    for i, size in enumerate([(40, 52), (32, 32), (200, 90)]):
+        Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(path / f"photo{i}.png")
+    (path / "broken.jpg").write_bytes(b"no photo")
+    return path
+
+
+def test_convert_renames_and_fits(folder, tmp_path):
+    renames = ("--rename", "^module.=", "--rename", "linear=fc")
+    result = minires("convert", folder / "theirs.safetensors", tmp_path / "new.safetensors", *SMALL, *renames)
+    assert result.returncode == 0, result.stderr
+    assert "tensors, which fit resnet8" in result.stdout
+    new, expected = load_file(tmp_path / "new.safetensors"), load_file(folder / "ours.safetensors")
+    assert new.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(new[name], array)
+
+
+def test_convert_lists_what_does_not_fit_and_writes_nothing(folder, tmp_path):
+    target = tmp_path / "new.safetensors"
+    result = minires("convert", folder / "theirs.safetensors", target, *SMALL, "--rename", "^module.=")
+    assert result.returncode == 2
+    assert set(result.stdout.split("\n")[:4]) == {
+        "missing fc.weight",
+        "missing fc.bias",
+        "unexpected linear.weight",
+        "unexpected linear.bias",
+    }
+    assert "2 tensors are missing and 0 have another shape; nothing is written" in result.stderr
+    assert not target.exists()
+
+
+def test_convert_leaves_out_what_the_network_does_not_have(folder, tmp_path):
+    state = load_file(folder / "ours.safetensors") | {"head.weight": np.zeros(3, np.float32)}
+    save_file(state, tmp_path / "more.safetensors")
+    result = minires("convert", tmp_path / "more.safetensors", tmp_path / "new.safetensors", *SMALL)
+    assert result.returncode == 0, result.stderr
+    assert "unexpected head.weight" in result.stdout
+    assert "head.weight" not in load_file(tmp_path / "new.safetensors")
+
+
+def test_convert_without_a_network_only_renames(folder, tmp_path):
+    result = minires(
+        "convert", folder / "theirs.safetensors", tmp_path / "new.safetensors", "--rename", "^module.="
+    )
+    assert result.returncode == 0, result.stderr
+    assert "not compared with a network (give --model)" in result.stdout
+    assert "linear.weight" in load_file(tmp_path / "new.safetensors")
+
+
+def test_predict_lists_five_classes_for_each_photo_and_draws_them(folder, tmp_path):
+    photos = sorted(folder.glob("photo*.png"))
+    weights = ("--weights", folder / "ours.safetensors")
+    result = minires("predict", *photos, *SMALL, *weights, "--picture", tmp_path / "guesses.png")
+    assert result.returncode == 0, result.stderr
+    rows = re.findall(r"(\w+) +│ +([\d.]+) %", result.stdout)
+    assert len(rows) == 15
+    assert {name for name, _ in rows} <= set(class_names(10))
+    for i in range(3):
+        shares = [float(share) for _, share in rows[5 * i : 5 * i + 5]]
+        assert shares == sorted(shares, reverse=True)
+        assert sum(shares) <= 100
+    with Image.open(tmp_path / "guesses.png") as picture:
+        assert picture.format == "PNG"
+
+
+def test_predict_by_ten_crops_with_names_and_statistics_of_ones_own(folder, tmp_path):
+    (tmp_path / "names.txt").write_text("\n".join(f"kind {i}" for i in range(10)))
+    result = minires(
+        "predict",
+        folder / "photo0.png",
+        *SMALL,
+        *("--weights", folder / "ours.safetensors", "--classes", tmp_path / "names.txt"),
+        *("--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25", "--crops", 10),
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("kind ") == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("photo0.png", "--weights", "ours.safetensors"),
+            "give the network that the weights are for, as --model",
+        ),
+        (("photo0.png", "--weights", "no.safetensors", *SMALL), "cannot read weights from no.safetensors"),
+        (("no.png", "--weights", "ours.safetensors", *SMALL), "cannot read the photo no.png: No such file"),
+        (
+            ("broken.jpg", "--weights", "ours.safetensors", *SMALL),
+            "cannot read the photo broken.jpg: Pillow knows",
+        ),
+        (
+            ("photo0.png", "--weights", "theirs.safetensors", *SMALL),
+            "weights do not fit CifarResNet: missing",
+        ),
+        (
+            ("photo0.png", "--weights", "ours.safetensors", *SMALL, "--mean", "a,b,c"),
+            "--mean must be numbers separated by commas, not 'a,b,c'",
+        ),
+        (
+            ("photo0.png", "--weights", "ours.safetensors", *SMALL, "--crops", "2"),
+            "crops must be 1 or 10, not 2",
+        ),
+        (("photo0.png", "--weights", "."), ". holds no run"),
+    ],
+)
+def test_predict_refuses_in_one_line(folder, arguments, message):
+    result = minires("predict", *arguments, folder=folder)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("minires: ")
+    assert message in line
+
+
+@pytest.mark.parametrize(("model", "noted"), [("resnet50", True), ("resnet50_v1_5", False)])
+def test_predict_says_which_strides_the_weights_of_libraries_are_for(folder, tmp_path, model, noted):
+    options = {"widths": (4, 4, 4, 4), "classes": 10}
+    write_weights(create(model, generator=0, **options).state_dict(), tmp_path / "w.safetensors")
+    words = ("--option", "widths=4,4,4,4", "--option", "classes=10", "--weights", tmp_path / "w.safetensors")
+    result = minires("predict", folder / "photo0.png", "--model", model, *words)
+    assert result.returncode == 0, result.stderr
+    assert ("torchvision and timm fit it, but are meant for resnet50_v1_5" in result.stdout) == noted
+
+
+def test_an_ensemble_of_runs(tmp_path):
+    training = ("--iterations", 6, "--batch-size", 16, "--lr", 0.05, "--option", "widths=2,4,8")
+    for seed in (0, 1):
+        run = minires("train", "resnet8", *training, "--seed", seed, "--out", tmp_path / f"seed{seed}")
+        assert run.returncode == 0, run.stderr
+    result = minires("evaluate", tmp_path / "seed0", tmp_path / "seed1")
+    assert result.returncode == 0, result.stderr
+    assert "ensemble of 2" in result.stdout
+    assert result.stdout.count(" % ") == 6
+    photo = tmp_path / "photo.png"
+    Image.new("L", (30, 20), 128).save(photo)
+    guess = minires("predict", photo, "--weights", tmp_path / "seed0")
+    assert guess.returncode == 0, guess.stderr
+    assert guess.stdout.count(" %") == 5
+    refused = minires("predict", photo, "--weights", tmp_path / "seed0", "--model", "resnet8")
+    assert "is a run, which has a network" in refused.stderr
