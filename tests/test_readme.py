@@ -11,6 +11,7 @@ import pytest
 
 from minires import models
 from minires.lab.degradation import MARGIN
+from minires.nn.init import skip_init
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -34,6 +35,23 @@ def test_code_runs_and_prints_what_its_comments_say(code):
     else:
         losses = [float(line) for line in result.stdout.split()]
         assert losses[-1] < losses[0]
+
+
+NETWORKS = re.findall(r"^\| `(\w+)` \| ([\d,]+) \| ([\d,]+) \|", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("name", "parameters", "multiply_adds"), NETWORKS)
+def test_the_table_of_networks_is_what_is_counted(name, parameters, multiply_adds):
+    with skip_init():
+        rows = models.summarize(models.create(name))
+    assert f"{sum(row.parameters for row in rows):,}" == parameters
+    assert f"{sum(row.multiply_adds for row in rows):,}" == multiply_adds
+
+
+def test_the_readme_shows_networks_of_every_family():
+    assert len(NETWORKS) == 24
+    sizes = [models.input_size(name) for name, *_ in NETWORKS]
+    assert sizes == [32] * 11 + [224] * 13
 
 
 @pytest.mark.parametrize("name", RESULTS["nets"])
