@@ -12,7 +12,7 @@ from minires.bench.timing import interleaved
 
 
 def benchmark(model="resnet20", batch_size=128, repeats=10, follow=None):
-    """Measure one net, on random 32 x 32 images, with as many threads as are set.
+    """Measure one net, on random images of its size, with as many threads as are set.
 
     Returns {"model", "batch_size", "threads", "date", "machine", "minires", "operations"} and, where PyTorch
     is installed and has a twin of the net, "pytorch" and "ratio". "minires" and "pytorch" hold

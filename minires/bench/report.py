@@ -2,6 +2,7 @@
 
 from rich.table import Table
 
+from minires.models import input_size
 from minires.tables import numeric
 
 FORMS = {
@@ -22,8 +23,9 @@ def headline(report, repeats):
     versions = [f"Python {machine['python']}", f"NumPy {machine['numpy']}"]
     versions += [f"PyTorch {machine['pytorch']}"] if "pytorch" in machine else []
     threads = f"{report['threads']} thread{'s' if report['threads'] > 1 else ''}"
+    side = input_size(report["model"])
     return (
-        f"{report['model']}, {report['batch_size']} images of 32 x 32, float32, {threads}, "
+        f"{report['model']}, {report['batch_size']} images of {side} x {side}, float32, {threads}, "
         f"medians of {repeats}; {machine['processor']}, {machine['system']}, {', '.join(versions)}"
     )
 

@@ -4,16 +4,16 @@ import numpy as np
 
 from minires.engine import Tensor, no_grad
 from minires.models import create
-from minires.nn.functional import cross_entropy
 from minires.optim import SGD
+from minires.train import classification_loss
 
 SGD_OPTIONS = {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4}  # the ResNet paper's, section 4.2
 
 
-def batch(size, seed=0):
-    """Images (size, 3, 32, 32) in float32 and their labels (size,), drawn from `seed`."""
+def batch(size, side=32, seed=0):
+    """Images (size, 3, side, side) in float32 and their labels (size,), drawn from `seed`."""
     rng = np.random.default_rng(seed)
-    images = rng.standard_normal((size, 3, 32, 32), dtype=np.float32)
+    images = rng.standard_normal((size, 3, side, side), dtype=np.float32)
     return images, rng.integers(0, 10, size)
 
 
@@ -23,11 +23,11 @@ class MiniresStep:
     def __init__(self, model, batch_size):
         self.model = create(model, generator=0)
         self.optimizer = SGD(self.model.parameters(), **SGD_OPTIONS)
-        self.images, self.labels = batch(batch_size)
+        self.images, self.labels = batch(batch_size, self.model.input_size)
 
     def train(self):
         """Forward, backward, update; returns the loss."""
-        loss = cross_entropy(self.model(Tensor(self.images)), self.labels)
+        loss, _ = classification_loss(self.model(Tensor(self.images)), self.labels)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

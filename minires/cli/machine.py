@@ -10,9 +10,7 @@ from minires.cli.common import Threads, console
 
 
 def bench(
-    model: Annotated[
-        str, typer.Option(help="A CIFAR network, for example resnet20 or plain56.")
-    ] = "resnet20",
+    model: Annotated[str, typer.Option(help="A network, for example resnet20 or alexnet.")] = "resnet20",
     batch_size: Annotated[int, typer.Option(min=2, help="Images in a batch.")] = 128,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds to take the median of.")] = 10,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything to this file.")] = None,
