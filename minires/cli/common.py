@@ -22,7 +22,10 @@ def use_threads(threads: int | None):
 
 
 DataDir = Annotated[
-    Path | None, typer.Option(help="Folder or archive with the CIFAR files, instead of a download.")
+    Path | None,
+    typer.Option(
+        help="The CIFAR files, as folder or archive, instead of a download; the photos of 'folder'."
+    ),
 ]
 Data = Annotated[str, typer.Option(help=f"Data set: {', '.join(data_sets.DATASETS)}.")]
 Threads = Annotated[
@@ -55,6 +58,7 @@ def parse_options(options):
         if not equals:
             raise OptionError(f"--option must be NAME=VALUE, not {option!r}")
         try:
+            value = value.lower() if value.lower() in ("true", "false") else value  # as Python writes them
             parsed[key] = json.loads(f"[{value}]" if "," in value and "[" not in value else value)
         except ValueError:
             parsed[key] = value  # a plain word

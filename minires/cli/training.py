@@ -20,6 +20,7 @@ from minires.cli.common import (
     parse_options,
 )
 from minires.errors import UnknownNameError
+from minires.nn.init import skip_init
 from minires.tables import numeric
 
 
@@ -77,6 +78,9 @@ def train(
     option: Annotated[
         list[str] | None, typer.Option(help="A network's option, as shortcut=B or widths=8,16,32.")
     ] = None,
+    data_option: Annotated[
+        list[str] | None, typer.Option(help="A data set's option, as bad_files=skip for folder.")
+    ] = None,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 100,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -90,8 +94,11 @@ def train(
     if recipe not in RECIPES:
         raise UnknownNameError("recipe", recipe, RECIPES)
     model_options = parse_options(option)
-    models.create(name, **model_options)  # a wrong name is said now, not after a download
-    options = {} if data_dir is None else {"data_dir": str(data_dir)}
+    with skip_init():
+        models.create(name, **model_options)  # a wrong name is said now, not after a download
+    options = parse_options(data_option)
+    if data_dir is not None:
+        options["data_dir"] = str(data_dir)
     chosen = {"batch_size": batch_size, "learning_rate": lr}
     chosen = {field: value for field, value in chosen.items() if value is not None}
     dataset = data_sets.load(data, **options)
@@ -139,7 +146,7 @@ def evaluate(
     scales = numbers("--scales", scales, int) or ()
     results, together = evaluate_together(runs, data_dir, crops, scales)
     table = Table(Column("run", overflow="fold"), *numeric("step", "test loss", "test error", "top-5 error"))
-    rows = [(str(run.path), f"{run.step:,}", score) for run, score in results]
+    rows = [(str(path), f"{step:,}", score) for path, step, score in results]
     if len(runs) > 1:
         rows.append((f"ensemble of {len(runs)}", "", together))
     for name, step, score in rows:

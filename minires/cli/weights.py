@@ -7,7 +7,7 @@ import typer
 from rich.table import Column, Table
 
 from minires import models
-from minires.cli.common import DataDir, Threads, console, numbers, parse_options
+from minires.cli.common import Threads, console, numbers, parse_options
 from minires.errors import CheckpointError, OptionError
 from minires.nn.init import skip_init
 from minires.tables import numeric
@@ -31,6 +31,8 @@ def convert(
     another shape. Without a network, all tensors are written as they are called.
     """
     state = models.rename(models.read_weights(source), renames or [])
+    if option and model is None:
+        raise OptionError("--option is for a network; give it as --model resnet50")
     if model is not None:
         with skip_init():
             network = models.create(model, **parse_options(option))
@@ -66,7 +68,6 @@ def predict(
     picture: Annotated[
         Path | None, typer.Option(help="Draw images and probabilities into this file.")
     ] = None,
-    data_dir: DataDir = None,
     threads: Threads = None,
 ):
     """What photos show: the five most probable classes of each, by a trained network."""
@@ -79,13 +80,18 @@ def predict(
             raise OptionError(
                 f"{weights} is a run, which has a network, statistics and class names of its own"
             )
-        classifier = Classifier.from_run(weights, data_dir)
+        classifier = Classifier.from_run(weights)
     elif model is None:
         raise OptionError("give the network that the weights are for, as --model resnet50")
     else:
         classifier = Classifier.from_weights(
             model, weights, parse_options(option), numbers("--mean", mean), numbers("--std", std), classes
         )
+        if model == "googlenet" and "transform_input" not in parse_options(option):
+            console.print(
+                "Note: torchvision's own weights of googlenet expect --option transform_input=true.",
+                soft_wrap=True,
+            )
         if f"{model}_v1_5" in models.MODELS and "stride_in_1x1" not in parse_options(option):
             console.print(
                 f"Note: {model} has its strides where the paper has them. Weights of torchvision and timm "

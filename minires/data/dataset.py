@@ -31,6 +31,8 @@ class Split:
     def __len__(self):
         return len(self.labels)
 
+    of_one_size = True  # which photos in folders are not
+
     @property
     def channels(self):
         """C of the images."""

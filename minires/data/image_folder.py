@@ -35,6 +35,7 @@ class ImageFolder:
     """
 
     channels = 3
+    of_one_size = False  # before a view has made them so
 
     def __init__(self, root, view, bad_files="refuse", workers=None):
         if bad_files not in BAD_FILES:
@@ -42,7 +43,7 @@ class ImageFolder:
         if workers is not None and (not isinstance(workers, Integral) or workers < 1):
             raise OptionError(f"ImageFolder: workers must be a positive whole number, not {workers!r}")
         self.root, self.view, self.bad_files, self.workers = Path(root), view, bad_files, workers
-        self.classes = class_names(self.root)
+        self.classes = class_folders(self.root)
         photos = [photos_in(self.root / name) for name in self.classes]
         empty = [name for name, files in zip(self.classes, photos, strict=True) if not files]
         if empty:
@@ -70,7 +71,7 @@ class ImageFolder:
 
         A view that gives a list of K images makes that (N, K, 3, H, W). Each photo's view has a generator of
         its own, spawned from `generator`, so neither threads nor bad files change what another photo looks
-        like. Raises DataError for a bad file, if none of the files can be read, and if sizes differ.
+        like. Raises DataError for a bad file unless such are skipped, and if sizes differ.
         """
         with ThreadPoolExecutor(self.workers or get_num_threads()) as pool:
             seen = list(pool.map(self._look, chosen, generator.spawn(len(chosen))))
@@ -78,11 +79,8 @@ class ImageFolder:
             if isinstance(image, DataError):
                 self._skip(self.files[i], image)
         kept = [k for k, image in enumerate(seen) if not isinstance(image, DataError)]
-        if not kept:
-            raise DataError(
-                f"ImageFolder: none of the {len(seen)} photos of a batch can be read; `skipped` says why"
-            )
-        return stack([seen[k] for k in kept]), self.labels[chosen][kept]
+        images = stack([seen[k] for k in kept]) if kept else np.zeros((0, self.channels, 1, 1), np.uint8)
+        return images, self.labels[chosen][kept]
 
     def sample(self, count=1000):
         """The images that statistics are computed from: uint8 (count, 3, size, size), always the same.
@@ -145,7 +143,7 @@ def image_folder(data_dir, crop_size=224, bad_files="refuse", workers=None):
     return Dataset("folder", train, test, train.classes)
 
 
-def class_names(root):
+def class_folders(root):
     """The sorted names of the folders in `root`; DataError if there are none."""
     if not root.is_dir():
         raise DataError(f"ImageFolder: {root} is no folder; pass the one that holds a folder for each class")

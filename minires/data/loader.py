@@ -3,7 +3,7 @@
 import numpy as np
 
 from minires.data.augment import to_unit
-from minires.errors import OptionError
+from minires.errors import DataError, OptionError
 
 
 class Loader:
@@ -40,7 +40,16 @@ class Loader:
         return full + (1 if rest and not self.drop_last else 0)
 
     def batch(self, step):
-        """The batch after `step` others: images float32 (N, C, H, W) and labels int64 (N,)."""
+        """The batch after `step` others: images float32 (N, C, H, W) and labels int64 (N,).
+
+        Raises DataError if all of its images were left out as unreadable.
+        """
+        x, labels = self._batch(step)
+        if not len(labels):
+            raise DataError(f"Loader: none of the {self.batch_size} images of a batch can be read")
+        return x, labels
+
+    def _batch(self, step):
         epoch, i = divmod(step, len(self))
         chosen = self._epoch_order(epoch)[i * self.batch_size : (i + 1) * self.batch_size]
         generator = np.random.default_rng((self.seed, 1, step))
@@ -51,8 +60,9 @@ class Loader:
         return x, labels
 
     def epoch(self, epoch=0):
-        """The batches of one epoch, in order."""
-        return (self.batch(epoch * len(self) + i) for i in range(len(self)))
+        """The batches of one epoch, in order, but for those without a readable image."""
+        batches = (self._batch(epoch * len(self) + i) for i in range(len(self)))
+        return ((x, labels) for x, labels in batches if len(labels))
 
     def __iter__(self):
         """The batches of the next epoch: the first loop gives epoch 0, the second epoch 1, and so on."""

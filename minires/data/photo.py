@@ -5,11 +5,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from minires.errors import DataError
 
+# What Pillow opens only with help from elsewhere, by running another program, or as a film.
+NO_PHOTOS = {"BUFR", "GRIB", "HDF5", "WMF", "EPS", "MPEG", "FITS"}
+
 
 def suffixes():
     """The endings of file names, as ".jpg" in small letters, that belong to formats which Pillow reads."""
     known = Image.registered_extensions()  # fills Image.OPEN, the readers, too
-    readable = {*Image.OPEN, "MPO"}  # MPO is several JPEGs in one file, which the reader of JPEG opens
+    readable = {*Image.OPEN, "MPO"} - NO_PHOTOS  # MPO is several JPEGs, which the reader of JPEG opens
     return {suffix for suffix, kind in known.items() if kind in readable}
 
 

@@ -111,18 +111,23 @@ class CentreCrop:
 class TenCrops:
     """The `ten_crops` of the photo whose shorter side is `scale` pixels, as a list; None keeps its size.
 
-    A batch of these is (N, 10, 3, H, W). AlexNet and ResNet average what the network says about the ten.
+    A batch of these is (N, 10, 3, H, W). AlexNet and ResNet average what the network says about the ten. With
+    central_square the corners are those of the photo's central square, as AlexNet's were.
     Raises what CentreCrop raises.
     """
 
     size: int = 224
     scale: int | None = 256
+    central_square: bool = False
 
     def __post_init__(self):
         check_size(self, self.scale)
 
     def __call__(self, image, generator=None):
-        return ten_crops(image, self.size, self.scale)
+        if not self.central_square:
+            return ten_crops(image, self.size, self.scale)
+        side = min(image.size) if self.scale is None else self.scale
+        return ten_crops(CentreCrop(side, self.scale)(image), self.size)
 
 
 @dataclass(frozen=True)

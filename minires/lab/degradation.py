@@ -66,7 +66,12 @@ def degradation(
     # The deepest first: they take longest, and at the end none should be left over alone.
     order = [f"{family}{depth}" for depth in sorted(depths, reverse=True) for family in FAMILIES]
     train_side_by_side({name: recipes[name] for name in order}, out, resume=resume, follow=follow)
-    nets = {name: measurements(build_model(recipes[name], dataset), RunFolder(out / name)) for name in names}
+    nets = {
+        name: measurements(
+            build_model(recipes[name], dataset.train.channels, len(dataset.classes)), RunFolder(out / name)
+        )
+        for name in names
+    }
     results = {"data": data, "seed": seed, "nets": nets, "verdict": verdict(nets)}
     write_atomically(out / "results.json", json.dumps(results, indent=2) + "\n")
     plot_degradation(results, out / "degradation.png")

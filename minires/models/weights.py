@@ -28,12 +28,17 @@ def read_weights(path):
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as archive:
-                return dict(archive)
-        with safe_open(path, framework="numpy") as file:
-            return {name: _tensor(file, name, path) for name in file.keys()}  # noqa: SIM118, not a dict
+                state = dict(archive)
+        else:
+            with safe_open(path, framework="numpy") as file:
+                state = {name: _tensor(file, name, path) for name in file.keys()}  # noqa: SIM118, not a dict
     except (OSError, EOFError, ValueError, TypeError, BadZipFile, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(f"cannot read weights from {path}: {reason}") from error
+    for name, array in state.items():
+        if array.dtype.kind not in "fiub":
+            raise CheckpointError(f"{path}: {name} is {array.dtype}; weights are real numbers")
+    return state
 
 
 def _tensor(file, name, path):
@@ -45,7 +50,11 @@ def _tensor(file, name, path):
 
 
 def write_weights(state, path):
-    """Write a state as safetensors; CheckpointError if the file cannot be written."""
+    """Write a state as safetensors; CheckpointError if the file is called otherwise or cannot be written."""
+    if Path(path).suffix != ".safetensors":
+        raise CheckpointError(
+            f"weights are written as safetensors; call the file {Path(path).stem}.safetensors"
+        )
     try:
         save_file({name: np.ascontiguousarray(array) for name, array in state.items()}, path)
     except (OSError, SafetensorError) as error:
@@ -63,7 +72,7 @@ def rename(state, rules):
     names = {name: name for name in state}
     for rule in rules:
         old, equals, new = rule.partition("=")
-        if not equals:
+        if not equals or not old:
             raise OptionError(f"a rename must be OLD=NEW, not {rule!r}")
         try:
             changed = {name: re.sub(old, new, now) for name, now in names.items()}

@@ -18,7 +18,8 @@ def plot_guesses(images, guesses, path):
         picture.set_axis_off()
         classes = [guess.name.replace("_", " ") for guess in found]
         values = [100 * guess.probability for guess in found]
-        drawn = bars.barh(classes, values, color=COLORS[0], height=0.6)
+        drawn = bars.barh(range(len(found)), values, color=COLORS[0], height=0.6)
+        bars.set_yticks(range(len(found)), classes)  # by place: two classes may have one name
         bars.bar_label(drawn, fmt="%.1f %%", padding=4, color="0.35")
         bars.invert_yaxis()  # the most probable on top
         bars.set_xlim(0, 118)  # room for "100.0 %"

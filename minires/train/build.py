@@ -2,70 +2,70 @@
 
 import numpy as np
 
-from minires.data import (
-    NORMALIZATIONS,
-    CentreCrop,
-    ColourNoise,
-    Compose,
-    CropAndFlip,
-    ImageFolder,
-    Loader,
-    RandomAreaCrop,
-    RandomCrop,
-    principal_components,
-)
+from minires.data import CentreCrop, Compose, CropAndFlip, Loader, RandomAreaCrop, RandomCrop
 from minires.errors import OptionError
-from minires.models import create
+from minires.models import create, input_size
+from minires.train.input_format import InputFormat
 
 
-def build_model(recipe, dataset):
-    """The recipe's model for this data set, its weights drawn from the recipe's seed."""
-    fitting = {"in_channels": dataset.train.channels, "classes": len(dataset.classes)}
+def build_model(recipe, channels, classes):
+    """The recipe's model for images of so many channels and classes, its weights drawn from its seed."""
+    fitting = {"in_channels": channels, "classes": classes}
     generator = np.random.default_rng((recipe.seed, 2))
     return create(recipe.model, generator=generator, **fitting | recipe.model_options)
 
 
-def build_loaders(recipe, dataset):
+def measure_input(recipe, dataset):
+    """The InputFormat of a data set as the recipe's network sees it."""
+    train, _ = seen_by(recipe, dataset)
+    return InputFormat.measured(train, recipe.normalization, dataset.classes)
+
+
+def build_loaders(recipe, dataset, input_format=None):
     """The shuffled, augmented training batches and the plain test batches.
 
+    input_format: what measure_input gave; measured anew if left out.
     Raises OptionError where the recipe asks for what this kind of data does not have.
     """
     train, test = seen_by(recipe, dataset)
-    photos, sample = isinstance(train, ImageFolder), train.sample()
-    normalize = NORMALIZATIONS[recipe.normalization](sample)
+    input_format = input_format or measure_input(recipe, dataset)
     augmentations = []
-    if recipe.crop_padding or (recipe.flip and not photos):
+    if recipe.crop_padding or (recipe.flip and recipe.crop_size is None):
         augmentations.append(CropAndFlip(recipe.crop_padding, recipe.flip, recipe.padding_mode))
     if recipe.colour_noise:
-        noise = ColourNoise(*principal_components(sample), recipe.colour_noise, normalize.std)
-        augmentations.append(noise)
+        augmentations.append(input_format.colour_noise(recipe.colour_noise))
     augment = Compose(tuple(augmentations)) if augmentations else None
-    size, seed = recipe.batch_size, recipe.seed
+    size, seed, normalize = recipe.batch_size, recipe.seed, input_format.normalize
     return (
         Loader(train, size, normalize=normalize, augment=augment, seed=seed),
         # Without gradients to come, four times as many images need no more memory; but photos are large.
-        Loader(test, min(size, 32) if photos else 4 * size, normalize=normalize, shuffle=False),
+        Loader(test, 4 * size if train.of_one_size else min(size, 32), normalize=normalize, shuffle=False),
     )
 
 
 def seen_by(recipe, dataset):
-    """The data set's two parts; photos through the views that the recipe asks for, if it asks for some."""
-    size = recipe.crop_size
-    if not isinstance(dataset.train, ImageFolder):
+    """The data set's two parts; photos through the views that the recipe asks for.
+
+    Without a crop_size photos are treated as small pictures are: all of them get the network's size.
+    """
+    size, train, test = recipe.crop_size, dataset.train, dataset.test
+    if train.of_one_size:
         if size is not None:
             raise OptionError(
-                f"recipe: crop_size {size} is for photos in folders; {dataset.name} has pictures of one size"
+                f"the recipe for {recipe.model} cuts crops of {size} out of photos (--data folder), but "
+                f"the pictures of {dataset.name} have one size"
             )
-        return dataset.train, dataset.test
-    if recipe.crop_padding:
-        raise OptionError("recipe: crop_padding is for small pictures; photos have crop_size")
+        return train, test
     if size is None:
-        return dataset.train, dataset.test
-    if recipe.crop_area:
+        size = input_size(recipe.model)
+        view = CentreCrop(size, eight_sevenths(size))
+    elif recipe.crop_area:
         view = RandomAreaCrop(size, flip=recipe.flip)
     else:
-        scales = recipe.crop_scales
-        # AlexNet's one scale comes with its central square.
-        square = scales is not None and scales[0] == scales[1]
-        view = RandomCrop(size, scales, central_square=square, flip=recipe.flip)
-    return dataset.train.seen_through(view), dataset.test.seen_through(CentreCrop(size, round(size * 8 / 7)))
+        view = RandomCrop(size, recipe.crop_scales, central_square=recipe.central_square, flip=recipe.flip)
+    return train.seen_through(view), test.seen_through(CentreCrop(size, eight_sevenths(size)))
+
+
+def eight_sevenths(size):
+    """The shorter side of a photo of which `size` is cut out: 256 for 224."""
+    return round(size * 8 / 7)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minires.data import CentreCrop, ImageFolder, Normalization, TenCrops, as_pixels, class_names
+from minires.data import CentreCrop, Normalization, TenCrops, as_pixels, class_names
 from minires.errors import OptionError
 from minires.models import create, read_weights
 from minires.nn import Module
@@ -40,9 +40,12 @@ class Classifier:
         classes: a text file with their names; see data.class_names.
         Raises OptionError for statistics that do not fit, CheckpointError for weights that do not.
         """
+        state, options = read_weights(path), dict(options or {})
+        if name == "googlenet" and not any(key.startswith("aux") for key in state):
+            options.setdefault("heads", False)  # which libraries take off their trained weights
         with skip_init():
-            model = create(name, **options or {})
-        model.load_state_dict(read_weights(path))
+            model = create(name, **options)
+        model.load_state_dict(state)
         weights = [p for p in model.parameters() if p.ndim > 1]
         channels, count = weights[0].shape[1], len(weights[-1])
         usual_mean, usual_std = IMAGENET if model.input_size == 224 else CIFAR
@@ -53,12 +56,11 @@ class Classifier:
         return cls(model, model.input_size, normalize, class_names(count, classes), channels)
 
     @classmethod
-    def from_run(cls, path, data_dir=None):
-        """The network of a run's latest checkpoint, with the normalization that it was trained with."""
-        run = load_run(path, data_dir)
-        train = run.dataset.train
-        size = train.view.size if isinstance(train, ImageFolder) else train.images.shape[-1]
-        return cls(run.model, size, run.test_loader.normalize, run.dataset.classes, train.channels)
+    def from_run(cls, path):
+        """The network of a run's latest checkpoint, with the input and the classes of its training."""
+        run = load_run(path)
+        given = run.input_format
+        return cls(run.model, given.size, given.normalize, given.classes, given.channels)
 
     def __call__(self, photo, crops=1):
         """The probability of each class, (classes,), for an image of Pillow, looked at in 1 or 10 crops."""
@@ -83,7 +85,8 @@ def grey(images):
 def per_channel(name, values, channels):
     """`channels` numbers as float32 (channels, 1, 1); OptionError for another number of them."""
     array = np.asarray(values, np.float32)
-    if array.shape != (channels,) or (name == "std" and not (array > 0).all()):
+    good = np.isfinite(array).all() and (name != "std" or (array > 0).all())
+    if array.shape != (channels,) or not good:
         what = "positive numbers" if name == "std" else "numbers"
         raise OptionError(f"{name} must be {channels} {what}, one for each channel, not {values}")
     return array[:, None, None]

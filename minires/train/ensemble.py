@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minires.data import ImageFolder, Loader, Normalization, TenCrops, Whole
+from minires.data import Loader, Normalization, TenCrops, Whole
 from minires.errors import DataError, OptionError
-from minires.train.evaluation import load_run
+from minires.train.evaluation import images_to_test, load_run
 from minires.train.prediction import probabilities, probabilities_of_whole
 
 
@@ -20,59 +20,69 @@ class Score:
 
 
 def score(p, labels):
-    """The Score of probabilities (n, classes) for labels (n,)."""
-    own = p[np.arange(len(labels)), labels]
-    better = (p > own[:, None]).sum(axis=1)  # classes that are more probable than the label
+    """The Score of probabilities (n, classes) for labels (n,). Of equal ones the first counts as the best."""
+    own = p[np.arange(len(labels)), labels][:, None]
+    first = np.arange(p.shape[1]) < labels[:, None]
+    before = ((p > own) | ((p == own) & first)).sum(axis=1)  # classes that come before the label
     tiny = np.finfo(p.dtype).tiny  # a probability may have been rounded to 0
     return Score(
         loss=float(-np.log(np.maximum(own, tiny)).mean()),
-        error=100 * float((better >= 1).mean()),
-        top5_error=100 * float((better >= 5).mean()),
+        error=100 * float((before >= 1).mean()),
+        top5_error=100 * float((before >= 5).mean()),
     )
 
 
 def evaluate_together(paths, data_dir=None, crops=1, scales=()):
-    """Runs one by one and as an ensemble: ([(run, Score), ...], Score of their averaged probabilities).
+    """Runs one by one and as an ensemble: ([(path, step, Score), ...], Score of their mean probabilities).
 
     crops: 10 looks at photos in ten crops (Krizhevsky et al. 2012, section 4.1).
     scales: looks at whole photos, their shorter side at each of these lengths, and applies the network at
         every position (He et al. 2015, section 3.4: 224, 256, 384, 480, 640).
-    Raises OptionError for runs whose test images or classes differ, and for crops and scales of pictures that
-    are no photos.
+    Raises OptionError for runs whose test images differ, and for crops and scales of what is no photo.
     """
     results, total, first = [], 0, None
     for path in paths:
         run = load_run(path, data_dir)
-        p, labels = look(run, crops, scales)
+        loader = images_to_test(run, data_dir)
         if first is None:
-            first = run, labels
-        elif run.dataset.classes != first[0].dataset.classes or not np.array_equal(labels, first[1]):
+            first = run, loader.split
+        elif run.input_format.classes != first[0].input_format.classes or not same(loader.split, first[1]):
             raise OptionError(
                 f"{path} and {first[0].path} have different test images; evaluate them one by one"
             )
-        results.append((run, score(p, labels)))
+        p, labels = look(run, loader, crops, scales)
+        results.append((path, run.step, score(p, labels)))
         total = total + p
-    return results, score(total / len(results), first[1])
+    return results, score(total / len(results), labels)
 
 
-def look(run, crops=1, scales=()):
+def same(split, other):
+    """Whether two test splits are of the same images."""
+    if split.of_one_size and other.of_one_size:
+        return split is other or all(
+            np.array_equal(getattr(split, name), getattr(other, name)) for name in ("images", "labels")
+        )
+    return not split.of_one_size and not other.of_one_size and split.files == other.files
+
+
+def look(run, loader, crops=1, scales=()):
     """(probabilities (n, classes), labels (n,)) of a TrainedRun for its test images."""
+    split, normalize = loader.split, loader.normalize
     if crops not in (1, 10):
         raise OptionError(f"crops must be 1 or 10, not {crops!r}")
-    test = run.test_loader.split
-    if (crops == 10 or scales) and not isinstance(test, ImageFolder):
+    if crops == 10 and scales:
+        raise OptionError("give crops or scales, not both")
+    if (crops == 10 or scales) and split.of_one_size:
         raise OptionError(
             f"{run.path} has small pictures ({run.recipe.data}); crops and scales are for photos"
         )
-    if crops == 10 and scales:
-        raise OptionError("give crops or scales, not both")
-    normalize = run.test_loader.normalize
     if scales:
-        looks = [every(run.model, test.seen_through(Whole(s)), any_size(normalize), 1) for s in scales]
+        looks = [every(run.model, split.seen_through(Whole(s)), any_size(normalize), 1) for s in scales]
         return sum(p for p, _ in looks) / len(looks), looks[0][1]
     if crops == 10:
-        test = test.seen_through(TenCrops(test.view.size, round(test.view.size * 8 / 7)))
-    return every(run.model, test, normalize, max(1, run.test_loader.batch_size // crops))
+        view = split.view
+        split = split.seen_through(TenCrops(view.size, view.scale, central_square=run.recipe.central_square))
+    return every(run.model, split, normalize, max(1, loader.batch_size // crops))
 
 
 def every(model, split, normalize, batch_size):
@@ -89,5 +99,5 @@ def every(model, split, normalize, batch_size):
 
 def any_size(normalize):
     """A normalization for images of any size: the mean of each pixel becomes that of its channel."""
-    mean = np.asarray(normalize.mean)
+    mean = normalize.mean
     return Normalization(mean.mean(axis=(-2, -1), keepdims=True) if mean.ndim else mean, normalize.std)

@@ -4,14 +4,15 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from minires.data import Dataset, Loader, load
+from minires.data import load
 from minires.engine import Tensor, no_grad
 from minires.errors import CheckpointError, DataError
 from minires.nn import Module
 from minires.nn.functional import cross_entropy
 from minires.nn.init import skip_init
 from minires.optim import WeightAverage
-from minires.train.build import build_loaders, build_model
+from minires.train.build import build_loaders, build_model, measure_input
+from minires.train.input_format import InputFormat, shortened
 from minires.train.recipe import Recipe
 from minires.train.run_folder import RunFolder
 
@@ -42,33 +43,53 @@ class TrainedRun:
     recipe: Recipe
     step: int
     model: Module
-    dataset: Dataset
-    test_loader: Loader
+    input_format: InputFormat
 
 
 def load_run(path, data_dir=None):
-    """The TrainedRun in a folder. data_dir: where the data lies now, if it has moved.
+    """The TrainedRun in a folder; CheckpointError if there is no run or no checkpoint.
 
-    Raises CheckpointError if there is no run or no checkpoint.
+    Of the data only a run of an older version needs something, whose folder does not say what its input is.
+    data_dir: where the data lies now, if it has moved.
     """
     folder = RunFolder(path)
-    recipe = folder.recipe()
-    checkpoint = folder.latest()
+    recipe, checkpoint = folder.recipe(), folder.latest()
     if checkpoint is None:
         raise CheckpointError(f"{path} has no checkpoint yet")
-    moved = {} if data_dir is None else {"data_dir": str(data_dir)}
-    dataset = load(recipe.data, **recipe.data_options | moved)
+    if folder.input_file.exists():
+        input_format = InputFormat.load(folder.input_file)
+    else:
+        input_format = measure_input(recipe, load_data(recipe, data_dir))
     with skip_init():
-        model = build_model(recipe, dataset)
+        model = build_model(recipe, input_format.channels, len(input_format.classes))
     average = WeightAverage(model) if recipe.average_weights else None
     state = folder.load(checkpoint, model, average=average)
     if average is not None:
         average.apply()
-    _, test_loader = build_loaders(recipe, dataset)
-    return TrainedRun(Path(path), recipe, state["run"]["step"], model, dataset, test_loader)
+    return TrainedRun(Path(path), recipe, state["run"]["step"], model, input_format)
+
+
+def load_data(recipe, data_dir=None):
+    """The recipe's Dataset. data_dir: where the data lies now, if it has moved."""
+    moved = {} if data_dir is None else {"data_dir": str(data_dir)}
+    return load(recipe.data, **recipe.data_options | moved)
+
+
+def images_to_test(run, data_dir=None):
+    """The Loader of a TrainedRun's test images; CheckpointError if the data has other classes."""
+    dataset = load_data(run.recipe, data_dir)
+    if dataset.classes != run.input_format.classes:
+        raise CheckpointError(
+            f"{run.path} knows the classes {shortened(run.input_format.classes)}, but the data has "
+            f"{shortened(dataset.classes)}"
+        )
+    return build_loaders(run.recipe, dataset, run.input_format)[1]
 
 
 def evaluate_run(path, data_dir=None):
-    """(step, test loss, test error in percent) of the latest checkpoint in a run's folder; see load_run."""
+    """(step, test loss, test error in percent) of the latest checkpoint in a run's folder.
+
+    See load_run and images_to_test.
+    """
     run = load_run(path, data_dir)
-    return run.step, *evaluate(run.model, run.test_loader)
+    return run.step, *evaluate(run.model, images_to_test(run, data_dir))

@@ -1,7 +1,8 @@
 """Published protocols for photos: how the papers trained on ImageNet.
 
-The plateau schedule looks at the errors on the data set's test split. Where these are to be reported, let
-that split be validation images, or they have had a say in the training.
+Means and colours are those of at most 1,000 training photos (ImageFolder.sample). The plateau schedule looks
+at the errors on the data set's test split. Where these are to be reported, let that split be validation
+images, or they have had a say in the training.
 """
 
 from minires.train.fitting import epoch_length, in_epochs
@@ -21,8 +22,10 @@ def resnet_imagenet(model, dataset, **options):
     The paper says no more of the plateau: a patience of five epochs is ours. Its 256 images lay on eight
     GPUs, so that its batch norm saw 32.
     """
-    epoch = epoch_length(dataset, options.setdefault("batch_size", 256))
+    batch_size = options.get("batch_size", 256)
+    epoch = epoch_length(dataset, batch_size)
     protocol = {"iterations": 600_000, "schedule": "plateau", "patience": 5, "evaluate_every": epoch}
+    protocol["batch_size"] = batch_size
     return Recipe(model=model, data=dataset.name, **protocol | RESNET_VIEWS | options)
 
 
@@ -31,7 +34,8 @@ def preact_imagenet(model, dataset, **options):
 
     Batches of 256 images, learning rate divided by 10 after 30 and 60 epochs. Ours: that it starts at 0.1, as
     on CIFAR, and ends after 90; what is not named here is as in `resnet_imagenet`. The best ResNet-200 had
-    the scale and aspect-ratio augmentation of `resnext_imagenet`: crop_scales=None, crop_area=True.
+    the scale and aspect-ratio augmentation of `resnext_imagenet`: crop_scales=None, crop_area=True. The
+    paper's pre-activation nets for photos, of 152 and 200 layers, are not built here.
     """
     return in_epochs(
         model, dataset, options, epochs=90, batch_size=256, drops=(30, 60), learning_rate=0.1, **RESNET_VIEWS

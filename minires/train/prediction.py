@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minires.engine import Tensor, no_grad
+from minires.errors import CheckpointError
 from minires.nn.functional import softmax
 
 
@@ -12,13 +13,15 @@ from minires.nn.functional import softmax
 def probabilities(model, x):
     """The softmax of the model's logits, averaged over the views of each image: -> (N, classes), NumPy.
 
+    Raises CheckpointError if they are not finite.
+
     x: float32 (N, C, H, W), or (N, K, C, H, W) for K views of each image, such as ten crops (Krizhevsky
     et al. 2012, section 4.1).
     """
     views = 1 if x.ndim == 4 else x.shape[1]
     with model.evaluating():
         p = softmax(model(Tensor(x.reshape(-1, *x.shape[-3:])))).numpy()
-    return p.reshape(-1, views, p.shape[-1]).mean(axis=1)
+    return finite(p).reshape(-1, views, p.shape[-1]).mean(axis=1)
 
 
 @no_grad()
@@ -31,7 +34,16 @@ def probabilities_of_whole(model, x):
     with model.evaluating():
         x = Tensor(x)
         logits = model.score_map(x).mean((2, 3)) if hasattr(model, "score_map") else model(x)
-        return softmax(logits).numpy()
+        return finite(softmax(logits).numpy())
+
+
+def finite(p):
+    """p as it is; CheckpointError if some of it is not finite."""
+    if not np.isfinite(p).all():
+        raise CheckpointError(
+            "the network's probabilities are not finite; its weights or its input are ruined"
+        )
+    return p
 
 
 @dataclass(frozen=True)

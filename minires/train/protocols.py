@@ -8,7 +8,7 @@ Here are those for small pictures, and the table of all; those for photos are in
 
 import re
 
-from minires.train.fitting import augmentation, epoch_length, in_epochs, is_small
+from minires.train.fitting import augmentation, epoch_length, in_epochs
 from minires.train.photo_protocols import (
     alexnet,
     googlenet,
@@ -30,18 +30,20 @@ def resnet_cifar(model, dataset, **options):
     Whether the nets in its Table 6 were trained on all 50,000 images or on 45,000 is open: the text names the
     split only for how the schedule was chosen. 64,000 steps are 164 epochs of 50,000 images.
     """
-    depth = re.search(r"\d+", model)
-    warm = {"warm_up_rate": 0.01} if depth and int(depth[0]) >= 110 else {}
+    depth = re.fullmatch(r"(?:resnet|plain)(\d+)", model)
+    warm = {"warm_up_rate": 0.01} if depth and int(depth[1]) >= 110 else {}
+    batch_size = options.get("batch_size", 128)
     protocol = {
         "iterations": 64_000,
+        "batch_size": batch_size,
         "drops": (32_000, 48_000),
-        "evaluate_every": epoch_length(dataset, options.setdefault("batch_size", 128)),
+        "evaluate_every": epoch_length(dataset, batch_size),
     }
     return Recipe(model=model, data=dataset.name, **protocol | augmentation(model, dataset) | warm | options)
 
 
 def preact_cifar(model, dataset, **options):
-    """Pre-activation ResNet on CIFAR (He et al. 2016, appendix): ResNet's protocol, but all nets warm up.
+    """Identity Mappings on CIFAR (He et al. 2016, appendix): ResNet's protocol, but all nets warm up.
 
     At 0.01 for 400 steps, which the paper finds unnecessary for its new unit. Its best ResNet-1001 had
     batches of 64 images: batch_size=64.
@@ -81,7 +83,7 @@ def wide_svhn(model, dataset, **options):
 
     160 epochs in batches of 128 images, learning rate 0.01 divided by 10 after 80 and 120, Nesterov momentum
     0.9, weight decay 5e-4, pixels from 0..255 to 0..1, no augmentation, and dropout 0.4 in the networks that
-    take it, wrn_D_K.
+    take it, wrn_D_K. The data set itself is not part of minires.
     """
     dropout = {"dropout": 0.4} if model.startswith("wrn") else {}
     options["model_options"] = dropout | options.get("model_options", {})
@@ -139,8 +141,10 @@ def quick(model, dataset, **options):
     )
 
 
-# How a network's name begins: its paper's protocol for small pictures, and for photos.
+# How a network's name begins: its paper's protocol for pictures of one size, and for photos.
 PAPERS = {
+    "resnet1001": (preact_cifar, resnet_imagenet),
+    "resnet164": (preact_cifar, resnet_imagenet),
     "preact_resnet": (preact_cifar, preact_imagenet),
     "wrn": (wide_cifar, resnet_imagenet),
     "wide_resnet": (wide_cifar, resnet_imagenet),
@@ -150,15 +154,22 @@ PAPERS = {
 }
 
 
+# The shortcut types of He et al. 2016, Table 1.
+IDENTITY_MAPPINGS = ("constant_scaling", "exclusive_gating", "shortcut_gating", "conv1x1", "dropout")
+
+
 def paper(model, dataset, **options):
     """The protocol of the paper that the network is from, for this kind of data; see PAPERS.
 
-    The ResNet paper's for all others: its own nets and their plain twins, but also VGG and NiN, whose own
-    protocols are not built here. Nor is that of Wide ResNet on photos, which has the ResNet paper's as well.
+    Nets with a shortcut of Identity Mappings have its protocol. The ResNet paper's is for all others: its own
+    nets and their plain twins, but also VGG and NiN, whose own protocols are not built here. Nor is that of
+    Wide ResNet on photos, which has the ResNet paper's as well.
     """
     found = (protocols for beginning, protocols in PAPERS.items() if model.startswith(beginning))
-    small, photos = next(found, (resnet_cifar, resnet_imagenet))
-    return (small if is_small(dataset) else photos)(model, dataset, **options)
+    of_one_size, photos = next(found, (resnet_cifar, resnet_imagenet))
+    if options.get("model_options", {}).get("shortcut", "A") in IDENTITY_MAPPINGS:
+        of_one_size = preact_cifar
+    return (of_one_size if dataset.train.of_one_size else photos)(model, dataset, **options)
 
 
 RECIPES = {

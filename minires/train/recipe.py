@@ -1,21 +1,28 @@
 """Recipe: everything that decides how a run ends, as data."""
 
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from numbers import Integral, Real
 
 from minires.data import NORMALIZATIONS
 from minires.errors import CheckpointError, OptionError, UnknownNameError
 from minires.optim import cosine, plateau, step_decay, warm_up, warm_up_for
 
-# What the fields with a word may say, and how small those with a number may be.
+# What the fields with a word may say, of which kind those with a number are, and how small they may be.
 WORDS = {
     "schedule": ("steps", "cosine", "plateau"),
     "normalization": tuple(NORMALIZATIONS),
     "padding_mode": ("zero", "reflect"),
 }
+KINDS = {
+    **dict.fromkeys(("iterations", "batch_size", "log_every", "evaluate_every", "seed"), Integral),
+    **dict.fromkeys(("patience", "max_drops", "warm_up_steps", "crop_size", "crop_padding"), Integral),
+    **dict.fromkeys(("learning_rate", "drop_factor", "warm_up_rate", "warm_up_error"), Real),
+    **dict.fromkeys(("momentum", "weight_decay", "colour_noise"), Real),
+}
 LEAST = {
     **dict.fromkeys(("iterations", "batch_size", "log_every", "evaluate_every"), 1),
     **dict.fromkeys(("patience", "max_drops", "warm_up_steps", "crop_size"), 1),
-    **dict.fromkeys(("seed", "crop_padding", "colour_noise"), 0),
+    **dict.fromkeys(("seed", "crop_padding", "colour_noise", "warm_up_rate"), 0),
 }
 
 
@@ -65,10 +72,17 @@ class Recipe:
         for name, words in WORDS.items():
             if getattr(self, name) not in words:
                 raise UnknownNameError(name, getattr(self, name), words)
+        for name, kind in KINDS.items():
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+                what = "a whole number" if kind is Integral else "a number"
+                raise OptionError(f"recipe: {name} must be {what}, not {value!r}")
         for name, least in LEAST.items():
             value = getattr(self, name)
             if value is not None and not value >= least:
                 raise OptionError(f"recipe: {name} must be at least {least}, not {value}")
+        if "generator" in self.model_options:
+            raise OptionError("recipe: model_options cannot hold a generator; the seed decides the weights")
         if not 0 < self.drop_factor < 1:
             raise OptionError(f"recipe: drop_factor must be between 0 and 1, not {self.drop_factor}")
         if self.warm_up_steps is not None and self.warm_up_rate is None:
@@ -93,6 +107,11 @@ class Recipe:
             raise OptionError(
                 f"recipe: crop_scales must be (low, high) with crop_size {size} <= low <= high, not {scales}"
             )
+
+    @property
+    def central_square(self):
+        """Whether crops come from the central square of a photo: AlexNet's one scale has it so."""
+        return self.crop_scales is not None and self.crop_scales[0] == self.crop_scales[1]
 
     def learning_rate_at(self, step, lowest_error=100.0, evaluations=()):
         """The learning rate after `step` steps and what was measured in them.

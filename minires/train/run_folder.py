@@ -1,6 +1,7 @@
 """RunFolder: where a run keeps its recipe, metrics, curves and checkpoints.
 
     RUN/recipe.json                        what was run, and with which versions
+    RUN/input.safetensors                  how images become input, measured on the training images
     RUN/metrics.jsonl                      one row per log step and per evaluation
     RUN/curves.png                         training and test error
     RUN/checkpoints/step-00001000/         the latest checkpoint
@@ -24,6 +25,7 @@ from safetensors.numpy import load_file, save_file
 
 from minires.errors import CheckpointError, OptionError
 from minires.train.files import force_to_disk, write_atomically
+from minires.train.input_format import InputFormat
 from minires.train.recipe import Recipe
 
 FORMAT = 1
@@ -35,6 +37,7 @@ class RunFolder:
     def __init__(self, path):
         self.path = Path(path)
         self.recipe_file = self.path / "recipe.json"
+        self.input_file = self.path / "input.safetensors"
         self.metrics_file = self.path / "metrics.jsonl"
         self.curves_file = self.path / "curves.png"
         self.checkpoints = self.path / "checkpoints"
@@ -70,12 +73,12 @@ class RunFolder:
 
     def held(self):
         """The names of a run's files and folders that are here already."""
-        ours = (self.recipe_file, self.metrics_file, self.curves_file, self.checkpoints)
+        ours = (self.recipe_file, self.input_file, self.metrics_file, self.curves_file, self.checkpoints)
         return [path.name for path in ours if path.exists()]
 
     def clear(self):
         """Delete a run's files, and nothing else."""
-        for file in (self.recipe_file, self.metrics_file, self.curves_file):
+        for file in (self.recipe_file, self.input_file, self.metrics_file, self.curves_file):
             file.unlink(missing_ok=True)
         for checkpoint in (*self.checkpoints.glob("step-????????"), *self.checkpoints.glob("writing")):
             shutil.rmtree(checkpoint)
@@ -91,6 +94,18 @@ class RunFolder:
                 f"{self.path} holds no run: cannot read {self.recipe_file.name} ({error})"
             ) from error
         return Recipe.from_json(values)
+
+    def same_input(self, measured):
+        """The InputFormat that the run was begun with; that is `measured` if it has none yet.
+
+        Raises CheckpointError if `measured`, on the data of now, is another one.
+        """
+        if not self.input_file.exists():
+            measured.save(self.input_file)
+            return measured
+        kept = InputFormat.load(self.input_file)
+        kept.check_same(measured, self.path)
+        return kept
 
     def latest(self):
         """The folder of the latest checkpoint, None before the first."""

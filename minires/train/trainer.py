@@ -11,7 +11,7 @@ from minires.engine import Tensor
 from minires.errors import DivergenceError, TrainingInterrupted
 from minires.optim import SGD, WeightAverage
 from minires.plot import plot_run
-from minires.train.build import build_loaders, build_model
+from minires.train.build import build_loaders, build_model, measure_input
 from minires.train.evaluation import evaluate
 from minires.train.history import History
 from minires.train.interruption import polite_signals
@@ -50,8 +50,8 @@ class Trainer:
     """
 
     def __init__(self, recipe, dataset):
-        self.recipe = recipe
-        self.model = build_model(recipe, dataset)
+        self.recipe, self.dataset = recipe, dataset
+        self.model = build_model(recipe, dataset.train.channels, len(dataset.classes))
         self.optimizer = SGD(
             self.model.parameters(),
             lr=recipe.learning_rate,
@@ -60,13 +60,16 @@ class Trainer:
             nesterov=recipe.nesterov,
         )
         self.average = WeightAverage(self.model) if recipe.average_weights else None
-        self.train_loader, self.test_loader = build_loaders(recipe, dataset)
+        self.input_format = measure_input(recipe, dataset)
+        self.train_loader, self.test_loader = build_loaders(recipe, dataset, self.input_format)
         self.folder, self.state, self.history = None, State(), History()
         self.stopping = False
 
     def keep_in(self, folder, resume=False, overwrite=False):
         """Keep the run in a RunFolder, and go on from the checkpoint there with `resume`."""
         checkpoint = folder.prepare(self.recipe, resume, overwrite)
+        self.input_format = folder.same_input(self.input_format)
+        self.train_loader, self.test_loader = build_loaders(self.recipe, self.dataset, self.input_format)
         kept = 0
         if checkpoint is not None:
             saved = folder.load(checkpoint, self.model, self.optimizer, self.average)

@@ -25,7 +25,9 @@ def test_train_reports_and_leaves_a_run(run):
     out, result = run
     assert result.returncode == 0, result.stderr
     assert "resnet8 after 6 steps: training error" in result.stdout
-    assert {p.name for p in out.iterdir()} == {"recipe.json", "metrics.jsonl", "curves.png", "checkpoints"}
+    assert {p.name for p in out.iterdir()} == {
+        *("recipe.json", "input.safetensors", "metrics.jsonl", "curves.png", "checkpoints")
+    }
     recipe = json.loads((out / "recipe.json").read_text())["recipe"]
     assert recipe["model_options"] == {"widths": [2, 4, 8]}
     assert recipe["learning_rate"] == 0.05

@@ -158,10 +158,14 @@ def test_a_batch_without_a_readable_photo(root):
     for name in ("x.png", "y.png"):
         (root / "cat" / name).write_text("no photo")
     folder = ImageFolder(root, KEPT, bad_files="skip")
-    message = "none of the 2 photos of a batch can be read"
-    with pytest.warns(UserWarning, match="left out"), pytest.raises(DataError, match=message):
-        folder.read([7, 8], rng())
-    assert len(folder.skipped) == 2
+    with pytest.warns(UserWarning, match="left out"):
+        images, labels = folder.read([7, 8], rng())
+    assert (len(images), len(labels), len(folder.skipped)) == (0, 0, 2)
+    loader = Loader(folder, 1, shuffle=False)
+    with pytest.raises(DataError, match="Loader: none of the 1 images of a batch can be read"):
+        loader.batch(7)
+    assert sum(len(labels) for _, labels in loader.epoch()) == len(folder) - 2
+    assert all(len(labels) for _, labels in loader.epoch())
 
 
 def test_what_a_folder_refuses(root, tmp_path):

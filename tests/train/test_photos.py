@@ -1,5 +1,8 @@
 """Training on folders of photos: it learns, and a stopped run goes on bit for bit."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,9 +10,10 @@ from safetensors.numpy import load_file
 
 from minires import data
 from minires.data import CentreCrop, RandomAreaCrop, RandomCrop, TenCrops, Whole, as_pixels, open_photo
-from minires.errors import OptionError
+from minires.errors import CheckpointError, OptionError
 from minires.train import (
     RECIPES,
+    Classifier,
     Recipe,
     RunFolder,
     build_loaders,
@@ -87,33 +91,103 @@ def run(tmp_path, dataset):
     return tmp_path / "run"
 
 
-def test_ten_crops_of_a_run(run):
-    ((trained, score),), _ = evaluate_together([run], crops=10)
-    test = trained.dataset.test
-    crops = np.stack([as_pixels(TenCrops(32, 37)(open_photo(file))) for file in test.files])
-    p = probabilities(trained.model, trained.test_loader.normalize(crops))
-    assert score.error == pytest.approx(100 * (p.argmax(1) != test.labels).mean())
-    assert score.loss == pytest.approx(-np.log(p[np.arange(len(p)), test.labels]).mean(), rel=1e-5)
+def test_ten_crops_of_a_run(run, dataset):
+    ((_, step, score),), _ = evaluate_together([run], crops=10)
+    trained = load_run(run)
+    crops = np.stack([as_pixels(TenCrops(32, 37)(open_photo(file))) for file in dataset.test.files])
+    p = probabilities(trained.model, trained.input_format.normalize(crops))
+    assert step == 6
+    assert score.error == pytest.approx(100 * (p.argmax(1) != dataset.test.labels).mean())
+    assert score.loss == pytest.approx(-np.log(p[np.arange(len(p)), dataset.test.labels]).mean(), rel=1e-5)
 
 
-def test_whole_photos_at_several_scales(run):
-    ((trained, score),), _ = evaluate_together([run], scales=(32, 40))
-    test, p = trained.dataset.test, 0
+def test_whole_photos_at_several_scales(run, dataset):
+    ((_, _, score),), _ = evaluate_together([run], scales=(32, 40))
+    trained, p = load_run(run), 0
     for scale in (32, 40):
-        whole = [as_pixels([Whole(scale)(open_photo(file))]) for file in test.files]
-        p = p + np.concatenate(
-            [probabilities(trained.model, trained.test_loader.normalize(x)) for x in whole]
-        )
-    own = (p / 2)[np.arange(len(p)), test.labels]
+        whole = [as_pixels([Whole(scale)(open_photo(file))]) for file in dataset.test.files]
+        seen = [trained.input_format.normalize(x) for x in whole]
+        p = p + np.concatenate([probabilities(trained.model, x) for x in seen])
+    own = (p / 2)[np.arange(len(p)), dataset.test.labels]
     assert score.loss == pytest.approx(-np.log(own).mean(), rel=1e-5)
 
 
 def test_whole_photos_after_a_mean_of_each_pixel(tmp_path, dataset):
     """A 32 x 32 mean fits no other size; the mean of its pixels fits all."""
     train(recipe(dataset, iterations=2, normalization="pixel"), tmp_path / "run", dataset=dataset)
-    ((trained, _),), together = evaluate_together([tmp_path / "run"], scales=(40,))
-    assert trained.test_loader.normalize.mean.shape == (3, 32, 32)
+    _, together = evaluate_together([tmp_path / "run"], scales=(40,))
+    assert load_run(tmp_path / "run").input_format.mean.shape == (3, 32, 32)
     assert np.isfinite(together.loss)
+
+
+@pytest.mark.parametrize("look", [{}, {"crops": 10}, {"scales": (32,)}])
+def test_unreadable_photos_are_left_out_of_every_look(tmp_path, dataset, look):
+    """Of one label all photos are lost, so that whole batches of one are."""
+    plan = recipe(dataset, iterations=2, batch_size=1)
+    skipping = plan.data_options | {"bad_files": "skip"}
+    train(replace(plan, data_options=skipping), tmp_path / "run", dataset=dataset)
+    for file in dataset.test.files[:2]:
+        file.write_bytes(b"no photo")
+    with pytest.warns(UserWarning, match="left out"):
+        ((_, _, score),), _ = evaluate_together([tmp_path / "run"], **look)
+    assert np.isfinite(score.loss)
+
+
+def test_the_corners_of_the_central_square(photo_of_numbers):
+    """AlexNet's ten crops: the photo's ends are left out."""
+    crops = TenCrops(4, 8, central_square=True)(photo_of_numbers)
+    assert [np.asarray(crop)[0, 0, 0] for crop in crops[:4]] == [4, 8, 4 + 64, 8 + 64]
+
+
+@pytest.fixture
+def photo_of_numbers():
+    """8 x 16 pixels; each is its column plus 16 times its row."""
+    numbers = (np.arange(16) + 16 * np.arange(8)[:, None]).astype(np.uint8)
+    return Image.fromarray(np.repeat(numbers[:, :, None], 3, axis=2))
+
+
+def test_a_run_classifies_photos_at_the_size_of_its_training(run, dataset):
+    classifier = Classifier.from_run(run)
+    assert (classifier.size, classifier.classes) == (32, ("dark", "light", "red"))
+    file = dataset.test.files[0]
+    x = classifier.normalize(as_pixels([CentreCrop(32, 32)(open_photo(file))]))
+    np.testing.assert_allclose(classifier(open_photo(file)), probabilities(classifier.model, x)[0], rtol=1e-5)
+
+
+def test_a_run_needs_its_data_no_more_to_classify(tmp_path, run, dataset):
+    photo = open_photo(dataset.test.files[0])
+    before = Classifier.from_run(run)(photo)
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
+    np.testing.assert_array_equal(Classifier.from_run(run)(photo), before)
+    assert evaluate_run(run, tmp_path / "elsewhere")[0] == 6
+
+
+def test_a_run_does_not_go_on_with_other_photos(tmp_path, run, dataset):
+    other = Image.new("RGB", (40, 40), "yellow")
+    for file in dataset.train.files[:20]:
+        other.save(file)
+    with pytest.raises(CheckpointError, match="begun with other training images: their mean differ"):
+        train(recipe(dataset, iterations=6), run, resume=True)
+
+
+def test_a_run_does_not_go_on_with_other_classes(run, dataset):
+    (dataset.train.root / "dark").rename(dataset.train.root / "black")
+    (dataset.test.root / "dark").rename(dataset.test.root / "black")
+    with pytest.raises(
+        CheckpointError, match=r"begun with the classes dark, light, red, but .* black, light"
+    ):
+        train(recipe(dataset, iterations=6), run, resume=True)
+    with pytest.raises(CheckpointError, match="knows the classes dark, light, red, but the data has black"):
+        evaluate_run(run)
+
+
+def test_runs_on_photos_of_other_folders_are_not_averaged(tmp_path, run, dataset):
+    shutil.copytree(tmp_path / "data", tmp_path / "other")
+    plan = recipe(dataset, iterations=2, data_options={"data_dir": str(tmp_path / "other")})
+    train(plan, tmp_path / "second")
+    with pytest.raises(OptionError, match="different test images; evaluate them one by one"):
+        evaluate_together([run, tmp_path / "second"])
+    assert len(evaluate_together([run, tmp_path / "second"], data_dir=tmp_path / "data")[0]) == 2
 
 
 def test_crops_and_scales_exclude_each_other(run):
@@ -145,14 +219,19 @@ def test_colours_change_as_the_recipe_says(dataset):
     assert np.abs(shift).max() > 1e-4
 
 
-def test_the_recipe_of_small_pictures_is_refused_for_photos_and_the_other_way_round(dataset):
-    with pytest.raises(OptionError, match="crop_padding is for small pictures; photos have crop_size"):
-        build_loaders(recipe(dataset, crop_size=None, crop_scales=None, crop_padding=4), dataset)
-    digits = data.digits()
-    with pytest.raises(
-        OptionError, match="crop_size 32 is for photos in folders; digits has pictures of one"
-    ):
-        build_loaders(recipe(dataset), digits)
+def test_crops_are_refused_for_pictures_of_one_size(dataset):
+    with pytest.raises(OptionError, match=r"the recipe for resnet8 cuts crops of 32 out of photos .* digits"):
+        build_loaders(recipe(dataset), data.digits())
+
+
+def test_without_a_crop_size_photos_become_pictures_of_the_networks_size(dataset):
+    """No random scale, and mirrored only if the recipe says so."""
+    plan = recipe(dataset, crop_size=None, crop_scales=None, flip=False)
+    training, testing = build_loaders(plan, dataset)
+    assert training.split.view == testing.split.view == CentreCrop(32, 37)
+    assert training.augment is None
+    padded = replace(plan, crop_padding=4, flip=True)
+    assert build_loaders(padded, dataset)[0].augment.augmentations == (data.CropAndFlip(4, True, "zero"),)
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if "svhn" not in name and "cifar" not in name])
@@ -162,8 +241,3 @@ def test_protocols_for_photos_build_their_batches(dataset, name):
     images, labels = build_loaders(plan, dataset)[0].batch(0)
     assert images.shape == (2, 3, 224, 224)
     assert labels.shape == (2,)
-
-
-def test_a_run_knows_its_photos(run):
-    trained = load_run(run)
-    assert (trained.step, trained.dataset.classes) == (6, ("dark", "light", "red"))

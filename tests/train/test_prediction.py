@@ -7,20 +7,23 @@ from PIL import Image
 from minires import Tensor, data, nn, no_grad
 from minires.data import CentreCrop, TenCrops, class_names
 from minires.errors import CheckpointError, DataError, OptionError
-from minires.models import CifarResNet, write_weights
+from minires.models import CifarResNet, create, write_weights
 from minires.models.convnet import ConvNet
 from minires.nn.functional import softmax
+from minires.nn.init import skip_init
 from minires.train import (
     Classifier,
     evaluate_run,
     evaluate_together,
     guesses,
+    load_run,
     probabilities,
     quick,
     score,
     train,
 )
 from minires.train.classifier import CIFAR
+from minires.train.evaluation import images_to_test
 from minires.train.prediction import probabilities_of_whole
 
 SMALL = {"widths": (4, 6, 8)}
@@ -135,6 +138,24 @@ def test_statistics_that_do_not_fit_are_refused(weights, options, message):
         Classifier.from_weights("resnet8", weights, SMALL, **options)
 
 
+def test_ruined_weights_are_said(tmp_path, net, photo):
+    net.fc.bias.data[0] = np.nan
+    write_weights(net.state_dict(), tmp_path / "w.safetensors")
+    with pytest.raises(CheckpointError, match="the network's probabilities are not finite"):
+        Classifier.from_weights("resnet8", tmp_path / "w.safetensors", SMALL)(photo)
+
+
+@pytest.mark.parametrize("heads", [True, False])
+def test_googlenet_loads_with_and_without_its_heads(tmp_path, heads):
+    """Libraries take the heads off their trained weights."""
+    with skip_init():
+        state = create("googlenet", heads=heads, classes=4).state_dict()
+    write_weights(state, tmp_path / "w.safetensors")
+    classifier = Classifier.from_weights("googlenet", tmp_path / "w.safetensors", {"classes": 4})
+    assert (classifier.model.aux1 is not None) == heads
+    assert len(classifier.classes) == 4
+
+
 def test_weights_of_another_shape_are_refused(weights):
     with pytest.raises(CheckpointError, match=r"conv1.weight has shape \(4, 3, 3, 3\), not \(16, 3, 3, 3\)"):
         Classifier.from_weights("resnet8", weights)
@@ -179,15 +200,16 @@ def runs(tmp_path_factory):
 
 def test_an_ensemble_averages_probabilities(runs):
     results, together = evaluate_together(runs)
-    for path, (run, single) in zip(runs, results, strict=True):
+    for path, (name, at, single) in zip(runs, results, strict=True):
         step, loss, error = evaluate_run(path)
-        assert (run.path, run.step, single.error) == (path, step, pytest.approx(error))
+        assert (name, at, single.error) == (path, step, pytest.approx(error))
         assert single.loss == pytest.approx(loss, rel=1e-5)
-    loader = results[0][0].test_loader
-    p = [np.concatenate([probabilities(run.model, x) for x, _ in loader.epoch()]) for run, _ in results]
+    trained = [load_run(path) for path in runs]
+    loader = images_to_test(trained[0])
+    p = [np.concatenate([probabilities(run.model, x) for x, _ in loader.epoch()]) for run in trained]
     labels = loader.split.labels
     assert together.error == pytest.approx(100 * ((p[0] + p[1]).argmax(1) != labels).mean())
-    assert together.loss <= (results[0][1].loss + results[1][1].loss) / 2  # -log is convex
+    assert together.loss <= (results[0][2].loss + results[1][2].loss) / 2  # -log is convex
 
 
 def test_top_five_of_a_score():
@@ -195,6 +217,13 @@ def test_top_five_of_a_score():
     s = score(p, np.array([0, 1, 4, 5]))
     assert (s.error, s.top5_error) == (75, 25)
     assert s.loss == pytest.approx(-np.log([0.3, 0.2, 0.1, 0.08]).mean())
+
+
+def test_of_equal_probabilities_the_first_is_the_best():
+    """As argmax has it: a network that knows nothing is right for one class in ten."""
+    s = score(np.full((10, 10), 0.1), np.arange(10))
+    assert (s.error, s.top5_error) == (90, 50)
+    assert score(np.eye(10)[[0, 0]], np.array([0, 7])).top5_error == 50
 
 
 def test_runs_on_other_images_are_not_averaged(runs, tmp_path):

@@ -17,9 +17,9 @@ CIFAR, SVHN, IMAGENET, BY_128 = 391, 4722, 5005, 10_010
 def datasets(make_dataset):
     """The three that the protocols are for, in their true sizes."""
     return {
-        "cifar10": make_dataset("cifar10", 50_000, 32),
-        "svhn": make_dataset("svhn", 604_388, 32),
-        "imagenet": make_dataset("imagenet", 1_281_167, 256),
+        "cifar10": make_dataset("cifar10", 50_000),
+        "svhn": make_dataset("svhn", 604_388),
+        "imagenet": make_dataset("imagenet", 1_281_167, photos=True),
     }
 
 
@@ -299,16 +299,27 @@ def test_the_cifar_resnets_recipe_word_for_word(datasets, depth):
     )
 
 
-def test_photos_in_files_are_photos(datasets):
-    """They have no array of images in memory."""
+def test_photos_are_cropped_to_the_networks_size(datasets):
+    recipes = [quick(name, datasets["imagenet"]) for name in ("resnet50", "resnet20")]
+    assert [r.crop_size for r in recipes] == [224, 32]
+    assert [r.crop_scales for r in recipes] == [(256, 256), (37, 37)]
 
-    class Folder:
-        def __len__(self):
-            return 1000
 
-    photos = data.Dataset("folder", Folder(), Folder(), ("nothing",))
-    assert paper("resnet50", photos).crop_size == 224
-    assert quick("resnet50", photos).crop_scales == (256, 256)
+@pytest.mark.parametrize("name", ["resnet164", "resnet1001"])
+def test_the_bottleneck_nets_of_identity_mappings_warm_up_as_there(datasets, name):
+    recipe = paper(name, datasets["cifar10"])
+    assert (recipe.warm_up_rate, recipe.warm_up_steps) == (0.01, 400)
+
+
+def test_shortcuts_of_identity_mappings_warm_up_as_there(datasets):
+    recipe = paper("resnet110", datasets["cifar10"], model_options={"shortcut": "exclusive_gating"})
+    assert recipe.warm_up_steps == 400
+    assert paper("resnet110", datasets["cifar10"], model_options={"shortcut": "B"}).warm_up_steps is None
+
+
+def test_only_a_depth_makes_a_net_warm_up(datasets):
+    """2014 is no depth."""
+    assert RECIPES["resnet-cifar"]("googlenet_2014", datasets["cifar10"]).warm_up_rate is None
 
 
 @pytest.mark.parametrize("name", ["resnet-cifar", "wide-cifar", "preact-cifar", "resnext-cifar", "quick"])

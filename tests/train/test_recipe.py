@@ -92,7 +92,7 @@ OLDER = {
 def test_a_recipe_of_an_older_version_is_what_it_was(make_dataset):
     """A file from before drop_factor and all that came with it."""
     older = Recipe.from_json(OLDER)
-    assert older.differences(paper("resnet110", make_dataset("cifar10", 50_000, 32))) == []
+    assert older.differences(paper("resnet110", make_dataset("cifar10", 50_000))) == []
     assert older.learning_rate_at(0, lowest_error=90.0) == 0.01
     assert older.learning_rate_at(48_000, lowest_error=10.0) == pytest.approx(0.001)
     assert older.crop_scales is None
