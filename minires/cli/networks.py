@@ -32,13 +32,13 @@ def summary(
     table.add_section()
     totals = (sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows))
     table.add_row(name, "", "", *(f"{total:,}" for total in totals))
-    published = models.PUBLISHED.get(name) if not options else None  # another net has other figures
-    if published is not None:
-        table.add_row("published", "", "", published.parameters or "", published.multiply_adds or "")
+    figures = models.published(name, options)
+    if figures is not None:
+        table.add_row("published", "", "", figures.parameters or "", figures.multiply_adds or "")
     console.print(table)
-    if published is not None:
-        error = f"Published error: {published.error}. " if published.error else ""
-        console.print(f"{error}Source: {published.source}")
+    if figures is not None:
+        error = f"Published error: {figures.error}. " if figures.error else ""
+        console.print(f"{error}Source: {figures.source}", soft_wrap=True)
 
 
 def known_networks():
@@ -46,10 +46,9 @@ def known_networks():
     columns = "network", *numeric("parameters", "multiply-adds"), "error", "source"
     table = Table(*columns, title="Networks by name, and what was published of them")
     for name in models.names():
-        found = models.PUBLISHED.get(name, models.Published(""))
-        table.add_row(
-            name, found.parameters or "", found.multiply_adds or "", found.error or "", found.source
-        )
+        f = models.published(name)
+        cells = (f.parameters, f.multiply_adds, f.error, f.source) if f else ()
+        table.add_row(name, *(cell or "" for cell in cells))
     return table
 
 

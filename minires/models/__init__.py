@@ -6,7 +6,7 @@ from minires.models.imagenet_resnet import ResNet
 from minires.models.inception import GoogLeNet
 from minires.models.nin import NiN
 from minires.models.preact import PreActResNet
-from minires.models.published import PUBLISHED, Published
+from minires.models.published import published
 from minires.models.registry import MODELS, create, input_size, names
 from minires.models.resnext import CifarResNeXt
 from minires.models.summary import summarize
@@ -16,7 +16,6 @@ from minires.models.wide import WideResNet
 
 __all__ = [
     "MODELS",
-    "PUBLISHED",
     "VGG",
     "AlexNet",
     "CifarResNeXt",
@@ -24,13 +23,13 @@ __all__ = [
     "GoogLeNet",
     "NiN",
     "PreActResNet",
-    "Published",
     "ResNet",
     "TwoTowerAlexNet",
     "WideResNet",
     "create",
     "input_size",
     "names",
+    "published",
     "read_weights",
     "rename",
     "summarize",

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from minires import models
-from minires.models import PUBLISHED, CifarResNet, CifarResNeXt, GoogLeNet, PreActResNet, ResNet, WideResNet
+from minires.models import CifarResNet, CifarResNeXt, GoogLeNet, PreActResNet, ResNet, WideResNet
+from minires.models.published import FIGURES, published
 from minires.nn.init import skip_init
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
@@ -199,17 +200,28 @@ def test_any_size_has_a_name(name):
     assert type(models.create(name, generator=0)) is type(expected)
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_published_figures_are_those_counted_here(name):
+@pytest.mark.parametrize("key", FIGURES, ids=str)
+@pytest.mark.usefixtures("undrawn")
+def test_published_figures_are_those_counted_here(key):
     """To the digits that were printed; the two that are not are explained."""
-    published, (parameters, multiply_adds, _) = PUBLISHED[name], TABLE[name]
-    if name == "googlenet":
-        parameters = 6_624_904  # published without the heads
-    if name == "preact_resnet1001":
-        parameters -= 149_216  # the paper's 10.2 M are without batch norms
-    assert_printed(published.parameters, parameters)
+    (name, options), figures = key, FIGURES[key]
+    if figures.parameters is None and figures.multiply_adds is None:
+        models.create(name, **dict(options))  # such a network there is
+        return
+    rows = models.summarize(models.create(name, **dict(options)))
+    parameters = sum(row.parameters for row in rows)
+    if name == "preact_resnet1001":  # the paper's 10.2 M are without batch norms
+        parameters -= sum(row.parameters for row in rows if row.kind == "BatchNorm2d")
+    assert_printed(figures.parameters, parameters)
     vgg16 = 0.011 if name == "vgg16" else 0  # printed as 15.3e9, counted as 15.47e9
-    assert_printed(published.multiply_adds, multiply_adds, vgg16)
+    assert_printed(figures.multiply_adds, sum(row.multiply_adds for row in rows), vgg16)
+
+
+def test_published_figures_are_found_by_name_and_options():
+    assert "12.35" in published("resnet110", {"shortcut": "constant_scaling"}).error
+    assert "fail" in published("resnet110", {"shortcut": "constant_scaling", "factors": [0, 1]}).error
+    assert published("resnet110", {"widths": [[1], {}]}) is None
+    assert published("resnet8") is None
 
 
 def assert_printed(printed, counted, slack=0.0):
