@@ -7,14 +7,15 @@ import typer
 
 from minires.cli.machine import bench, doctor
 from minires.cli.networks import gradcheck, summary
-from minires.cli.training import degradation, evaluate, plot, train
+from minires.cli.training import degradation, evaluate, plot, shift, train
 from minires.cli.weights import convert, predict
 from minires.errors import MiniresError, TrainingInterrupted
 
-COMMANDS = (degradation, train, evaluate, plot, summary, convert, predict, gradcheck, bench, doctor)
+COMMANDS = (degradation, shift, train, evaluate, plot, summary, convert, predict, gradcheck, bench, doctor)
 
 app = typer.Typer(
-    help="Plain and residual networks on NumPy: train them, check them, see the degradation problem.",
+    help="Plain and residual networks on NumPy, with their ancestors and descendants: build them by name, "
+    "train them, check them, classify photos, see the degradation problem.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

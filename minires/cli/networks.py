@@ -3,13 +3,13 @@
 from typing import Annotated
 
 import typer
-from rich.table import Column, Table
+from rich.table import Table
 
 from minires import models
 from minires.cli.common import Threads, console, parse_options
 from minires.errors import GradientError
 from minires.nn.init import skip_init
-from minires.tables import numeric
+from minires.tables import named, numeric
 
 
 def summary(
@@ -25,7 +25,7 @@ def summary(
     options = parse_options(option)
     with skip_init():
         rows = models.summarize(models.create(name, **options))
-    table = Table(Column("layer", overflow="fold"), "kind", *numeric("output", "parameters", "multiply-adds"))
+    table = Table(named("layer"), "kind", *numeric("output", "parameters", "multiply-adds"))
     for row in rows:
         shape = " x ".join(map(str, row.output_shape)) or "in training"
         table.add_row(row.name, row.kind, shape, f"{row.parameters:,}", f"{row.multiply_adds:,}")

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Column, Table
+from rich.table import Table
 
 from minires import data as data_sets
 from minires import models
@@ -21,7 +21,7 @@ from minires.cli.common import (
 )
 from minires.errors import UnknownNameError
 from minires.nn.init import skip_init
-from minires.tables import numeric
+from minires.tables import named, numeric
 
 
 def degradation(
@@ -51,7 +51,7 @@ def degradation(
             overwrite=overwrite,
             follow=progress.line,
         )
-    table = Table("net", *numeric("parameters", "training error", "test error", "seconds"))
+    table = Table(named("net"), *numeric("parameters", "training error", "test error", "seconds"))
     for name, net in results["nets"].items():
         errors = (f"{net[kind][-1]:.2f} %" for kind in ("train_error", "test_error"))
         table.add_row(name, f"{net['parameters']:,}", *errors, f"{net['seconds']:.0f}")
@@ -60,6 +60,28 @@ def degradation(
         worse = "train worse" if results["verdict"][f"{family}_degrades"] else "do not train worse"
         console.print(f"The deeper {family} nets {worse} than the shallower ones.")
     console.print(f"Figure: {out / 'degradation.png'}", soft_wrap=True)
+
+
+def shift(
+    out: Annotated[Path, typer.Option(help="Folder for all results.")] = Path("runs/shift"),
+    seed: Seed = 0,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the digits.")] = 15,
+    threads: Threads = None,
+):
+    """Test an MLP and a convolutional net on digits shifted by a few pixels."""
+    from minires.lab import shift_experiment
+    from minires.train.progress import TrainingProgress
+
+    with TrainingProgress(console) as progress:
+        results = shift_experiment(out, seed, epochs, follow=progress.line)
+    table = Table(
+        "net", *numeric("parameters", *(f"shift {n}" for n in results["shifts"])), title="Test error"
+    )
+    for name, net in results["nets"].items():
+        table.add_row(name, f"{net['parameters']:,}", *(f"{error:.2f} %" for error in net["test_error"]))
+    console.print(table)
+    console.print(results["found"], soft_wrap=True)
+    console.print(f"Figure: {out / 'shift.png'}", soft_wrap=True)
 
 
 def train(
@@ -145,7 +167,7 @@ def evaluate(
         return
     scales = numbers("--scales", scales, int) or ()
     results, together = evaluate_together(runs, data_dir, crops, scales)
-    table = Table(Column("run", overflow="fold"), *numeric("step", "test loss", "test error", "top-5 error"))
+    table = Table(named("run"), *numeric("step", "test loss", "test error", "top-5 error"))
     rows = [(str(path), f"{step:,}", score) for path, step, score in results]
     if len(runs) > 1:
         rows.append((f"ensemble of {len(runs)}", "", together))

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Column, Table
+from rich.table import Table
 
 from minires import models
 from minires.cli.common import Threads, console, numbers, parse_options
 from minires.errors import CheckpointError, OptionError
 from minires.nn.init import skip_init
-from minires.tables import numeric
+from minires.tables import named, numeric
 
 Option = Annotated[list[str] | None, typer.Option(help="A network's option, such as shortcut=B.")]
 
@@ -100,7 +100,7 @@ def predict(
             )
     photos = {str(image): open_photo(image) for image in images}
     found = [guesses(classifier(photo, crops), classifier.classes) for photo in photos.values()]
-    table = Table(Column("image", overflow="fold"), "class", *numeric("probability"))
+    table = Table(named("image"), "class", *numeric("probability"))
     for image, best in zip(photos, found, strict=True):
         for i, guess in enumerate(best):
             table.add_row("" if i else image, guess.name, f"{100 * guess.probability:.2f} %")

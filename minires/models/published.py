@@ -1,7 +1,7 @@
 """What the papers say of their networks, to stand beside what is counted here.
 
-Errors are in percent. "10 crops" and "multi-scale" say how the images were looked at, "fail" is an error of more
-than 20 %.
+Errors are in percent. "Ten crops" and "multi scale" say how the images were looked at, "fail" is an error of
+more than 20 %.
 """
 
 from dataclasses import dataclass
@@ -31,9 +31,10 @@ def cifar(source, ten, hundred=None, parameters=None):
 
 def imagenet(source, multiply_adds=None, parameters=None, **errors):
     """Validation errors on ImageNet by the way of looking: ten_crops="top-1" or "top-1/top-5"."""
-    looks = [
-        f"top-{'1/5' if '/' in e else '1'} {e} % ({look.replace('_', ' ')})" for look, e in errors.items()
-    ]
+    looks = []
+    for look, error in errors.items():
+        top = "top-1/5" if "/" in error else "top-1"
+        looks.append(f"{top} {error} % ({look.replace('_', ' ')})")
     return Published(source, f"ImageNet {', '.join(looks)}" if looks else None, parameters, multiply_adds)
 
 
@@ -132,9 +133,7 @@ FIGURES = {
     of("resnext101_32x4d"): imagenet(f"{RX}, section 5", one_crop="21.2/5.6"),
     of("resnext101_64x4d"): imagenet(f"{RX}, section 5; {TV}", None, "83,455,272", one_crop="20.4/5.3"),
     # ImageNet: what came before
-    of("alexnet_two_tower"): Published(
-        "Krizhevsky et al. 2012", "ImageNet top-5 18.2 % (one network)", "60 M"
-    ),
+    of("alexnet_two_tower"): Published("Krizhevsky et al. 2012", "ImageNet top-5 18.2 %", "60 M"),
     of("alexnet"): imagenet(TV, "0.714e9", "61,100,840"),
     of("vgg16"): imagenet(f"{TV}; {RN}, Table 3", "15.3e9", "138,357,544", ten_crops="28.07/9.33"),
     of("vgg19"): imagenet(f"{TV}; {RN}, Figure 3", "19.6e9", "143,667,240"),
