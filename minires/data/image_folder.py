@@ -103,7 +103,8 @@ class ImageFolder:
             if self.bad_files == "skip":
                 return error  # `read` says so, in the order of the batch
             raise DataError(
-                f'{error}; replace or delete it, or load the folder with bad_files="skip"'
+                f'{error}; replace or delete it, or load the folder with bad_files="skip" '
+                "(--data-option bad_files=skip)"
             ) from error
         try:
             return as_pixels(self.view(photo, generator))

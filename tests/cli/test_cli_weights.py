@@ -165,3 +165,67 @@ def test_an_ensemble_of_runs(tmp_path):
     assert guess.stdout.count(" %") == 5
     refused = minires("predict", photo, "--weights", tmp_path / "seed0", "--model", "resnet8")
     assert "is a run, which has a network" in refused.stderr
+
+
+def test_a_network_learns_from_a_folder_of_photos(folder, tmp_path):
+    rng = np.random.default_rng(0)
+    for part in ("train", "val"):
+        for name, level in (("dark", 60), ("light", 190)):
+            (tmp_path / "photos" / part / name).mkdir(parents=True)
+            for i in range(6):
+                pixels = rng.normal(level, 30, (36, 44, 3)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "photos" / part / name / f"{i}.png")
+    (tmp_path / "photos" / "train" / "dark" / "broken.png").write_bytes(b"no photo")
+    words = ("train", "resnet8", "--data", "folder", "--data-dir", tmp_path / "photos", "--batch-size", 6)
+    words += ("--iterations", 12, "--option", "widths=4,8,8", "--out", tmp_path / "run")
+    refused = minires(*words)
+    assert refused.returncode == 2
+    assert "broken.png" in refused.stderr
+    assert 'load the folder with bad_files="skip"' in refused.stderr
+    result = minires(*words, "--data-option", "bad_files=skip", "--overwrite", warnings="default")
+    assert result.returncode == 0, result.stderr
+    assert "left out: cannot read the photo" in result.stderr
+    guess = minires("predict", folder / "photo0.png", "--weights", tmp_path / "run", "--crops", 10)
+    assert guess.returncode == 0, guess.stderr
+    assert {"dark", "light"} < set(guess.stdout.split())
+    scales = minires("evaluate", tmp_path / "run", "--scales", "32,48")
+    assert scales.returncode == 0, scales.stderr
+    assert "top-5 error" in scales.stdout
+
+
+@pytest.mark.parametrize(("yes", "no"), [("true", "false"), ("True", "False")])
+def test_truth_values_of_options_may_be_written_as_in_python(yes, no):
+    for value, multiply_adds in ((yes, "3,857,973,248"), (no, "4,089,184,256")):
+        result = minires("summary", "resnet50", "--option", f"stride_in_1x1={value}")
+        assert multiply_adds in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("convert", "ours.safetensors", "new.npz"),
+            "weights are written as safetensors; call the file new.safe",
+        ),
+        (
+            ("convert", "ours.safetensors", "n.safetensors", "--option", "a=1"),
+            "--option is for a network; give it as",
+        ),
+        (
+            ("convert", "ours.safetensors", "n.safetensors", "--rename", "=x"),
+            "a rename must be OLD=NEW, not '=x'",
+        ),
+        (("train", "resnet8", "--option", "generator=3"), "model_options cannot hold a generator"),
+        (
+            ("train", "alexnet", "--recipe", "paper"),
+            "cuts crops of 224 out of photos (--data folder), but the",
+        ),
+        (("train", "resnet8", "--data-option", "size=3"), "data set 'digits': got an unexpected keyword"),
+        (("train", "resnet8", "--data", "folder", "--data-dir", "nowhere"), "nowhere lacks the folder train"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_line(folder, arguments, message):
+    result = minires(*arguments, folder=folder)
+    assert result.returncode == 2, result.stdout
+    (line,) = result.stderr.splitlines()
+    assert message in line
