@@ -50,23 +50,24 @@ def keeps(block, expansion=1, **options):
     return Case(partial(block, 2 * expansion, 2, **options), (2, 2 * expansion, 2, 3))
 
 
-def grows(block, cancelled=(), **options):
+def grows(block, expansion=1, cancelled=(), **options):
     """The block with half the size, rounded up, and more channels."""
-    return Case(partial(block, 2, 3, 2, **options), (3, 2, 4, 3), cancelled=cancelled)
+    channels = 3 if expansion == 1 else 2
+    return Case(partial(block, 2, channels, 2, **options), (3, 2, 4, 3), cancelled=cancelled)
 
 
-def in_two_sizes(block, **options):
-    return [keeps(block, getattr(block, "expansion", 1), **options), grows(block, **options)]
+def in_two_sizes(block, expansion=1, **options):
+    return [keeps(block, expansion, **options), grows(block, expansion, **options)]
 
 
 def units(order, bottleneck):
     """A unit of Identity Mappings with either shortcut, and with dropout as in Wide ResNet."""
-    unit = partial(Unit, order=order, bottleneck=bottleneck)
+    unit, expansion = partial(Unit, order=order, bottleneck=bottleneck), 4 if bottleneck else 1
     cancelled = ("shortcut.1.bias",) if order == "bn_after_addition" else ()
     return [
-        keeps(unit, 4 if bottleneck else 1),
-        grows(unit, shortcut="A"),
-        grows(unit, shortcut="B", cancelled=cancelled, dropout=0.4),
+        keeps(unit, expansion),
+        grows(unit, expansion, shortcut="A"),
+        grows(unit, expansion, cancelled, shortcut="B", dropout=0.4),
     ]
 
 
@@ -99,12 +100,12 @@ INCEPTION = (3, 2, 2, 3, 2, 2, 2)  # input, 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x
 # name: cases
 BLOCKS = {
     **{f"basic_{shortcut}": in_two_sizes(BasicBlock, shortcut=shortcut) for shortcut in SHORTCUTS},
-    **{f"bottleneck_{shortcut}": in_two_sizes(Bottleneck, shortcut=shortcut) for shortcut in SHORTCUTS},
+    **{f"bottleneck_{shortcut}": in_two_sizes(Bottleneck, 4, shortcut=shortcut) for shortcut in SHORTCUTS},
     "basic_evaluated": in_two_sizes(partial(evaluated, BasicBlock), shortcut="C"),
-    "bottleneck_evaluated": [grows(partial(evaluated, Bottleneck))],
-    "bottleneck_stride_in_3x3": [grows(Bottleneck, stride_in_1x1=False)],
-    "bottleneck_grouped": in_two_sizes(Bottleneck, **GROUPS),
-    **{f"resnext_{form}": in_two_sizes(PathsBlock, form=form, **GROUPS) for form in "ab"},
+    "bottleneck_evaluated": [grows(partial(evaluated, Bottleneck), 4)],
+    "bottleneck_stride_in_3x3": [grows(Bottleneck, 4, stride_in_1x1=False)],
+    "bottleneck_grouped": in_two_sizes(Bottleneck, 4, **GROUPS),
+    **{f"resnext_{form}": in_two_sizes(PathsBlock, 4, form=form, **GROUPS) for form in "ab"},
     **{f"unit_{order}": units(order, bottleneck=False) for order in ORDERS},
     **{f"unit_bottleneck_{order}": units(order, bottleneck=True) for order in ORDERS},
     "unit_first": [keeps(first_unit)],

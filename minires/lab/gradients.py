@@ -79,7 +79,8 @@ def check_model(name):
 
     Two random images of half the size that the network is for, in training mode. Batch norm's shifts are 2,
     so that most ReLUs are on. With shifts of 0 a nudge grows from layer to layer, and in the last of 56 plain
-    ones even a nudge of 1e-10 carries ReLUs across their kinks.
+    ones even a nudge of 1e-10 carries ReLUs across their kinks. It still happens now and then in a large net.
+    So where one nudge disagrees, a smaller one is asked: a wrong gradient is wrong for both.
     """
     generator = np.random.default_rng(0)
     model = models.create(name, generator=generator).to("float64")
@@ -90,8 +91,11 @@ def check_model(name):
     x = Tensor(generator.standard_normal((2, 3, side, side)))
     parameters = list(model.parameters())
     f = repeatable(model)
-    options = {"direction": True, "eps": 1e-8, "tolerance": np.inf, "generator": generator}
-    error = gradcheck(lambda *_: f(x), parameters, **options)
+    for eps in (1e-8, 1e-9):
+        options = {"direction": True, "eps": eps, "tolerance": np.inf, "generator": generator}
+        error = gradcheck(lambda *_: f(x), parameters, **options)
+        if error <= MODEL_TOLERANCE:
+            break
     numbers = sum(p.numel() for p in parameters)
     return Result("network", name, numbers, "together", error, MODEL_TOLERANCE)
 

@@ -92,7 +92,8 @@ def photos(shared):
     )
 
 
-@pytest.mark.parametrize("model", ["wrn_10_1", "resnext11_2x4d"])
-def test_the_loss_falls_on_real_photos(photos, model):
-    first, last = losses(net(model, iterations=30, batch_size=32), photos)
-    assert last < 0.85 * first
+def test_the_loss_falls_on_real_photos(photos):
+    """Below log(10), too, which guessing costs."""
+    first, last = losses(net("wrn_10_1", iterations=30, batch_size=32), photos)
+    assert last < 0.9 * first
+    assert last < 2.1
