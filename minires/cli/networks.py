@@ -1,5 +1,6 @@
 """Commands about networks and operations: what they consist of, whether their gradients are right."""
 
+from itertools import zip_longest
 from typing import Annotated
 
 import typer
@@ -54,20 +55,35 @@ def known_networks():
 
 def gradcheck(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Operations or networks; all if left out.")
+        list[str] | None,
+        typer.Argument(
+            help="Operations, blocks or networks; all operations, all blocks and resnet20 if left out."
+        ),
     ] = None,
     threads: Threads = None,
 ):
     """Compare gradients with finite differences in float64."""
-    from minires.lab.gradients import CASES, check
+    from minires.lab.gradients import BLOCKS, OPERATIONS, check
 
-    results = [check(name) for name in names or [*CASES, "resnet20"]]
-    table = Table(
-        "checked", *numeric("numbers"), "nudged", *numeric("relative error", "tolerance"), "gradient"
-    )
-    for r in results:
-        verdict = "right" if r.passed else "WRONG"
-        table.add_row(r.name, f"{r.numbers:,}", r.nudged, f"{r.error:.1e}", f"{r.tolerance:.0e}", verdict)
+    results = []
+    with console.status("") as status:  # seen on a terminal only
+        for name in names or [*OPERATIONS, *BLOCKS, "resnet20"]:
+            status.update(f"checking {name}")
+            results.append(check(name))
+    columns = [*numeric("numbers"), Column("nudged"), *numeric("error", "tolerance"), Column("gradient")]
+    for column in columns:
+        column.no_wrap = True
+    table = Table(Column("checked", overflow="fold"), *columns, title="Relative errors of gradients")
+    for result, following in zip_longest(results, results[1:]):
+        table.add_row(
+            result.name,
+            f"{result.numbers:,}",
+            result.nudged,
+            f"{result.error:.1e}",
+            f"{result.tolerance:.0e}",
+            "right" if result.passed else "WRONG",
+            end_section=following is None or following.kind != result.kind,
+        )
     console.print(table)
     wrong = [r.name for r in results if not r.passed]
     if wrong:

@@ -21,6 +21,7 @@ their own one held. The paper's 224 pixels do not give 55 without padding; two p
 import math
 
 from minires.models.convnet import ConvNet, fully_connected
+from minires.models.stages import check_sizes
 from minires.nn import Conv2d, LocalResponseNorm, MaxPool2d, ReLU, Sequential
 from minires.nn.init import fan_in
 
@@ -33,7 +34,10 @@ class AlexNet(ConvNet):
     The weights' names are torchvision's.
     """
 
+    smallest_input = 63
+
     def __init__(self, in_channels=3, classes=1000, generator=None, *, dropout=0.5):
+        check_sizes(in_channels=in_channels, classes=classes)
         features = Sequential(
             *convolution(in_channels, 64, 11, stride=4, padding=2),
             MaxPool2d(3, stride=2),
@@ -45,7 +49,7 @@ class AlexNet(ConvNet):
             MaxPool2d(3, stride=2),
         )
         layers = fully_connected(256 * 6 * 6, classes, dropout, dropout_first=True)
-        super().__init__(features, 6, layers, in_channels, classes, generator)
+        super().__init__(features, 6, layers, generator)
 
 
 class TwoTowerAlexNet(ConvNet):
@@ -55,7 +59,10 @@ class TwoTowerAlexNet(ConvNet):
     fully connected layers as 1, all others as 0 (section 5).
     """
 
+    smallest_input = 63
+
     def __init__(self, in_channels=3, classes=1000, generator=None, *, dropout=0.5):
+        check_sizes(in_channels=in_channels, classes=classes)
         features = Sequential(
             *convolution(in_channels, 96, 11, stride=4, padding=2),
             neighbour_norm(),
@@ -69,7 +76,7 @@ class TwoTowerAlexNet(ConvNet):
             MaxPool2d(3, stride=2),
         )
         layers = fully_connected(256 * 6 * 6, classes, dropout)
-        super().__init__(features, 6, layers, in_channels, classes, generator)
+        super().__init__(features, 6, layers, generator)
 
         weighted = [layer for layer in (*features, *layers) if hasattr(layer, "weight")]
         for layer in weighted:

@@ -109,6 +109,7 @@ def group_width(channels, width_per_group):
     width = channels * width_per_group // 64
     if width < 1:
         raise OptionError(
-            f"width_per_group {width_per_group} leaves no channel for a group where {channels} are 64's part"
+            f"width_per_group {width_per_group} leaves no channel for a group where a block has {channels} "
+            f"channels instead of 64; use at least {-(-64 // channels)}"
         )
     return width

@@ -1,6 +1,6 @@
 """The shape of the first deep networks: convolutions and pools, then fully connected layers."""
 
-from minires.models.stages import check_sizes
+from minires.errors import ShapeError
 from minires.nn import AdaptiveAvgPool2d, Dropout, Linear, Module, ReLU, Sequential
 from minires.nn.functional import conv2d
 from minires.nn.init import initialize
@@ -13,16 +13,26 @@ class ConvNet(Module):
     """
 
     input_size = 224
+    smallest_input = 1  # pixels that survive the pools
 
-    def __init__(self, features, size, classifier, in_channels, classes, generator):
-        check_sizes(in_channels=in_channels, classes=classes)
+    def __init__(self, features, size, classifier, generator):
         self.features = features
         self.avgpool = AdaptiveAvgPool2d(size)
         self.classifier = classifier
         initialize(self, generator)
 
     def forward(self, x):
+        self.check_input(x)
         return self.classifier(self.avgpool(self.features(x)).flatten(1))
+
+    def check_input(self, x):
+        """ShapeError for images that are too small."""
+        least = self.smallest_input
+        if x.ndim == 4 and min(x.shape[2:]) < least:
+            raise ShapeError(
+                f"{type(self).__name__}: images of {x.shape[2]} x {x.shape[3]} pixels leave nothing for its "
+                f"last pool; enlarge them to {least} x {least} or more, or take a network for small images"
+            )
 
     def score_map(self, x):
         """The classifier at every position of larger images: (N, C, H, W) -> logits (N, classes, OH, OW).
@@ -30,7 +40,14 @@ class ConvNet(Module):
         A fully connected layer over a size x size window is a convolution of that size, the later ones are
         1 x 1 convolutions. Source: Simonyan and Zisserman 2014, section 3.2, "fully-convolutional".
         """
-        x, size = self.features(x), self.avgpool.output_size
+        self.check_input(x)
+        pixels, size = x.shape[2:], self.avgpool.output_size
+        x = self.features(x)
+        if min(x.shape[2:]) < size:
+            raise ShapeError(
+                f"score_map: images of {pixels[0]} x {pixels[1]} pixels become {x.shape[2]} x {x.shape[3]}, "
+                f"less than the {size} x {size} that the classifier looks at; enlarge them"
+            )
         for layer in self.classifier:
             if isinstance(layer, Linear):
                 window = len(layer.weight), x.shape[1], size, size

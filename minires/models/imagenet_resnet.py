@@ -19,7 +19,7 @@ from functools import partial
 
 from minires.errors import OptionError
 from minires.models.blocks import BasicBlock, Bottleneck
-from minires.models.stages import check_sizes, check_widths, stages
+from minires.models.stages import check_choice, check_sizes, check_widths, stages
 from minires.nn import BatchNorm2d, Conv2d, Linear, MaxPool2d, Module
 from minires.nn.functional import global_avg_pool2d, relu
 from minires.nn.init import initialize
@@ -60,8 +60,7 @@ class ResNet(Module):
         groups=1,
         width_per_group=64,
     ):
-        if depth not in TABLE_1:
-            raise OptionError(f"depth must be one of {', '.join(map(str, TABLE_1))}, not {depth!r}")
+        check_choice("depth", depth, TABLE_1)
         check_sizes(in_channels=in_channels, classes=classes, groups=groups, width_per_group=width_per_group)
         check_widths(widths, 4)
         block, counts = TABLE_1[depth]

@@ -17,7 +17,7 @@ from functools import partial
 
 import numpy as np
 
-from minires.errors import OptionError
+from minires.errors import OptionError, ShapeError
 from minires.models.stages import check_sizes
 from minires.nn import (
     AdaptiveAvgPool2d,
@@ -94,6 +94,12 @@ class AuxiliaryHead(Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x):
+        H, W = x.shape[2:]
+        if isinstance(self.pool, AvgPool2d) and not (14 <= min(H, W) <= max(H, W) <= 16):
+            raise ShapeError(
+                f"AuxiliaryHead: the pool makes 4 x 4 of 14 x 14 pixels, and does not of {H} x {W}; train on "
+                "images of 224 x 224, or with heads=False"
+            )
         x = self.conv(self.pool(x)).flatten(1)
         return self.fc2(self.dropout(relu(self.fc1(x))))
 

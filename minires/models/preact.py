@@ -16,10 +16,9 @@ convolution with the same things around it.
 from dataclasses import dataclass
 from functools import partial
 
-from minires.errors import OptionError, UnknownNameError
 from minires.models.blocks import conv3x3
 from minires.models.shortcuts import convolution, padded_identity
-from minires.models.stages import blocks_per_stage, check_sizes, check_widths, stages
+from minires.models.stages import blocks_per_stage, check_choice, check_sizes, check_widths, stages
 from minires.nn import BatchNorm2d, Conv2d, Dropout, Linear, Module, ReLU, Sequential
 from minires.nn.functional import global_avg_pool2d
 from minires.nn.init import initialize
@@ -72,10 +71,8 @@ class Unit(Module):
     def __init__(
         self, in_channels, channels, stride=1, order="full", shortcut="A", bottleneck=False, dropout=0.0
     ):
-        if order not in ORDERS:
-            raise UnknownNameError("order", order, ORDERS)
-        if shortcut not in ("A", "B"):
-            raise OptionError(f"shortcut must be A or B in this network, not {shortcut!r}")
+        check_choice("order", order, ORDERS)
+        check_choice("shortcut of this network", shortcut, "AB")
         order = ORDERS[order]
         convolutions = BOTTLENECK if bottleneck else BASIC
         self.out_channels = convolutions[-1][1] * channels
@@ -117,8 +114,7 @@ class ThreeStages(Module):
     def __init__(self, unit, n, order, stem, widths, in_channels, classes, generator):
         check_sizes(in_channels=in_channels, classes=classes)
         check_widths(widths, 3)
-        if order not in ORDERS:
-            raise UnknownNameError("order", order, ORDERS)
+        check_choice("order", order, ORDERS)
         self.stem = Sequential(conv3x3(in_channels, stem), *parts(ORDERS[order].stem, stem))
         unit = partial(unit, order=order)
         self.layer1, self.layer2, self.layer3 = stages(unit, [n] * 3, stem, widths)

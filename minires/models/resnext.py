@@ -25,10 +25,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from minires.errors import OptionError
 from minires.models.blocks import Bottleneck, ResidualBlock, conv1x1, conv3x3, group_width
 from minires.models.cifar_resnet import CifarNet
-from minires.models.stages import blocks_per_stage, check_sizes
+from minires.models.stages import blocks_per_stage, check_choice, check_sizes
 from minires.nn import BatchNorm2d, ReLU, Sequential
 from minires.ops import concatenate
 
@@ -101,8 +100,7 @@ class CifarResNeXt(CifarNet):
     """
 
     def __init__(self, depth, cardinality, width, in_channels=3, classes=10, generator=None, *, form="c"):
-        if form not in ("a", "b", "c"):
-            raise OptionError(f"form must be a, b or c, not {form!r}")
+        check_choice("form", form, "abc")
         check_sizes(cardinality=cardinality, width=width)
         n = blocks_per_stage(depth, 9)
         block = partial(Bottleneck, stride_in_1x1=False) if form == "c" else partial(PathsBlock, form=form)

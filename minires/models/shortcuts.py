@@ -19,8 +19,10 @@ convolution.
 """
 
 from inspect import signature
+from numbers import Real
 
 from minires.errors import OptionError
+from minires.models.stages import check_choice
 from minires.nn import BatchNorm2d, Conv2d, Dropout, Identity, Module, Sequential
 from minires.nn.functional import pad, sigmoid
 
@@ -40,7 +42,7 @@ class ZeroPadShortcut(Module):
 def padded_identity(in_channels, channels, stride):
     """x, with fewer pixels and more channels where dimensions grow."""
     if channels < in_channels:
-        raise OptionError(f"shortcut A cannot go from {in_channels} to {channels} channels; use B or C")
+        raise OptionError(f"shortcut A cannot go from {in_channels} to {channels} channels; use B")
     grows = stride != 1 or in_channels != channels
     return ZeroPadShortcut(in_channels, channels, stride) if grows else Identity()
 
@@ -80,6 +82,8 @@ class Gate(Conv2d):
     """g(x) = sigmoid(W_g x + b_g): a 1 x 1 convolution from all channels to all; b_g starts as told."""
 
     def __init__(self, channels, first_bias):
+        if not isinstance(first_bias, Real):
+            raise OptionError(f"gate_bias must be a number, not {first_bias!r}")
         self.first_bias = float(first_bias)
         super().__init__(channels, channels, 1)
 
@@ -143,8 +147,7 @@ def connection(name, in_channels, channels, stride, **options):
     options: factors, gate_bias or drop_rate. Raises OptionError for another name, or an option that this
     shortcut does not have.
     """
-    if name not in SHORTCUTS:
-        raise OptionError(f"shortcut must be one of {', '.join(SHORTCUTS)}, not {name!r}")
+    check_choice("shortcut", name, SHORTCUTS)
     shortcut, addition = SHORTCUTS[name]
     known = set(signature(addition).parameters) - {"channels"} if addition else set()
     for option in options.keys() - known:

@@ -50,6 +50,12 @@ def check_sizes(**sizes):
             raise OptionError(f"{name} must be {what}, not {size!r}")
 
 
+def check_choice(name, value, choices):
+    """OptionError unless `value` is one of `choices`."""
+    if value not in list(choices):  # a list has no quarrel with values that cannot be hashed
+        raise OptionError(f"{name} must be one of {', '.join(map(str, choices))}, not {value!r}")
+
+
 def check_widths(widths, count):
     """OptionError unless `widths` are `count` positive whole numbers."""
     check_sizes(widths=widths)

@@ -11,8 +11,8 @@ Source: Simonyan and Zisserman 2014, Table 1, columns D and E. For 224 x 224 ima
 then 4096, 4096, 1000. The BN form, which is later than the paper, has batch norm behind every convolution.
 """
 
-from minires.errors import OptionError
 from minires.models.convnet import ConvNet, fully_connected
+from minires.models.stages import check_choice, check_sizes
 from minires.nn import BatchNorm2d, Conv2d, MaxPool2d, ReLU, Sequential
 
 # depth: convolutions in each group
@@ -28,9 +28,11 @@ class VGG(ConvNet):
     The weights' names are torchvision's.
     """
 
+    smallest_input = 32
+
     def __init__(self, depth, batch_norm=False, in_channels=3, classes=1000, generator=None, *, dropout=0.5):
-        if depth not in TABLE_1:
-            raise OptionError(f"depth must be one of {', '.join(map(str, TABLE_1))}, not {depth!r}")
+        check_choice("depth", depth, TABLE_1)
+        check_sizes(in_channels=in_channels, classes=classes)
         features, channels = [], in_channels
         for n, width in zip(TABLE_1[depth], WIDTHS, strict=True):
             for _ in range(n):
@@ -39,4 +41,4 @@ class VGG(ConvNet):
                 channels = width
             features.append(MaxPool2d(2))
         layers = fully_connected(512 * 7 * 7, classes, dropout)
-        super().__init__(Sequential(*features), 7, layers, in_channels, classes, generator)
+        super().__init__(Sequential(*features), 7, layers, generator)

@@ -4,6 +4,8 @@ Layers with weights take a `generator` (a numpy.random.Generator, or a seed) to 
 they draw from a fresh, unseeded one. Weights start with He's initialization, biases with 0.
 """
 
+from numbers import Real
+
 import numpy as np
 
 from minires.backend import to_device
@@ -207,8 +209,8 @@ class Dropout(Module):
     """In training, each element becomes 0 with probability p and the rest is divided by 1 - p."""
 
     def __init__(self, p=0.5, generator=None):
-        if not 0 <= p < 1:
-            raise OptionError(f"Dropout: p must be at least 0 and below 1, not {p}")
+        if not isinstance(p, Real) or not 0 <= p < 1:
+            raise OptionError(f"Dropout: p must be a number, at least 0 and below 1, not {p!r}")
         self.p = p
         self.generator = as_generator(generator)
 

@@ -96,10 +96,10 @@ def adaptive_avg_pool2d(x, output_size):
     """
     same_float("adaptive_avg_pool2d", x)
     size = pair(output_size, "adaptive_avg_pool2d: output_size")
-    if x.ndim != 4 or min(size) < 1:
-        raise ShapeError(
-            f"adaptive_avg_pool2d: needs an input (N, C, H, W) and a positive size, not {x.shape} and {size}"
-        )
+    if min(size) < 1:
+        raise OptionError(f"adaptive_avg_pool2d: output_size must be positive, not {size}")
+    if x.ndim != 4 or min(x.shape[2:]) < 1:
+        raise ShapeError(f"adaptive_avg_pool2d: the input must be (N, C, H, W) with pixels, not {x.shape}")
     if x.shape[2:] == size:
         return x
     if size == (1, 1):

@@ -10,6 +10,7 @@ from command import minires
 from PIL import Image
 
 from minires import models, ops
+from minires.lab.gradients import BLOCKS
 
 SMALL = ("--iterations", 6, "--batch-size", 16, "--lr", 0.05, "--option", "widths=2,4,8")
 
@@ -80,17 +81,20 @@ def test_summary_adds_up():
     assert all(row.name in result.stdout for row in rows)
 
 
-def test_gradcheck_prints_a_row_for_every_operation():
+def test_gradcheck_prints_a_row_for_every_operation_and_block():
     result = minires("gradcheck")
     assert result.returncode == 0, result.stderr
-    for name in set(ops.__all__) - {"argmax"}:
-        assert f" {name} " in result.stdout
-    assert " resnet20 " in result.stdout
+    names = [*sorted(set(ops.__all__) - {"argmax"}), *BLOCKS, "resnet20"]
+    rows = [line.split()[1] for line in result.stdout.splitlines() if line.endswith("right    │")]
+    assert sorted(rows) == sorted(names)
+    assert "WRONG" not in result.stdout
+    assert result.stdout.count("├") == 2, "a line between operations, blocks and the network"
 
 
-def test_gradcheck_of_one_net():
-    result = minires("gradcheck", "plain8")
+def test_gradcheck_of_a_block_and_a_net():
+    result = minires("gradcheck", "basic_shortcut_gating", "plain8")
     assert result.returncode == 0, result.stderr
+    assert "basic_shortcut_gating" in result.stdout
     assert "plain8" in result.stdout
 
 

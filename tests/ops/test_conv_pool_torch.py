@@ -119,3 +119,27 @@ def test_global_avg_pool2d(same_as_torch, in_memory_order, rng, dtype, order):
         [rng.standard_normal((2, 3, 4, 5)).astype(dtype)],
         reorder=lambda array: in_memory_order(array, order),
     )
+
+
+@pytest.mark.parametrize("order", ["NCHW", "HWCN"])
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        pytest.param((2, 3, 6, 8), (2, 4), id="divides"),
+        pytest.param((2, 3, 7, 5), (3, 2), id="windows_overlap"),
+        pytest.param((2, 3, 13, 10), 6, id="alexnets"),
+        pytest.param((2, 3, 4, 5), 1, id="to_one"),
+        pytest.param((2, 3, 4, 5), (1, 3), id="to_one_row"),
+        pytest.param((2, 3, 4, 5), (4, 5), id="as_it_is"),
+        pytest.param((2, 3, 3, 2), 7, id="larger"),
+        pytest.param((2, 3, 1, 1), (3, 2), id="from_one"),
+        pytest.param((2, 3, 2, 9), (5, 4), id="larger_one_way"),
+    ],
+)
+def test_adaptive_avg_pool2d(same_as_torch, in_memory_order, rng, dtype, order, shape, size):
+    same_as_torch(
+        partial(ops.adaptive_avg_pool2d, output_size=size),
+        partial(F.adaptive_avg_pool2d, output_size=size),
+        [rng.standard_normal(shape).astype(dtype)],
+        reorder=lambda array: in_memory_order(array, order),
+    )

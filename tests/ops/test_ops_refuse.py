@@ -44,6 +44,8 @@ SHAPES = [
     ("conv2d", lambda: ops.conv2d(ones(1, 3, 5, 5), ones(4, 3, 3, 3), ones(3)), ["bias (3,)", "(4,)"]),
     ("max_pool2d", lambda: ops.max_pool2d(ones(1, 1, 2, 2), 3), ["(3, 3) window", "(1, 1, 2, 2)"]),
     ("avg_pool2d", lambda: ops.avg_pool2d(ones(2, 2), 2), ["(N, C, H, W)", "(2, 2)"]),
+    ("adaptive_avg_pool2d", lambda: ops.adaptive_avg_pool2d(ones(2, 4, 4), 2), ["(N, C, H, W)", "(2, 4, 4)"]),
+    ("adaptive_avg_pool2d", lambda: ops.adaptive_avg_pool2d(ones(2, 3, 0, 4), 2), ["(2, 3, 0, 4)", "pixels"]),
     ("concatenate", lambda: ops.concatenate([ones(2, 3), ones(2, 4)]), ["(2, 3)", "(2, 4)"]),
     ("concatenate", lambda: ops.concatenate([ones(2, 3), ones(3)]), ["(2, 3)", "(3,)"]),
     ("concatenate", lambda: ops.concatenate([ones(2, 3), ones(2, 3)], 2), ["(2, 3)"]),
@@ -83,6 +85,19 @@ OPTIONS = [
     ("avg_pool2d", lambda: ops.avg_pool2d(ones(1, 1, 8, 8), (2, 4), padding=2), ["(2, 2)", "(2, 4)"]),
     ("avg_pool2d", lambda: ops.avg_pool2d(ones(1, 1, 8, 8), 0), ["kernel_size"]),
     ("max_pool2d", lambda: ops.max_pool2d(ones(1, 1, 8, 8), 2, stride=0), ["stride"]),
+    (
+        "adaptive_avg_pool2d",
+        lambda: ops.adaptive_avg_pool2d(ones(1, 1, 8, 8), (2, 0)),
+        ["output_size", "(2, 0)"],
+    ),
+    ("adaptive_avg_pool2d", lambda: ops.adaptive_avg_pool2d(ones(1, 1, 8, 8), -1), ["output_size", "-1"]),
+    ("adaptive_avg_pool2d", lambda: ops.adaptive_avg_pool2d(ones(1, 1, 8, 8), 1.5), ["output_size", "1.5"]),
+    ("adaptive_avg_pool2d", lambda: ops.adaptive_avg_pool2d(ones(1, 1, 8, 8), (2, 2, 2)), ["(2, 2, 2)"]),
+    (
+        "adaptive_avg_pool2d",
+        lambda: ops.adaptive_avg_pool2d(Tensor(np.ones((1, 1, 4, 4), np.int64)), 2),
+        ["int64", ".to('float32')"],
+    ),
     ("conv2d", lambda: ops.conv2d(ones(1, 1, 8, 8), ones(1, 1, 3, 3), padding=-1), ["padding"]),
     ("conv2d", lambda: ops.conv2d(ones(1, 1, 8, 8), ones(1, 1, 3, 3), stride=1.5), ["stride", "1.5"]),
     (
