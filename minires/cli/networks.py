@@ -70,10 +70,8 @@ def gradcheck(
         for name in names or [*OPERATIONS, *BLOCKS, "resnet20"]:
             status.update(f"checking {name}")
             results.append(check(name))
-    columns = [*numeric("numbers"), Column("nudged"), *numeric("error", "tolerance"), Column("gradient")]
-    for column in columns:
-        column.no_wrap = True
-    table = Table(Column("checked", overflow="fold"), *columns, title="Relative errors of gradients")
+    columns = [named("checked"), *numeric("numbers"), "nudged", *numeric("error", "tolerance"), "gradient"]
+    table = Table(*columns, title="Relative errors of gradients")
     for result, following in zip_longest(results, results[1:]):
         table.add_row(
             result.name,

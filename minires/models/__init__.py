@@ -1,6 +1,6 @@
 """Networks by name: `create("resnet20")`."""
 
-from minires.models.alexnet import AlexNet, TwoTowerAlexNet
+from minires.models.alexnet import AlexNet
 from minires.models.cifar_resnet import CifarResNet
 from minires.models.imagenet_resnet import ResNet
 from minires.models.inception import GoogLeNet
@@ -24,7 +24,6 @@ __all__ = [
     "NiN",
     "PreActResNet",
     "ResNet",
-    "TwoTowerAlexNet",
     "WideResNet",
     "create",
     "input_size",

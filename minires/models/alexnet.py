@@ -20,77 +20,71 @@ their own one held. The paper's 224 pixels do not give 55 without padding; two p
 
 import math
 
+from minires.models.checks import check_flags, check_sizes
 from minires.models.convnet import ConvNet, fully_connected
-from minires.models.stages import check_sizes
 from minires.nn import Conv2d, LocalResponseNorm, MaxPool2d, ReLU, Sequential
 from minires.nn.init import fan_in
 
+# A row for each layer: filters, window, and what else a convolution has; or "pool", or "norm".
+OF_2014 = (
+    (64, 11, {"stride": 4, "padding": 2}),
+    "pool",
+    (192, 5, {}),
+    "pool",
+    (384, 3, {}),
+    (256, 3, {}),
+    (256, 3, {}),
+    "pool",
+)
+OF_2012 = (
+    (96, 11, {"stride": 4, "padding": 2}),
+    "norm",
+    "pool",
+    (256, 5, {"groups": 2}),
+    "norm",
+    "pool",
+    (384, 3, {}),
+    (384, 3, {"groups": 2}),
+    (256, 3, {"groups": 2}),
+    "pool",
+)
+
 
 class AlexNet(ConvNet):
-    """The AlexNet of the libraries: (N, in_channels, H, W) -> logits (N, classes), from 63 x 63 pixels on.
+    """AlexNet: (N, in_channels, H, W) -> logits (N, classes), from 63 x 63 pixels on.
 
-    dropout: in front of the first two fully connected layers.
+    two_towers: the network of 2012 instead of the libraries'. Its weights start as in the paper (section 5):
+        N(0, 0.01^2), the biases of the second, fourth and fifth convolution and of the hidden fully connected
+        layers as 1, all others as 0.
+    dropout: at the two hidden fully connected layers.
     generator: a numpy.random.Generator for the weights, or a seed; a fresh, unseeded one if left out.
-    The weights' names are torchvision's.
+    The weights' names are torchvision's. Raises OptionError for sizes that are no positive whole numbers.
     """
 
     smallest_input = 63
 
-    def __init__(self, in_channels=3, classes=1000, generator=None, *, dropout=0.5):
+    def __init__(self, in_channels=3, classes=1000, generator=None, *, two_towers=False, dropout=0.5):
         check_sizes(in_channels=in_channels, classes=classes)
-        features = Sequential(
-            *convolution(in_channels, 64, 11, stride=4, padding=2),
-            MaxPool2d(3, stride=2),
-            *convolution(64, 192, 5),
-            MaxPool2d(3, stride=2),
-            *convolution(192, 384, 3),
-            *convolution(384, 256, 3),
-            *convolution(256, 256, 3),
-            MaxPool2d(3, stride=2),
-        )
-        layers = fully_connected(256 * 6 * 6, classes, dropout, dropout_first=True)
-        super().__init__(features, 6, layers, generator)
+        check_flags(two_towers=two_towers)
+        features, channels = [], in_channels
+        for row in OF_2012 if two_towers else OF_2014:
+            if row == "pool":
+                features.append(MaxPool2d(3, stride=2))
+            elif row == "norm":
+                # the paper's k = 2, n = 5, alpha = 1e-4, beta = 0.75; our alpha is n times theirs
+                features.append(LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0))
+            else:
+                width, size, more = row
+                features += [Conv2d(channels, width, size, **{"padding": size // 2} | more), ReLU()]
+                channels = width
+        layers = fully_connected(256 * 6 * 6, classes, dropout, dropout_first=not two_towers)
+        super().__init__(Sequential(*features), 6, layers, generator)
+        if two_towers:
+            self._begin_as_in_2012()
 
-
-class TwoTowerAlexNet(ConvNet):
-    """The AlexNet of 2012: (N, in_channels, H, W) -> logits (N, classes), from 63 x 63 pixels on.
-
-    Weights start as N(0, 0.01^2), the biases of the second, fourth and fifth convolution and of the hidden
-    fully connected layers as 1, all others as 0 (section 5).
-    """
-
-    smallest_input = 63
-
-    def __init__(self, in_channels=3, classes=1000, generator=None, *, dropout=0.5):
-        check_sizes(in_channels=in_channels, classes=classes)
-        features = Sequential(
-            *convolution(in_channels, 96, 11, stride=4, padding=2),
-            neighbour_norm(),
-            MaxPool2d(3, stride=2),
-            *convolution(96, 256, 5, groups=2),
-            neighbour_norm(),
-            MaxPool2d(3, stride=2),
-            *convolution(256, 384, 3),
-            *convolution(384, 384, 3, groups=2),
-            *convolution(384, 256, 3, groups=2),
-            MaxPool2d(3, stride=2),
-        )
-        layers = fully_connected(256 * 6 * 6, classes, dropout)
-        super().__init__(features, 6, layers, generator)
-
-        weighted = [layer for layer in (*features, *layers) if hasattr(layer, "weight")]
+    def _begin_as_in_2012(self):
+        weighted = [layer for layer in (*self.features, *self.classifier) if hasattr(layer, "weight")]
         for layer in weighted:
             layer.weight.data *= 0.01 / math.sqrt(2 / fan_in(layer.weight.shape))  # from He's deviation
         for i in (1, 3, 4, 5, 6):
             weighted[i].bias.data[...] = 1
-
-
-def convolution(in_channels, channels, size, stride=1, padding=None, groups=1):
-    """A convolution with a bias and its ReLU; it keeps the size unless told otherwise."""
-    padding = size // 2 if padding is None else padding
-    return Conv2d(in_channels, channels, size, stride, padding, groups=groups), ReLU()
-
-
-def neighbour_norm():
-    """The paper's constants: k = 2, n = 5, alpha = 1e-4, beta = 0.75; our alpha is n times theirs."""
-    return LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)

@@ -5,19 +5,11 @@ For other orders see preact.py.
 """
 
 from minires.errors import OptionError
+from minires.models.checks import check_flags
+from minires.models.convolutions import conv1x1, conv3x3
 from minires.models.shortcuts import connection
-from minires.nn import BatchNorm2d, Conv2d, Module
+from minires.nn import BatchNorm2d, Module
 from minires.nn.functional import relu
-
-
-def conv3x3(in_channels, channels, stride=1, groups=1):
-    """A 3 x 3 convolution that keeps the size (padding 1), without a bias: batch norm follows and has one."""
-    return Conv2d(in_channels, channels, 3, stride=stride, padding=1, groups=groups, bias=False)
-
-
-def conv1x1(in_channels, channels, stride=1):
-    """A 1 x 1 convolution without a bias."""
-    return Conv2d(in_channels, channels, 1, stride=stride, bias=False)
 
 
 class ResidualBlock(Module):
@@ -88,6 +80,7 @@ class Bottleneck(ResidualBlock):
         width_per_group=64,
         **shortcut_options,
     ):
+        check_flags(stride_in_1x1=stride_in_1x1)
         width = groups * group_width(channels, width_per_group)
         stride1, stride2 = (stride, 1) if stride_in_1x1 else (1, stride)
         self.conv1 = conv1x1(in_channels, width, stride1)

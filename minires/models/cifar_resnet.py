@@ -12,8 +12,10 @@ Source: He et al. 2015, section 4.2. For 32 x 32 images and depth 6n + 2, or 9n 
 
 from functools import partial
 
-from minires.models.blocks import BasicBlock, Bottleneck, conv3x3
-from minires.models.stages import blocks_per_stage, check_sizes, check_widths, stages
+from minires.models.blocks import BasicBlock, Bottleneck
+from minires.models.checks import check_flags, check_sizes, check_widths
+from minires.models.convolutions import conv3x3
+from minires.models.stages import blocks_per_stage, stages
 from minires.nn import BatchNorm2d, Linear, Module
 from minires.nn.functional import global_avg_pool2d, relu
 from minires.nn.init import initialize
@@ -69,6 +71,7 @@ class CifarResNet(CifarNet):
         gate_bias=None,
         drop_rate=None,
     ):
+        check_flags(bottleneck=bottleneck)
         options = {"factors": factors, "gate_bias": gate_bias, "drop_rate": drop_rate}
         options = {name: value for name, value in options.items() if value is not None}
         block = Bottleneck if bottleneck else BasicBlock

@@ -59,7 +59,8 @@ class ConvNet(Module):
 
 def fully_connected(features, classes, dropout, dropout_first=False):
     """4096, 4096 and `classes` outputs; ReLU and dropout behind the hidden layers, or dropout before them."""
-    drop = [Dropout(dropout)]
-    hidden = ([Linear(n, 4096), ReLU()] for n in (features, 4096))
-    layers = [drop + part if dropout_first else part + drop for part in hidden]
-    return Sequential(*layers[0], *layers[1], Linear(4096, classes))
+    layers = []
+    for n in (features, 4096):
+        hidden, drop = [Linear(n, 4096), ReLU()], [Dropout(dropout)]
+        layers += drop + hidden if dropout_first else hidden + drop
+    return Sequential(*layers, Linear(4096, classes))

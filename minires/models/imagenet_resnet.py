@@ -19,7 +19,8 @@ from functools import partial
 
 from minires.errors import OptionError
 from minires.models.blocks import BasicBlock, Bottleneck
-from minires.models.stages import check_choice, check_sizes, check_widths, stages
+from minires.models.checks import check_choice, check_flags, check_sizes, check_widths
+from minires.models.stages import stages
 from minires.nn import BatchNorm2d, Conv2d, Linear, MaxPool2d, Module
 from minires.nn.functional import global_avg_pool2d, relu
 from minires.nn.init import initialize
@@ -63,6 +64,7 @@ class ResNet(Module):
         check_choice("depth", depth, TABLE_1)
         check_sizes(in_channels=in_channels, classes=classes, groups=groups, width_per_group=width_per_group)
         check_widths(widths, 4)
+        check_flags(stride_in_1x1=stride_in_1x1)
         block, counts = TABLE_1[depth]
         if block is Bottleneck:
             block = partial(

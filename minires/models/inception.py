@@ -18,7 +18,7 @@ from functools import partial
 import numpy as np
 
 from minires.errors import OptionError, ShapeError
-from minires.models.stages import check_sizes
+from minires.models.checks import check_flags, check_sizes
 from minires.nn import (
     AdaptiveAvgPool2d,
     AvgPool2d,
@@ -105,7 +105,7 @@ class AuxiliaryHead(Module):
 
 
 class GoogLeNet(Module):
-    """GoogLeNet: (N, 3, H, W) -> logits (N, classes).
+    """GoogLeNet: (N, in_channels, H, W) -> logits (N, classes).
 
     In training mode, with heads, the result is a tuple of three logits: the network's own, those of the head
     on 4d, those of the head on 4a. The loss is the first one's plus 0.3 times the others' (section 5).
@@ -118,6 +118,7 @@ class GoogLeNet(Module):
         which some weights were trained.
     dropout: in front of the last layer, 0.4 in the paper, 0.2 in libraries. head_dropout: that of the heads.
     generator: a numpy.random.Generator for the weights, or a seed; a fresh, unseeded one if left out.
+    Raises OptionError for sizes that are no positive whole numbers, and for flags that are no truth values.
     """
 
     input_size = 224
@@ -136,6 +137,7 @@ class GoogLeNet(Module):
         head_dropout=0.7,
     ):
         check_sizes(in_channels=in_channels, classes=classes)
+        check_flags(heads=heads, original=original, transform_input=transform_input)
         if transform_input and in_channels != 3:
             raise OptionError(f"transform_input is for 3 channels, not {in_channels}")
         self.transform_input = transform_input

@@ -8,7 +8,7 @@ Source: Lin, Chen and Yan 2013; the network for CIFAR-10:
     3         3 x 3   192, 192, classes        global average     1 x 1
 """
 
-from minires.models.stages import check_sizes
+from minires.models.checks import check_sizes
 from minires.nn import AvgPool2d, Conv2d, Dropout, GlobalAvgPool2d, MaxPool2d, ReLU, Sequential
 from minires.nn.init import initialize
 

@@ -16,9 +16,10 @@ convolution with the same things around it.
 from dataclasses import dataclass
 from functools import partial
 
-from minires.models.blocks import conv3x3
-from minires.models.shortcuts import convolution, padded_identity
-from minires.models.stages import blocks_per_stage, check_choice, check_sizes, check_widths, stages
+from minires.models.checks import check_choice, check_flags, check_sizes, check_widths
+from minires.models.convolutions import conv1x1, conv3x3
+from minires.models.shortcuts import padded_identity
+from minires.models.stages import blocks_per_stage, stages
 from minires.nn import BatchNorm2d, Conv2d, Dropout, Linear, Module, ReLU, Sequential
 from minires.nn.functional import global_avg_pool2d
 from minires.nn.init import initialize
@@ -79,7 +80,7 @@ class Unit(Module):
         projects = shortcut == "B" and (stride != 1 or in_channels != self.out_channels)
         behind = order.behind.replace("ReLU", "")
         self.shortcut = (
-            Sequential(convolution(in_channels, self.out_channels, stride), *parts(behind, self.out_channels))
+            Sequential(conv1x1(in_channels, self.out_channels, stride), *parts(behind, self.out_channels))
             if projects
             else padded_identity(in_channels, self.out_channels, stride)
         )
@@ -151,6 +152,7 @@ class PreActResNet(ThreeStages):
         order="full",
         bottleneck=False,
     ):
+        check_flags(bottleneck=bottleneck)
         n = blocks_per_stage(depth, 9 if bottleneck else 6)
         check_widths(widths, 3)
         unit = partial(Unit, shortcut=shortcut, bottleneck=bottleneck)

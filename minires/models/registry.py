@@ -5,7 +5,7 @@ import re
 from functools import partial
 
 from minires.errors import OptionError, UnknownNameError
-from minires.models.alexnet import AlexNet, TwoTowerAlexNet
+from minires.models.alexnet import AlexNet
 from minires.models.cifar_resnet import CifarResNet, cifar_plain
 from minires.models.imagenet_resnet import ResNet, imagenet_plain
 from minires.models.inception import GoogLeNet
@@ -46,7 +46,7 @@ MODELS = {
     "resnext101_64x4d": partial(ResNet, 101, groups=64, width_per_group=4, **as_in_libraries),
     # ImageNet: what came before
     "alexnet": AlexNet,
-    "alexnet_two_tower": TwoTowerAlexNet,
+    "alexnet_two_tower": partial(AlexNet, two_towers=True),
     **{f"vgg{depth}": partial(VGG, depth) for depth in (16, 19)},
     **{f"vgg{depth}_bn": partial(VGG, depth, batch_norm=True) for depth in (16, 19)},
     "googlenet": GoogLeNet,
@@ -72,8 +72,17 @@ def names():
     return list(MODELS)
 
 
+# A depth 6n + 2 under which the world knows an ImageNet network, whose name no CIFAR net may take.
+NOT_BUILT = {"resnet200"}
+
+
 def constructor_of(name):
-    """What `name` stands for; UnknownNameError if it is nothing."""
+    """What `name` stands for; UnknownNameError if it is nothing, OptionError if it is not built here."""
+    if name in NOT_BUILT:
+        raise OptionError(
+            f"{name!r} is the name of an ImageNet network that is not built here; for the CIFAR net of that "
+            "depth call models.CifarResNet(200)"
+        )
     if name in MODELS:
         return MODELS[name]
     for pattern, family in FAMILIES.items():

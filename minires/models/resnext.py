@@ -25,9 +25,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from minires.models.blocks import Bottleneck, ResidualBlock, conv1x1, conv3x3, group_width
+from minires.models.blocks import Bottleneck, ResidualBlock, group_width
+from minires.models.checks import check_choice, check_sizes
 from minires.models.cifar_resnet import CifarNet
-from minires.models.stages import blocks_per_stage, check_choice, check_sizes
+from minires.models.convolutions import conv1x1, conv3x3
+from minires.models.stages import blocks_per_stage
 from minires.nn import BatchNorm2d, ReLU, Sequential
 from minires.ops import concatenate
 

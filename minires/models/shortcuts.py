@@ -22,13 +22,17 @@ from inspect import signature
 from numbers import Real
 
 from minires.errors import OptionError
-from minires.models.stages import check_choice
+from minires.models.checks import check_choice
+from minires.models.convolutions import conv1x1
 from minires.nn import BatchNorm2d, Conv2d, Dropout, Identity, Module, Sequential
 from minires.nn.functional import pad, sigmoid
 
 
 class ZeroPadShortcut(Module):
-    """Every stride-th pixel, and zeros for the new channels, half of them before the old ones, half after."""
+    """Every stride-th pixel, and zeros for the new channels, half of them before the old ones, half after.
+
+    (N, in_channels, H, W) -> (N, channels, H / stride, W / stride).
+    """
 
     def __init__(self, in_channels, channels, stride):
         self.stride = stride
@@ -47,24 +51,20 @@ def padded_identity(in_channels, channels, stride):
     return ZeroPadShortcut(in_channels, channels, stride) if grows else Identity()
 
 
-def convolution(in_channels, channels, stride):
-    """W_s x in equation 2."""
-    return Conv2d(in_channels, channels, 1, stride=stride, bias=False)
-
-
 def projection(in_channels, channels, stride):
-    """W_s x, then batch norm."""
-    return Sequential(convolution(in_channels, channels, stride), BatchNorm2d(channels))
+    """W_s x in equation 2, then batch norm."""
+    return Sequential(conv1x1(in_channels, channels, stride), BatchNorm2d(channels))
 
 
 def projection_where_dimensions_grow(in_channels, channels, stride):
+    """The projection, or the identity where a block keeps size and channels."""
     if stride != 1 or in_channels != channels:
         return projection(in_channels, channels, stride)
     return Identity()
 
 
 class ConstantScaling(Module):
-    """a x + b F"""
+    """a x + b F, factors = (a, b). All are (N, channels, H, W)."""
 
     def __init__(self, channels, factors=(0.5, 0.5)):
         try:
@@ -97,7 +97,7 @@ class Gate(Conv2d):
 
 
 class ExclusiveGating(Module):
-    """(1 - g) x + g F"""
+    """(1 - g(x)) x + g(x) F. All are (N, channels, H, W)."""
 
     def __init__(self, channels, gate_bias=-6.0):
         self.gate = Gate(channels, gate_bias)
@@ -108,7 +108,7 @@ class ExclusiveGating(Module):
 
 
 class ShortcutGating(Module):
-    """(1 - g) x + F"""
+    """(1 - g(x)) x + F. All are (N, channels, H, W)."""
 
     def __init__(self, channels, gate_bias=-6.0):
         self.gate = Gate(channels, gate_bias)
@@ -118,7 +118,7 @@ class ShortcutGating(Module):
 
 
 class DropoutShortcut(Module):
-    """dropout(x) + F"""
+    """dropout(x) + F. All are (N, channels, H, W)."""
 
     def __init__(self, channels, drop_rate=0.5):
         self.dropout = Dropout(drop_rate)
@@ -136,7 +136,7 @@ SHORTCUTS = {
     "constant_scaling": (padded_identity, ConstantScaling),
     "exclusive_gating": (padded_identity, ExclusiveGating),
     "shortcut_gating": (padded_identity, ShortcutGating),
-    "conv1x1": (convolution, None),
+    "conv1x1": (conv1x1, None),
     "dropout": (padded_identity, DropoutShortcut),
 }
 

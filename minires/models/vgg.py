@@ -11,8 +11,8 @@ Source: Simonyan and Zisserman 2014, Table 1, columns D and E. For 224 x 224 ima
 then 4096, 4096, 1000. The BN form, which is later than the paper, has batch norm behind every convolution.
 """
 
+from minires.models.checks import check_choice, check_flags, check_sizes
 from minires.models.convnet import ConvNet, fully_connected
-from minires.models.stages import check_choice, check_sizes
 from minires.nn import BatchNorm2d, Conv2d, MaxPool2d, ReLU, Sequential
 
 # depth: convolutions in each group
@@ -25,13 +25,15 @@ class VGG(ConvNet):
 
     dropout: behind the first two fully connected layers.
     generator: a numpy.random.Generator for the weights, or a seed; a fresh, unseeded one if left out.
-    The weights' names are torchvision's.
+    The weights' names are torchvision's. Raises OptionError for another depth, and for sizes that are no
+    positive whole numbers.
     """
 
     smallest_input = 32
 
     def __init__(self, depth, batch_norm=False, in_channels=3, classes=1000, generator=None, *, dropout=0.5):
         check_choice("depth", depth, TABLE_1)
+        check_flags(batch_norm=batch_norm)
         check_sizes(in_channels=in_channels, classes=classes)
         features, channels = [], in_channels
         for n, width in zip(TABLE_1[depth], WIDTHS, strict=True):

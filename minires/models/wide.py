@@ -10,8 +10,9 @@ Source: Zagoruyko and Komodakis 2016, Table 1. For depth 6N + 4 and widening fac
 
 from functools import partial
 
+from minires.models.checks import check_sizes
 from minires.models.preact import ThreeStages, Unit
-from minires.models.stages import blocks_per_stage, check_sizes
+from minires.models.stages import blocks_per_stage
 
 
 class WideResNet(ThreeStages):

@@ -155,7 +155,7 @@ def images(*shape):
     return Tensor(np.zeros(shape, np.float32))
 
 
-LEAST = {"alexnet": ("AlexNet", 63), "alexnet_two_tower": ("TwoTowerAlexNet", 63), "vgg16": ("VGG", 32)}
+LEAST = {"alexnet": ("AlexNet", 63), "alexnet_two_tower": ("AlexNet", 63), "vgg16": ("VGG", 32)}
 
 
 @pytest.mark.parametrize("name", LEAST)

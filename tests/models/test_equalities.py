@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from minires import Tensor, data, models, no_grad
+from minires import Tensor, data, no_grad
 from minires.models import CifarResNet, CifarResNeXt, PreActResNet, ResNet, WideResNet
 from minires.models.blocks import BasicBlock, Bottleneck
+from minires.models.inception import Inception
 from minires.models.preact import Unit
 from minires.models.resnext import PathsBlock
 from minires.nn import BatchNorm2d
@@ -86,7 +87,6 @@ def test_exclusive_gate_is_the_identity_at_one_end_and_a_plain_net_at_the_other(
     np.testing.assert_array_equal(block(x).numpy(), np.maximum(x.numpy(), 0))
     block.addition.gate.bias.data[...] = 200
     plain = BasicBlock(4, 4, shortcut="none")
-    copy_shared(plain, plain)
     plain.load_state_dict({k: v for k, v in block.state_dict().items() if not k.startswith("addition")})
     np.testing.assert_array_equal(block(x).numpy(), plain(x).numpy())
 
@@ -327,7 +327,7 @@ def trained(net, rng, size=16, steps=6):
 CIFAR_STAGES = ("layer1", "layer2", "layer3")
 PAIRS = {
     "residual": (lambda g: CifarResNet(8, generator=g), lambda g: CifarResNet(20, generator=g)),
-    "option C": (lambda g: CifarResNet(8, "B", generator=g), lambda g: CifarResNet(14, "B", generator=g)),
+    "option B": (lambda g: CifarResNet(8, "B", generator=g), lambda g: CifarResNet(14, "B", generator=g)),
     "bottleneck": (
         lambda g: CifarResNet(11, "B", bottleneck=True, generator=g),
         lambda g: CifarResNet(29, "B", bottleneck=True, generator=g),
@@ -359,7 +359,9 @@ def test_resnet34_contains_resnet18(rng):
         np.testing.assert_array_equal(deep.eval()(x).numpy(), shallow.eval()(x).numpy())
 
 
-def test_the_paths_of_googlenet_keep_the_size(rng):
-    net = models.create("googlenet", heads=False, classes=5, generator=rng).eval()
-    with no_grad():
-        assert net(Tensor(rng.standard_normal((1, 3, 64, 64)), dtype="float32")).shape == (1, 5)
+def test_an_inception_module_puts_its_branches_side_by_side(rng):
+    module = Inception(8, 4, 3, 5, 2, 6, 7)
+    x = Tensor(rng.standard_normal((2, 8, 9, 9)), dtype="float32")
+    parts = [getattr(module.eval(), f"branch{i}")(x).numpy() for i in (1, 2, 3, 4)]
+    assert [part.shape for part in parts] == [(2, n, 9, 9) for n in (4, 5, 6, 7)]
+    np.testing.assert_array_equal(module(x).numpy(), np.concatenate(parts, axis=1))

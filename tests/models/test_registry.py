@@ -58,6 +58,11 @@ def test_names_of_bottleneck_networks_are_not_given_to_nets_of_6n_plus_2(name, k
     assert len(CifarResNet(50).layer1) == 8
 
 
+def test_the_name_of_a_famous_net_is_not_given_to_another():
+    with pytest.raises(OptionError, match=r"ImageNet network that is not built.*CifarResNet\(200\)"):
+        models.create("resnet200")
+
+
 @pytest.mark.parametrize("options", [{"width": 3}, {"pretrained": True}, {"depth": 20}])
 def test_unknown_option_is_refused_by_name(options):
     (option,) = options

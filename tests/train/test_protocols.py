@@ -36,7 +36,7 @@ RATES = {
         64_000,
     ),
     "preact-imagenet": (
-        *("preact_resnet200", "imagenet"),
+        *("preact_resnet164", "imagenet"),
         {
             0: 0.1,
             30 * IMAGENET - 1: 0.1,
@@ -128,7 +128,7 @@ NUMBERS = {
     ),
     "preact-cifar": ("preact_resnet164", "cifar10", {**CIFAR_VIEWS}),
     "preact-imagenet": (
-        *("preact_resnet200", "imagenet"),
+        *("preact_resnet164", "imagenet"),
         {**PHOTO_VIEWS, "batch_size": 256, "crop_scales": (256, 480), "colour_noise": 0.1},
     ),
     "wide-cifar": (
