@@ -4,7 +4,7 @@ from itertools import zip_longest
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from minires import models
 from minires.cli.common import Threads, console, parse_options
@@ -70,10 +70,8 @@ def gradcheck(
         for name in names or [*OPERATIONS, *BLOCKS, "resnet20"]:
             status.update(f"checking {name}")
             results.append(check(name))
-    columns = [*numeric("numbers"), Column("nudged"), *numeric("error", "tolerance"), Column("gradient")]
-    for column in columns:
-        column.no_wrap = True
-    table = Table(Column("checked", overflow="fold"), *columns, title="Relative errors of gradients")
+    figures = *numeric("numbers"), Column("nudged", no_wrap=True), *numeric("error", "tolerance")
+    table = Table(named("checked"), *figures, "gradient", title="Relative errors of gradients")
     for result, following in zip_longest(results, results[1:]):
         table.add_row(
             result.name,

@@ -64,7 +64,7 @@ def convnet(rng):
     """Two convolutional layers and two fully connected ones over 3 x 3 positions, each of 4 x 4 pixels."""
     features = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AvgPool2d(4))
     layers = nn.Sequential(nn.Linear(4 * 9, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 5))
-    return ConvNet(features, 3, layers, in_channels=3, classes=5, generator=rng).eval()
+    return ConvNet(features, 3, layers, generator=rng).eval()
 
 
 def test_score_map_of_one_window_is_the_network(convnet, rng):
