@@ -1,8 +1,6 @@
-"""What networks are built from, with so few channels that every number can be nudged: the second table of
-gradients.py.
+"""Every block of the networks, small enough to nudge each number: the second table of gradients.py.
 
-Most blocks come in two sizes: one keeps the size and the channels of its input, one has stride 2 and more
-channels.
+Most come in two sizes: one keeps the size and the channels of its input, one has stride 2 and more channels.
 """
 
 from collections.abc import Callable
@@ -79,7 +77,7 @@ def first_unit(*sizes):
 
 
 def evaluated(block, *sizes, **options):
-    """With given statistics in batch norm, where other code runs: it joins the convolution."""
+    """The block in evaluation, where batch norm has given statistics and code of its own."""
     return block(*sizes, **options).eval()
 
 
