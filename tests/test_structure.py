@@ -11,7 +11,20 @@ import minires
 PACKAGE = Path(minires.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 EVERYTHING = {
-    *("backend", "engine", "ops", "nn", "models", "optim", "data", "train", "lab", "bench", "plot"),
+    *(
+        "backend",
+        "engine",
+        "ops",
+        "nn",
+        "models",
+        "optim",
+        "data",
+        "recipes",
+        "train",
+        "lab",
+        "bench",
+        "plot",
+    ),
     *("errors", "tables"),
 }
 
@@ -26,6 +39,7 @@ MAY_IMPORT = {
     "models": {"backend", "engine", "ops", "nn", "errors"},
     "optim": {"backend", "engine", "errors"},
     "data": {"backend", "errors"},
+    "recipes": {"data", "models", "optim", "errors"},
     "train": EVERYTHING,
     "lab": EVERYTHING,
     "bench": EVERYTHING,

@@ -12,9 +12,9 @@ from minires.data import load
 from minires.errors import CheckpointError, OptionError, UnknownNameError
 from minires.models import create
 from minires.plot import plot_degradation
+from minires.recipes import augmentation, epoch_length
 from minires.train import History, Recipe, RunFolder, build_model, train_side_by_side
 from minires.train.files import write_atomically
-from minires.train.fitting import augmentation, epoch_length
 
 FAMILIES = ("plain", "resnet")
 

@@ -1,5 +1,6 @@
 """Training runs: the recipe as data, the loop, checkpoints, history."""
 
+from minires.recipes import RECIPES, Recipe, paper, quick
 from minires.train.build import build_loaders, build_model
 from minires.train.classifier import Classifier
 from minires.train.ensemble import Score, evaluate_together, score
@@ -7,8 +8,6 @@ from minires.train.evaluation import evaluate, evaluate_run, load_run
 from minires.train.history import History
 from minires.train.loss import classification_loss
 from minires.train.prediction import Guess, guesses, probabilities
-from minires.train.protocols import RECIPES, paper, quick
-from minires.train.recipe import Recipe
 from minires.train.run_folder import RunFolder
 from minires.train.side_by_side import train_side_by_side
 from minires.train.trainer import Report, Trainer, train

@@ -11,9 +11,9 @@ from minires.nn import Module
 from minires.nn.functional import cross_entropy
 from minires.nn.init import skip_init
 from minires.optim import WeightAverage
+from minires.recipes import Recipe
 from minires.train.build import build_loaders, build_model, measure_input
 from minires.train.input_format import InputFormat, shortened
-from minires.train.recipe import Recipe
 from minires.train.run_folder import RunFolder
 
 

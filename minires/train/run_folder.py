@@ -24,9 +24,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from minires.errors import CheckpointError, OptionError
+from minires.recipes import Recipe
 from minires.train.files import force_to_disk, write_atomically
 from minires.train.input_format import InputFormat
-from minires.train.recipe import Recipe
 
 FORMAT = 1
 

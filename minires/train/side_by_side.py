@@ -21,8 +21,8 @@ from subprocess import PIPE, Popen
 from minires import errors
 from minires.backend import get_num_threads, set_num_threads
 from minires.errors import MiniresError, TrainingInterrupted
+from minires.recipes import Recipe
 from minires.train.interruption import polite_signals
-from minires.train.recipe import Recipe
 from minires.train.trainer import Report, train
 
 

@@ -2,7 +2,7 @@
 
 from minires.errors import OptionError
 from minires.models import input_size
-from minires.train.recipe import Recipe
+from minires.recipes.recipe import Recipe
 
 
 def epoch_length(dataset, batch_size):

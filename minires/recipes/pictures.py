@@ -1,22 +1,9 @@
-"""Published protocols: one function each, from a network and a data set to its Recipe.
-
-All are called as `protocol(model, dataset, **options)`: the network's name, what data.load gave, and fields
-of the Recipe that replace the protocol's own. A learning rate does not change with the batch size.
-
-Here are those for small pictures, and the table of all; those for photos are in photo_protocols.
-"""
+"""Published protocols for pictures of one size: how the papers trained on CIFAR and SVHN; and a quick one."""
 
 import re
 
-from minires.train.fitting import augmentation, epoch_length, in_epochs
-from minires.train.photo_protocols import (
-    alexnet,
-    googlenet,
-    preact_imagenet,
-    resnet_imagenet,
-    resnext_imagenet,
-)
-from minires.train.recipe import Recipe
+from minires.recipes.fitting import augmentation, epoch_length, in_epochs
+from minires.recipes.recipe import Recipe
 
 
 def resnet_cifar(model, dataset, **options):
@@ -139,50 +126,3 @@ def quick(model, dataset, **options):
         weight_decay=5e-4,
         **augmentation(model, dataset),
     )
-
-
-# How a network's name begins: its paper's protocol for pictures of one size, and for photos.
-PAPERS = {
-    "resnet1001": (preact_cifar, resnet_imagenet),
-    "resnet164": (preact_cifar, resnet_imagenet),
-    "preact_resnet": (preact_cifar, preact_imagenet),
-    "wrn": (wide_cifar, resnet_imagenet),
-    "wide_resnet": (wide_cifar, resnet_imagenet),
-    "resnext": (resnext_cifar, resnext_imagenet),
-    "alexnet": (alexnet, alexnet),
-    "googlenet": (googlenet, googlenet),
-}
-
-
-# The shortcut types of He et al. 2016, Table 1.
-IDENTITY_MAPPINGS = ("constant_scaling", "exclusive_gating", "shortcut_gating", "conv1x1", "dropout")
-
-
-def paper(model, dataset, **options):
-    """The protocol of the paper that the network is from, for this kind of data; see PAPERS.
-
-    Nets with a shortcut of Identity Mappings have its protocol. The ResNet paper's is for all others: its own
-    nets and their plain twins, but also VGG and NiN, whose own protocols are not built here. Nor is that of
-    Wide ResNet on photos, which has the ResNet paper's as well.
-    """
-    found = (protocols for beginning, protocols in PAPERS.items() if model.startswith(beginning))
-    of_one_size, photos = next(found, (resnet_cifar, resnet_imagenet))
-    if options.get("model_options", {}).get("shortcut", "A") in IDENTITY_MAPPINGS:
-        of_one_size = preact_cifar
-    return (of_one_size if dataset.train.of_one_size else photos)(model, dataset, **options)
-
-
-RECIPES = {
-    "paper": paper,
-    "quick": quick,
-    "resnet-cifar": resnet_cifar,
-    "resnet-imagenet": resnet_imagenet,
-    "preact-cifar": preact_cifar,
-    "preact-imagenet": preact_imagenet,
-    "wide-cifar": wide_cifar,
-    "wide-svhn": wide_svhn,
-    "resnext-cifar": resnext_cifar,
-    "resnext-imagenet": resnext_imagenet,
-    "alexnet": alexnet,
-    "googlenet": googlenet,
-}

@@ -5,8 +5,8 @@ at the errors on the data set's test split. Where these are to be reported, let 
 images, or they have had a say in the training.
 """
 
-from minires.train.fitting import epoch_length, in_epochs
-from minires.train.recipe import Recipe
+from minires.recipes.fitting import epoch_length, in_epochs
+from minires.recipes.recipe import Recipe
 
 # The shorter side drawn from 256 to 480, a random window of 224 or its mirror image, AlexNet's colour noise.
 RESNET_VIEWS = {"crop_size": 224, "crop_scales": (256, 480), "flip": True, "colour_noise": 0.1}

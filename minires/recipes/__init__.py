@@ -1,0 +1,12 @@
+"""Training runs as data: the Recipe, and one function for each published protocol.
+
+All protocols are called as `protocol(model, dataset, **options)`: the network's name, what data.load gave,
+and fields of the Recipe that replace the protocol's own. The learning rate does not follow the batch size.
+"""
+
+from minires.recipes.fitting import augmentation, epoch_length
+from minires.recipes.pictures import quick
+from minires.recipes.recipe import Recipe
+from minires.recipes.table import PAPERS, RECIPES, paper
+
+__all__ = ["PAPERS", "RECIPES", "Recipe", "augmentation", "epoch_length", "paper", "quick"]

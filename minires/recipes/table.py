@@ -1,0 +1,49 @@
+"""The table of recipes, and which of them is a network's own paper's."""
+
+from minires.recipes.photos import alexnet, googlenet, preact_imagenet, resnet_imagenet, resnext_imagenet
+from minires.recipes.pictures import preact_cifar, quick, resnet_cifar, resnext_cifar, wide_cifar, wide_svhn
+
+# How a network's name begins: its paper's protocol for pictures of one size, and for photos.
+PAPERS = {
+    "resnet1001": (preact_cifar, resnet_imagenet),
+    "resnet164": (preact_cifar, resnet_imagenet),
+    "preact_resnet": (preact_cifar, preact_imagenet),
+    "wrn": (wide_cifar, resnet_imagenet),
+    "wide_resnet": (wide_cifar, resnet_imagenet),
+    "resnext": (resnext_cifar, resnext_imagenet),
+    "alexnet": (alexnet, alexnet),
+    "googlenet": (googlenet, googlenet),
+}
+
+# The shortcut types of He et al. 2016, Table 1.
+IDENTITY_MAPPINGS = ("constant_scaling", "exclusive_gating", "shortcut_gating", "conv1x1", "dropout")
+
+
+def paper(model, dataset, **options):
+    """The protocol of the paper that the network is from, for this kind of data; see PAPERS.
+
+    Nets with a shortcut of Identity Mappings have its protocol. The ResNet paper's is for all others: its own
+    nets and their plain twins, but also VGG and NiN, whose own protocols are not built here. Nor is that of
+    Wide ResNet on photos, which has the ResNet paper's as well.
+    """
+    found = (protocols for beginning, protocols in PAPERS.items() if model.startswith(beginning))
+    of_one_size, photos = next(found, (resnet_cifar, resnet_imagenet))
+    if options.get("model_options", {}).get("shortcut", "A") in IDENTITY_MAPPINGS:
+        of_one_size = preact_cifar
+    return (of_one_size if dataset.train.of_one_size else photos)(model, dataset, **options)
+
+
+RECIPES = {
+    "paper": paper,
+    "quick": quick,
+    "resnet-cifar": resnet_cifar,
+    "resnet-imagenet": resnet_imagenet,
+    "preact-cifar": preact_cifar,
+    "preact-imagenet": preact_imagenet,
+    "wide-cifar": wide_cifar,
+    "wide-svhn": wide_svhn,
+    "resnext-cifar": resnext_cifar,
+    "resnext-imagenet": resnext_imagenet,
+    "alexnet": alexnet,
+    "googlenet": googlenet,
+}
