@@ -13,7 +13,7 @@ from minires.backend import get_num_threads
 from minires.data.dataset import Dataset
 from minires.data.photo import as_pixels, open_photo, stack, suffixes
 from minires.data.views import CentreCrop, RandomCrop
-from minires.errors import DataError, OptionError, UnknownNameError
+from minires.errors import DataError, OptionError, UnknownNameError, few
 
 BAD_FILES = ("refuse", "skip")
 
@@ -48,7 +48,7 @@ class ImageFolder:
         empty = [name for name, files in zip(self.classes, photos, strict=True) if not files]
         if empty:
             raise DataError(
-                f"ImageFolder: no photos in {shortened(empty)} of {self.root}; put some there, or remove it"
+                f"ImageFolder: no photos in {few(empty)} of {self.root}; put some there, or remove it"
             )
         self.files = [file for files in photos for file in files]
         self.labels = np.repeat(np.arange(len(photos)), [len(files) for files in photos])
@@ -93,7 +93,10 @@ class ImageFolder:
             raise OptionError(f"sample: {self.view} has no size; see the folder through a crop first")
         count = min(count, len(self))
         chosen = np.arange(count) * len(self) // count
-        return self.seen_through(CentreCrop(size, scale=size)).read(chosen, np.random.default_rng(0))[0]
+        images, _ = self.seen_through(CentreCrop(size, scale=size)).read(chosen, np.random.default_rng(0))
+        if not len(images):
+            raise DataError(f"ImageFolder: none of {count} photos in {self.root} can be read")
+        return images
 
     def _look(self, i, generator):
         """Photo i through the view, uint8 (3, H, W); with "skip" the DataError if it cannot be decoded."""
@@ -139,7 +142,7 @@ def image_folder(data_dir, crop_size=224, bad_files="refuse", workers=None):
             "train": set(train.classes) - set(test.classes),
             held_out: set(test.classes) - set(train.classes),
         }
-        differences = [f"only {part} has {shortened(sorted(names))}" for part, names in only.items() if names]
+        differences = [f"only {part} has {few(sorted(names))}" for part, names in only.items() if names]
         raise DataError(f"{root}: train and {held_out} have different classes; {'; '.join(differences)}")
     return Dataset("folder", train, test, train.classes)
 
@@ -173,9 +176,3 @@ def hidden(name):
 
 def refuse_folder(error):
     raise DataError(f"cannot list the folder {error.filename}: {error.strerror}") from error
-
-
-def shortened(names, most=5):
-    """The names with commas between them, the first few if they are many."""
-    rest = [f"and {len(names) - most} more"] if len(names) > most else []
-    return ", ".join([*names[:most], *rest])

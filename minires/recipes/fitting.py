@@ -1,5 +1,7 @@
 """What a recipe takes from its data set: the length of an epoch, and an augmentation that suits it."""
 
+from numbers import Integral
+
 from minires.errors import OptionError
 from minires.models import input_size
 from minires.recipes.recipe import Recipe
@@ -7,6 +9,8 @@ from minires.recipes.recipe import Recipe
 
 def epoch_length(dataset, batch_size):
     """Batches in an epoch, a smaller last one included."""
+    if not isinstance(batch_size, Integral):
+        raise OptionError(f"recipe: batch_size must be a whole number, not {batch_size!r}")
     if batch_size < 1:
         raise OptionError(f"recipe: batch_size must be at least 1, not {batch_size}")
     return -(-len(dataset.train) // batch_size)

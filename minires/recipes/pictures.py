@@ -17,7 +17,7 @@ def resnet_cifar(model, dataset, **options):
     Whether the nets in its Table 6 were trained on all 50,000 images or on 45,000 is open: the text names the
     split only for how the schedule was chosen. 64,000 steps are 164 epochs of 50,000 images.
     """
-    depth = re.fullmatch(r"(?:resnet|plain)(\d+)", model)
+    depth = re.fullmatch(r"(?:resnet|plain)(\d+)(?:_v1_5)?", model)
     warm = {"warm_up_rate": 0.01} if depth and int(depth[1]) >= 110 else {}
     batch_size = options.get("batch_size", 128)
     protocol = {

@@ -18,11 +18,15 @@ KINDS = {
     **dict.fromkeys(("patience", "max_drops", "warm_up_steps", "crop_size", "crop_padding"), Integral),
     **dict.fromkeys(("learning_rate", "drop_factor", "warm_up_rate", "warm_up_error"), Real),
     **dict.fromkeys(("momentum", "weight_decay", "colour_noise"), Real),
+    **dict.fromkeys(("nesterov", "average_weights", "flip", "crop_area"), bool),
 }
+KIND_NAMES = {Integral: "a whole number", Real: "a number", bool: "true or false"}
+MAY_BE_NONE = ("max_drops", "warm_up_steps", "warm_up_rate", "crop_size")
 LEAST = {
     **dict.fromkeys(("iterations", "batch_size", "log_every", "evaluate_every"), 1),
     **dict.fromkeys(("patience", "max_drops", "warm_up_steps", "crop_size"), 1),
     **dict.fromkeys(("seed", "crop_padding", "colour_noise", "warm_up_rate"), 0),
+    **dict.fromkeys(("learning_rate", "momentum", "weight_decay"), 0),
 }
 
 
@@ -74,9 +78,12 @@ class Recipe:
                 raise UnknownNameError(name, getattr(self, name), words)
         for name, kind in KINDS.items():
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-                what = "a whole number" if kind is Integral else "a number"
-                raise OptionError(f"recipe: {name} must be {what}, not {value!r}")
+            if value is None and name in MAY_BE_NONE:
+                continue
+            if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+                raise OptionError(f"recipe: {name} must be {KIND_NAMES[kind]}, not {value!r}")
+        if not all(isinstance(drop, Integral) for drop in self.drops):
+            raise OptionError(f"recipe: drops must be whole numbers, not {self.drops!r}")
         for name, least in LEAST.items():
             value = getattr(self, name)
             if value is not None and not value >= least:
@@ -165,10 +172,11 @@ class Recipe:
         return cls(**{k: tuple(v) if k in lists and v is not None else v for k, v in values.items()})
 
     def differences(self, other):
-        """Names of the fields in which another recipe differs; where the data lies does not count."""
+        """Names of the fields in which another recipe differs; where the data lies and who reads it aside."""
         mine, theirs = self.to_json(), other.to_json()
         for values in (mine, theirs):
-            values["data_options"] = {k: v for k, v in values["data_options"].items() if k != "data_dir"}
+            options = values["data_options"].items()
+            values["data_options"] = {k: v for k, v in options if k not in ("data_dir", "workers")}
         return [name for name in mine if _listed(mine[name]) != _listed(theirs[name])]
 
 

@@ -1,5 +1,7 @@
 """The table of recipes, and which of them is a network's own paper's."""
 
+from minires.errors import OptionError
+from minires.models import input_size
 from minires.recipes.photos import alexnet, googlenet, preact_imagenet, resnet_imagenet, resnext_imagenet
 from minires.recipes.pictures import preact_cifar, quick, resnet_cifar, resnext_cifar, wide_cifar, wide_svhn
 
@@ -22,7 +24,8 @@ IDENTITY_MAPPINGS = ("constant_scaling", "exclusive_gating", "shortcut_gating", 
 def paper(model, dataset, **options):
     """The protocol of the paper that the network is from, for this kind of data; see PAPERS.
 
-    Nets with a shortcut of Identity Mappings have its protocol. The ResNet paper's is for all others: its own
+    Raises OptionError for photos and a network for 32 x 32 pixels: no paper has such a protocol. Nets with a
+    shortcut of Identity Mappings have its protocol. The ResNet paper's is for all others: its own
     nets and their plain twins, but also VGG and NiN, whose own protocols are not built here. Nor is that of
     Wide ResNet on photos, which has the ResNet paper's as well.
     """
@@ -30,6 +33,10 @@ def paper(model, dataset, **options):
     of_one_size, photos = next(found, (resnet_cifar, resnet_imagenet))
     if options.get("model_options", {}).get("shortcut", "A") in IDENTITY_MAPPINGS:
         of_one_size = preact_cifar
+    if not dataset.train.of_one_size and input_size(model) != 224:
+        raise OptionError(
+            f"the paper of {model} trains on pictures of 32 x 32 pixels, not on photos; use the recipe quick"
+        )
     return (of_one_size if dataset.train.of_one_size else photos)(model, dataset, **options)
 
 

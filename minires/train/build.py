@@ -17,8 +17,9 @@ def build_model(recipe, channels, classes):
 
 def measure_input(recipe, dataset):
     """The InputFormat of a data set as the recipe's network sees it."""
-    train, _ = seen_by(recipe, dataset)
-    return InputFormat.measured(train, recipe.normalization, dataset.classes)
+    train, test = seen_by(recipe, dataset)
+    scale = None if test.of_one_size else test.view.scale
+    return InputFormat.measured(train, scale, recipe.normalization, dataset.classes)
 
 
 def build_loaders(recipe, dataset, input_format=None):
@@ -56,8 +57,12 @@ def seen_by(recipe, dataset):
                 f"the pictures of {dataset.name} have one size"
             )
         return train, test
-    if size is None:
-        size = input_size(recipe.model)
+    fixed = size is None
+    size = input_size(recipe.model) if fixed else size
+    asked = recipe.data_options.get("crop_size", size)
+    if asked != size:
+        raise OptionError(f"the data's crop_size {asked} is not the recipe's, {size}; leave it out")
+    if fixed:
         view = CentreCrop(size, eight_sevenths(size))
     elif recipe.crop_area:
         view = RandomAreaCrop(size, flip=recipe.flip)

@@ -10,6 +10,7 @@ from minires.errors import OptionError
 from minires.models import create, read_weights
 from minires.nn import Module
 from minires.nn.init import skip_init
+from minires.train.build import eight_sevenths
 from minires.train.evaluation import load_run
 from minires.train.prediction import probabilities
 
@@ -23,13 +24,15 @@ CIFAR = (0.4914, 0.4824, 0.4467), (0.2471, 0.2435, 0.2616)
 class Classifier:
     """A network, the side of its input in pixels, its normalization, and the names of its classes.
 
-    normalize: called on uint8 (N, C, H, W), gives float32. channels: 1 for grey images, or 3.
+    normalize: called on uint8 (N, C, H, W), gives float32. scale: the shorter side of the photo of which the
+    input is cut out; the input's own if left out. channels: 1 for grey images, or 3.
     """
 
     model: Module
     size: int
     normalize: Any
     classes: tuple[str, ...]
+    scale: int | None = None
     channels: int = 3
 
     @classmethod
@@ -53,24 +56,25 @@ class Classifier:
             per_channel("mean", usual_mean if mean is None else mean, channels),
             per_channel("std", usual_std if std is None else std, channels),
         )
-        return cls(model, model.input_size, normalize, class_names(count, classes), channels)
+        size = model.input_size
+        scale = eight_sevenths(size) if size == 224 else None  # small pictures are seen as a whole
+        return cls(model, size, normalize, class_names(count, classes), scale, channels)
 
     @classmethod
     def from_run(cls, path):
         """The network of a run's latest checkpoint, with the input and the classes of its training."""
         run = load_run(path)
         given = run.input_format
-        return cls(run.model, given.size, given.normalize, given.classes, given.channels)
+        return cls(run.model, given.size, given.normalize, given.classes, given.scale, given.channels)
 
     def __call__(self, photo, crops=1):
         """The probability of each class, (classes,), for an image of Pillow, looked at in 1 or 10 crops."""
         if crops not in (1, 10):
             raise OptionError(f"crops must be 1 or 10, not {crops!r}")
-        # Networks for photos are trained on crops, those for small pictures on the whole picture.
-        scale = round(self.size * 8 / 7) if crops == 10 or self.size >= 64 else self.size
-        view = TenCrops if crops == 10 else CentreCrop
-        seen = view(self.size, scale)(photo)
-        images = as_pixels(seen if crops == 10 else [seen])
+        if crops == 10:
+            images = as_pixels(TenCrops(self.size, self.scale or eight_sevenths(self.size))(photo))
+        else:
+            images = as_pixels([CentreCrop(self.size, self.scale or self.size)(photo)])
         if self.channels == 1:
             images = grey(images)
         return probabilities(self.model, self.normalize(images)[None])[0]

@@ -62,7 +62,9 @@ def same(split, other):
         return split is other or all(
             np.array_equal(getattr(split, name), getattr(other, name)) for name in ("images", "labels")
         )
-    return not split.of_one_size and not other.of_one_size and split.files == other.files
+    if split.of_one_size or other.of_one_size:
+        return False
+    return [file.resolve() for file in split.files] == [file.resolve() for file in other.files]
 
 
 def look(run, loader, crops=1, scales=()):

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from minires.data import load
 from minires.engine import Tensor, no_grad
-from minires.errors import CheckpointError, DataError
+from minires.errors import CheckpointError, DataError, few
 from minires.nn import Module
 from minires.nn.functional import cross_entropy
 from minires.nn.init import skip_init
 from minires.optim import WeightAverage
 from minires.recipes import Recipe
 from minires.train.build import build_loaders, build_model, measure_input
-from minires.train.input_format import InputFormat, shortened
+from minires.train.input_format import InputFormat
 from minires.train.run_folder import RunFolder
 
 
@@ -80,8 +80,8 @@ def images_to_test(run, data_dir=None):
     dataset = load_data(run.recipe, data_dir)
     if dataset.classes != run.input_format.classes:
         raise CheckpointError(
-            f"{run.path} knows the classes {shortened(run.input_format.classes)}, but the data has "
-            f"{shortened(dataset.classes)}"
+            f"{run.path} knows the classes {few(run.input_format.classes)}, but the data has "
+            f"{few(dataset.classes)}"
         )
     return build_loaders(run.recipe, dataset, run.input_format)[1]
 

@@ -6,15 +6,18 @@ used where its data is not, and a run does not go on with other images than it b
 
 import json
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from minires.data import NORMALIZATIONS, ColourNoise, Normalization, principal_components
-from minires.errors import CheckpointError
+from minires.errors import CheckpointError, few
+from minires.train.files import force_to_disk
 
 ARRAYS = ("mean", "std", "components", "eigenvalues")
+ABOUT = ("size", "scale", "classes", "labels")
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +25,9 @@ class InputFormat:
     """What was measured on the training images.
 
     mean, std: of the images in 0..1, float32 of shape (), (C, 1, 1) or (C, H, W). components (C, C),
-    eigenvalues (C,): of their colours (data/colour.py). size: the side of the images in pixels. classes: the
-    names of the outputs.
+    eigenvalues (C,): of their colours (data/colour.py). size: the side of the images in pixels. scale: the
+    shorter side of a photo of which they are cut out, None where all pictures have that size. classes: the
+    names of the outputs. labels: a hash of all training labels in their order.
     """
 
     mean: np.ndarray
@@ -31,15 +35,18 @@ class InputFormat:
     components: np.ndarray
     eigenvalues: np.ndarray
     size: int
+    scale: int | None
     classes: tuple[str, ...]
+    labels: str
 
     @classmethod
-    def measured(cls, split, normalization, classes):
+    def measured(cls, split, scale, normalization, classes):
         """From the training images of a Split or an ImageFolder. normalization: a key of NORMALIZATIONS."""
         sample = split.sample()
         normalize = NORMALIZATIONS[normalization](sample)
         statistics = normalize.mean, normalize.std, *principal_components(sample)
-        return cls(*map(np.asarray, statistics), sample.shape[-1], tuple(classes))
+        labels = sha256(np.ascontiguousarray(split.labels)).hexdigest()
+        return cls(*map(np.asarray, statistics), sample.shape[-1], scale, tuple(classes), labels)
 
     @property
     def channels(self):
@@ -56,39 +63,51 @@ class InputFormat:
         return ColourNoise(self.components, self.eigenvalues, deviation, self.std)
 
     def check_same(self, other, where):
-        """CheckpointError if the training images that `other` was measured on are not those of this run."""
+        """CheckpointError if `other` was measured on other training images than those of this run."""
         if self.classes != other.classes:
             raise CheckpointError(
-                f"{where} was begun with the classes {shortened(self.classes)}, but the data now has "
-                f"{shortened(other.classes)}"
+                f"{where} was begun with the classes {few(self.classes)}, but the data now has "
+                f"{few(other.classes)}"
             )
-        for name in ARRAYS:
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if mine.shape != theirs.shape or not np.allclose(mine, theirs, rtol=0, atol=0.01):
-                raise CheckpointError(
-                    f"{where} was begun with other training images: their {name} differ; give the same data, "
-                    "or start anew with --overwrite"
-                )
+        theirs = other.statistics()
+        different = [
+            name
+            for name, mine in self.statistics().items()
+            if mine.shape != theirs[name].shape or not np.allclose(mine, theirs[name], rtol=0, atol=0.01)
+        ]
+        different += ["labels"] if self.labels != other.labels else []
+        if different:
+            raise CheckpointError(
+                f"{where} was begun with other training images: their {few(different)} differ; give the same "
+                "data, or start anew with --overwrite"
+            )
+
+    def statistics(self):
+        """What every machine finds; single components are arbitrary where eigenvalues are equal."""
+        covariance = self.components * self.eigenvalues @ self.components.T
+        return {"mean": self.mean, "std": self.std, "colours": covariance}
 
     def save(self, path):
-        """Write it to a safetensors file."""
+        """Write it to a safetensors file; CheckpointError if the disk does not take it."""
         arrays = {name: np.array(getattr(self, name), order="C") for name in ARRAYS}
-        save_file(arrays, path, {"size": str(self.size), "classes": json.dumps(self.classes)})
+        about = {name: json.dumps(getattr(self, name)) for name in ABOUT}
+        temporary = path.with_name(path.name + ".writing")
+        try:
+            save_file(arrays, temporary, about)
+            force_to_disk(temporary)
+            temporary.replace(path)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"cannot write {path}: {error}") from error
 
     @classmethod
     def load(cls, path):
         """The inverse of `save`; CheckpointError if the file is missing or damaged."""
         try:
             with safe_open(path, framework="numpy") as file:
-                about = file.metadata()
                 arrays = [file.get_tensor(name) for name in ARRAYS]
-                return cls(*arrays, int(about["size"]), tuple(json.loads(about["classes"])))
+                size, scale, classes, labels = (json.loads(file.metadata()[name]) for name in ABOUT)
+                return cls(*arrays, size, scale, tuple(classes), labels)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise CheckpointError(
-                f"cannot read what the run knows of its input from {path}: {error}"
+                f"{path} is damaged: {error}; delete it, and it is measured anew on the data"
             ) from error
-
-
-def shortened(classes):
-    """The first few names."""
-    return ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")

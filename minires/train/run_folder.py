@@ -96,12 +96,11 @@ class RunFolder:
         return Recipe.from_json(values)
 
     def same_input(self, measured):
-        """The InputFormat that the run was begun with; that is `measured` if it has none yet.
+        """The InputFormat that the run was begun with, or `measured` if the folder has none.
 
         Raises CheckpointError if `measured`, on the data of now, is another one.
         """
         if not self.input_file.exists():
-            measured.save(self.input_file)
             return measured
         kept = InputFormat.load(self.input_file)
         kept.check_same(measured, self.path)

@@ -7,7 +7,7 @@ import numpy as np
 
 from minires.backend import one_thread_per_product
 from minires.data import load as load_data
-from minires.engine import Tensor
+from minires.engine import Tensor, no_grad
 from minires.errors import DivergenceError, TrainingInterrupted
 from minires.optim import SGD, WeightAverage
 from minires.plot import plot_run
@@ -62,6 +62,7 @@ class Trainer:
         self.average = WeightAverage(self.model) if recipe.average_weights else None
         self.input_format = measure_input(recipe, dataset)
         self.train_loader, self.test_loader = build_loaders(recipe, dataset, self.input_format)
+        self._try_one_image()
         self.folder, self.state, self.history = None, State(), History()
         self.stopping = False
 
@@ -76,7 +77,9 @@ class Trainer:
             self.state, kept = State(**saved["run"]), saved["history_bytes"]
             for generator, state in zip(self._generators(), saved["generators"], strict=True):
                 generator.bit_generator.state = state
-        self.folder, self.history = folder, History(folder.metrics_file, kept)
+        self.history = History(folder.metrics_file, kept)
+        self.input_format.save(folder.input_file)  # now that nothing was refused
+        self.folder = folder
 
     def run(self, on_step=None, checkpoint_every=100):
         """Train to the end; `on_step(trainer)` is called after every step, and first where a run is resumed.
@@ -170,6 +173,12 @@ class Trainer:
             evaluated="test_error" in row and row["step"] == state.step,
             images_per_second=self.images_per_second,
         )
+
+    def _try_one_image(self):
+        """Let the network refuse images of this size before anything is written."""
+        given = self.input_format
+        with no_grad(), self.model.evaluating():
+            self.model(Tensor(np.zeros((1, given.channels, given.size, given.size), np.float32)))
 
     def _record(self):
         state, recipe = self.state, self.recipe

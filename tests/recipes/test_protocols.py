@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minires import data
+from minires.errors import OptionError
 from minires.train import RECIPES, Recipe, paper, quick
 
 # Batches in an epoch, a smaller last one included: 50,000 / 128, 604,388 / 128, 1,281,167 / 256 and / 128.
@@ -210,7 +211,7 @@ def test_all_other_numbers(datasets, name):
 @pytest.mark.parametrize("name", RECIPES)
 def test_an_evaluation_after_each_epoch(datasets, name):
     for dataset in datasets.values():
-        recipe = RECIPES[name]("resnet20", dataset)
+        recipe = RECIPES[name]("resnet50", dataset)
         assert recipe.evaluate_every == -(-len(dataset.train) // recipe.batch_size)
 
 
@@ -254,25 +255,30 @@ def test_preactivation_nets_warm_up_whatever_their_depth_and_error(datasets):
 @pytest.mark.parametrize(
     ("model", "small", "photos"),
     [
-        ("resnet20", "resnet-cifar", "resnet-imagenet"),
-        ("resnet110", "resnet-cifar", "resnet-imagenet"),
-        ("resnet1202", "resnet-cifar", "resnet-imagenet"),
+        ("resnet20", "resnet-cifar", None),
+        ("resnet110", "resnet-cifar", None),
+        ("resnet50", "resnet-cifar", "resnet-imagenet"),
         ("plain34", "resnet-cifar", "resnet-imagenet"),
-        ("preact_resnet110", "preact-cifar", "preact-imagenet"),
-        ("wrn_28_10", "wide-cifar", "resnet-imagenet"),
+        ("preact_resnet110", "preact-cifar", None),
+        ("wrn_28_10", "wide-cifar", None),
         ("wide_resnet50_2", "wide-cifar", "resnet-imagenet"),
-        ("resnext29_8x64d", "resnext-cifar", "resnext-imagenet"),
+        ("resnext29_8x64d", "resnext-cifar", None),
+        ("resnext50_32x4d", "resnext-cifar", "resnext-imagenet"),
         ("alexnet", "alexnet", "alexnet"),
         ("alexnet_two_tower", "alexnet", "alexnet"),
         ("vgg19", "resnet-cifar", "resnet-imagenet"),
         ("googlenet", "googlenet", "googlenet"),
         ("googlenet_2014", "googlenet", "googlenet"),
-        ("nin", "resnet-cifar", "resnet-imagenet"),
+        ("nin", "resnet-cifar", None),
     ],
 )
 def test_paper_is_the_networks_own(datasets, model, small, photos):
-    for dataset, name in (("cifar10", small), ("imagenet", photos)):
-        assert paper(model, datasets[dataset]) == RECIPES[name](model, datasets[dataset])
+    assert paper(model, datasets["cifar10"]) == RECIPES[small](model, datasets["cifar10"])
+    if photos is None:
+        with pytest.raises(OptionError, match=f"the paper of {model} trains on pictures of 32 x 32 pixels"):
+            paper(model, datasets["imagenet"])
+    else:
+        assert paper(model, datasets["imagenet"]) == RECIPES[photos](model, datasets["imagenet"])
 
 
 @pytest.mark.parametrize("depth", [20, 32, 44, 56, 110, 1202])

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from minires import data
 from minires.data import CentreCrop, RandomAreaCrop, RandomCrop, TenCrops, Whole, as_pixels, open_photo
-from minires.errors import CheckpointError, OptionError
+from minires.errors import CheckpointError, DataError, OptionError, ShapeError
 from minires.train import (
     RECIPES,
     Classifier,
@@ -23,6 +23,7 @@ from minires.train import (
     probabilities,
     train,
 )
+from minires.train.input_format import InputFormat
 
 
 @pytest.fixture
@@ -150,8 +151,9 @@ def test_a_run_classifies_photos_at_the_size_of_its_training(run, dataset):
     classifier = Classifier.from_run(run)
     assert (classifier.size, classifier.classes) == (32, ("dark", "light", "red"))
     file = dataset.test.files[0]
-    x = classifier.normalize(as_pixels([CentreCrop(32, 32)(open_photo(file))]))
+    x = classifier.normalize(as_pixels([CentreCrop(32, 37)(open_photo(file))]))
     np.testing.assert_allclose(classifier(open_photo(file)), probabilities(classifier.model, x)[0], rtol=1e-5)
+    assert classifier.scale == 37  # as the run was tested
 
 
 def test_a_run_needs_its_data_no_more_to_classify(tmp_path, run, dataset):
@@ -166,8 +168,69 @@ def test_a_run_does_not_go_on_with_other_photos(tmp_path, run, dataset):
     other = Image.new("RGB", (40, 40), "yellow")
     for file in dataset.train.files[:20]:
         other.save(file)
-    with pytest.raises(CheckpointError, match="begun with other training images: their mean differ"):
+    with pytest.raises(CheckpointError, match="begun with other training images: their mean, std, colours differ"):
         train(recipe(dataset, iterations=6), run, resume=True)
+
+
+def test_a_run_does_not_go_on_with_fewer_photos(run, dataset):
+    """Too few to change a mean, but the batches would be others."""
+    dataset.train.files[0].unlink()
+    with pytest.raises(CheckpointError, match=r"begun with other training images: their .*labels differ"):
+        train(recipe(dataset, iterations=6), run, resume=True)
+
+
+def test_grey_photos_are_the_same_however_their_components_turn(run):
+    """Two eigenvalues are 0, and their components arbitrary."""
+    kept = InputFormat.load(run / "input.safetensors")
+    grey = replace(kept, eigenvalues=np.array([0.1, 0.0, 0.0]))
+    kept = replace(grey, components=grey.components[:, [0, 2, 1]])
+    kept.check_same(grey, "the run")
+    with pytest.raises(CheckpointError, match="their colours differ"):
+        replace(grey, components=grey.components[:, [1, 0, 2]]).check_same(grey, "the run")
+
+
+def test_a_refused_resume_leaves_an_older_run_as_it_was(run, dataset):
+    """One that does not say what its input is, met with the wrong data."""
+    (run / "input.safetensors").unlink()
+    (dataset.train.root / "fourth").mkdir()
+    (dataset.test.root / "fourth").mkdir()
+    for part in (dataset.train, dataset.test):
+        Image.new("RGB", (40, 40)).save(part.root / "fourth" / "1.png")
+    with pytest.raises(CheckpointError, match="of another model"):
+        train(recipe(dataset, iterations=6), run, resume=True)
+    assert not (run / "input.safetensors").exists()
+
+
+def test_a_damaged_input_file_is_named_with_what_to_do(run):
+    file = run / "input.safetensors"
+    file.write_bytes(file.read_bytes()[:-3])
+    with pytest.raises(
+        CheckpointError, match=r"input.safetensors is damaged: .*; delete it, and it is measured"
+    ):
+        evaluate_run(run)
+    file.unlink()
+    assert evaluate_run(run)[0] == 6
+
+
+def test_a_folder_without_a_readable_photo_is_said(tmp_path, dataset):
+    for file in dataset.train.files:
+        file.write_bytes(b"no photo")
+    plan = recipe(dataset, data_options={"data_dir": str(tmp_path / "data"), "bad_files": "skip"})
+    with pytest.warns(UserWarning, match="left out"), pytest.raises(DataError, match="none of 36 photos in"):
+        train(plan, tmp_path / "run")
+
+
+def test_a_crop_size_of_the_data_must_be_the_recipes(dataset):
+    plan = recipe(dataset, data_options={"crop_size": 64})
+    with pytest.raises(OptionError, match="the data's crop_size 64 is not the recipe's, 32; leave it out"):
+        build_loaders(plan, dataset)
+
+
+def test_a_network_that_cannot_take_the_images_leaves_no_folder(tmp_path):
+    plan = Recipe(model="alexnet", data="digits", iterations=1)
+    with pytest.raises(ShapeError, match="AlexNet: images of 8 x 8 pixels leave nothing"):
+        train(plan, tmp_path / "run", dataset=data.digits())
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_does_not_go_on_with_other_classes(run, dataset):
