@@ -168,7 +168,7 @@ def test_a_run_does_not_go_on_with_other_photos(tmp_path, run, dataset):
     other = Image.new("RGB", (40, 40), "yellow")
     for file in dataset.train.files[:20]:
         other.save(file)
-    with pytest.raises(CheckpointError, match="begun with other training images: their mean, std, colours differ"):
+    with pytest.raises(CheckpointError, match="other training images: their mean, std, colours differ"):
         train(recipe(dataset, iterations=6), run, resume=True)
 
 
