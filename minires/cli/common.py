@@ -28,6 +28,9 @@ DataDir = Annotated[
     ),
 ]
 Data = Annotated[str, typer.Option(help=f"Data set: {', '.join(data_sets.DATASETS)}.")]
+Option = Annotated[
+    list[str] | None, typer.Option(help="A network's option, as shortcut=B or widths=8,16,32.")
+]
 Threads = Annotated[
     int | None,
     typer.Option(
@@ -40,7 +43,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start anew in a fo
 
 
 def numbers(name, text, kind=float):
-    """ "0.5,0.25" -> [0.5, 0.25]; None for None. OptionError, naming the option, for other words."""
+    """The numbers in "0.5,0.25" as a list; None for None. OptionError, naming the option, for other words."""
     if text is None:
         return None
     try:
@@ -56,7 +59,7 @@ def parse_options(options):
     for option in options or []:
         key, equals, value = option.partition("=")
         if not equals:
-            raise OptionError(f"--option must be NAME=VALUE, not {option!r}")
+            raise OptionError(f"an option must be NAME=VALUE, not {option!r}")
         try:
             value = value.lower() if value.lower() in ("true", "false") else value  # as Python writes them
             parsed[key] = json.loads(f"[{value}]" if "," in value and "[" not in value else value)

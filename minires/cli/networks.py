@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from minires import models
-from minires.cli.common import Threads, console, parse_options
+from minires.cli.common import Option, Threads, console, parse_options
 from minires.errors import GradientError
 from minires.nn.init import skip_init
 from minires.tables import named, numeric
@@ -17,7 +17,7 @@ def summary(
     name: Annotated[
         str | None, typer.Argument(help="A network, for example resnet20; all their names if left out.")
     ] = None,
-    option: Annotated[list[str] | None, typer.Option(help="A network's option, such as shortcut=B.")] = None,
+    option: Option = None,
 ):
     """List a network's layers: output shapes, parameters, multiply-adds, beside the published figures."""
     if name is None:

@@ -11,6 +11,7 @@ from minires import models
 from minires.cli.common import (
     Data,
     DataDir,
+    Option,
     Overwrite,
     Resume,
     Seed,
@@ -97,9 +98,7 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Images in a batch.")] = None,
     lr: Annotated[float | None, typer.Option(help="The schedule's first learning rate.")] = None,
     seed: Seed = 0,
-    option: Annotated[
-        list[str] | None, typer.Option(help="A network's option, as shortcut=B or widths=8,16,32.")
-    ] = None,
+    option: Option = None,
     data_option: Annotated[
         list[str] | None, typer.Option(help="A data set's option, as bad_files=skip for folder.")
     ] = None,

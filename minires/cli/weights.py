@@ -7,12 +7,10 @@ import typer
 from rich.table import Table
 
 from minires import models
-from minires.cli.common import Threads, console, numbers, parse_options
+from minires.cli.common import Option, Threads, console, numbers, parse_options
 from minires.errors import CheckpointError, OptionError
 from minires.nn.init import skip_init
 from minires.tables import named, numeric
-
-Option = Annotated[list[str] | None, typer.Option(help="A network's option, such as shortcut=B.")]
 
 
 def convert(

@@ -20,7 +20,7 @@ from minires.data.image_folder import ImageFolder, image_folder
 from minires.data.loader import Loader
 from minires.data.photo import as_pixels, open_photo
 from minires.data.shapes import shapes
-from minires.data.views import CentreCrop, RandomAreaCrop, RandomCrop, TenCrops, Whole, ten_crops
+from minires.data.views import CentreCrop, RandomAreaCrop, RandomCrop, TenCrops, Whole, ten_crops, usual_scale
 from minires.errors import OptionError, UnknownNameError
 
 DATASETS = {
@@ -77,4 +77,5 @@ __all__ = [
     "shapes",
     "ten_crops",
     "unit_range",
+    "usual_scale",
 ]

@@ -12,7 +12,7 @@ import numpy as np
 from minires.backend import get_num_threads
 from minires.data.dataset import Dataset
 from minires.data.photo import as_pixels, open_photo, stack, suffixes
-from minires.data.views import CentreCrop, RandomCrop
+from minires.data.views import CentreCrop, RandomCrop, usual_scale
 from minires.errors import DataError, OptionError, UnknownNameError, few
 
 BAD_FILES = ("refuse", "skip")
@@ -134,7 +134,7 @@ def image_folder(data_dir, crop_size=224, bad_files="refuse", workers=None):
             raise DataError(
                 f"{root} lacks the folder {part}; it needs train, and val or test, with the classes"
             )
-    smallest, largest = round(crop_size * 256 / 224), round(crop_size * 480 / 224)
+    smallest, largest = usual_scale(crop_size), round(crop_size * 480 / 224)
     train = ImageFolder(root / "train", RandomCrop(crop_size, (smallest, largest)), bad_files, workers)
     test = ImageFolder(root / held_out, CentreCrop(crop_size, smallest), bad_files, workers)
     if train.classes != test.classes:

@@ -157,6 +157,11 @@ def ten_crops(image, size, scale=None):
     return crops + [ImageOps.mirror(crop) for crop in crops]
 
 
+def usual_scale(size):
+    """The shorter side of a photo of which crops of `size` are cut: 256 for the papers' 224."""
+    return round(size * 256 / 224)
+
+
 def perhaps_mirrored(image, generator):
     """The image or, half of the time, its mirror image."""
     return ImageOps.mirror(image) if generator.random() < 0.5 else image

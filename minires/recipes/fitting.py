@@ -2,6 +2,7 @@
 
 from numbers import Integral
 
+from minires.data import usual_scale
 from minires.errors import OptionError
 from minires.models import input_size
 from minires.recipes.recipe import Recipe
@@ -41,4 +42,4 @@ def augmentation(model, dataset):
     if dataset.train.of_one_size:
         return {"crop_padding": 4, "flip": True}
     size = input_size(model)
-    return {"crop_size": size, "crop_scales": (round(size * 8 / 7),) * 2, "flip": True}
+    return {"crop_size": size, "crop_scales": (usual_scale(size),) * 2, "flip": True}

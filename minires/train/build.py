@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minires.data import CentreCrop, Compose, CropAndFlip, Loader, RandomAreaCrop, RandomCrop
+from minires.data import CentreCrop, Compose, CropAndFlip, Loader, RandomAreaCrop, RandomCrop, usual_scale
 from minires.errors import OptionError
 from minires.models import create, input_size
 from minires.train.input_format import InputFormat
@@ -63,14 +63,9 @@ def seen_by(recipe, dataset):
     if asked != size:
         raise OptionError(f"the data's crop_size {asked} is not the recipe's, {size}; leave it out")
     if fixed:
-        view = CentreCrop(size, eight_sevenths(size))
+        view = CentreCrop(size, usual_scale(size))
     elif recipe.crop_area:
         view = RandomAreaCrop(size, flip=recipe.flip)
     else:
         view = RandomCrop(size, recipe.crop_scales, central_square=recipe.central_square, flip=recipe.flip)
-    return train.seen_through(view), test.seen_through(CentreCrop(size, eight_sevenths(size)))
-
-
-def eight_sevenths(size):
-    """The shorter side of a photo of which `size` is cut out: 256 for 224."""
-    return round(size * 8 / 7)
+    return train.seen_through(view), test.seen_through(CentreCrop(size, usual_scale(size)))

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from minires.data import CentreCrop, Normalization, TenCrops, as_pixels, class_names
+from minires.data import CentreCrop, Normalization, TenCrops, as_pixels, class_names, usual_scale
 from minires.errors import OptionError
 from minires.models import create, read_weights
 from minires.nn import Module
 from minires.nn.init import skip_init
-from minires.train.build import eight_sevenths
 from minires.train.evaluation import load_run
 from minires.train.prediction import probabilities
 
@@ -57,7 +56,7 @@ class Classifier:
             per_channel("std", usual_std if std is None else std, channels),
         )
         size = model.input_size
-        scale = eight_sevenths(size) if size == 224 else None  # small pictures are seen as a whole
+        scale = usual_scale(size) if size == 224 else None  # small pictures are seen as a whole
         return cls(model, size, normalize, class_names(count, classes), scale, channels)
 
     @classmethod
@@ -72,7 +71,7 @@ class Classifier:
         if crops not in (1, 10):
             raise OptionError(f"crops must be 1 or 10, not {crops!r}")
         if crops == 10:
-            images = as_pixels(TenCrops(self.size, self.scale or eight_sevenths(self.size))(photo))
+            images = as_pixels(TenCrops(self.size, self.scale or usual_scale(self.size))(photo))
         else:
             images = as_pixels([CentreCrop(self.size, self.scale or self.size)(photo)])
         if self.channels == 1:
