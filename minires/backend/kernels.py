@@ -1,7 +1,7 @@
 """The hot kernels, each in the version that is fast where its arrays are.
 
-On the CPU that is backend/cpu/, for CuPy's arrays and for tiny ones backend/reference.py, whose plain
-versions define what each kernel computes.
+On the CPU that is backend/cpu/, on a GPU backend/cuda/. For tiny arrays on the CPU and for float64 on a GPU it
+is backend/reference.py, whose plain versions define what each kernel computes.
 """
 
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from functools import wraps
 
 import numpy as np
 
-from minires.backend import cpu, reference
+from minires.backend import cpu, cuda, reference
 from minires.backend.cpu import threads
 from minires.backend.cpu.blas import one_thread_per_product
 
@@ -41,20 +41,27 @@ def nothing_later():
 
 
 def _kernel(name):
-    plain, fast = getattr(reference, name), getattr(cpu, name)
+    plain, on_cpu, on_gpu = (getattr(part, name) for part in (reference, cpu, cuda))
 
     @wraps(plain)
     def kernel(array, *rest, **options):
+        if is_on_gpu(array):
+            return on_gpu(array, *rest, **options)
         if not is_fast(array):
             return plain(array, *rest, **options)
         with one_thread_per_product():
-            return fast(array, *rest, **options)
+            return on_cpu(array, *rest, **options)
 
     return kernel
 
 
+def is_on_gpu(array):
+    """Whether the kernels take their CUDA versions for this array."""
+    return not isinstance(array, np.ndarray) and array.dtype == np.float32 and not _plain_only.get()
+
+
 def is_fast(array):
-    """Whether the kernels take their fast versions for this array."""
+    """Whether the kernels take their fast CPU versions for this array."""
     return isinstance(array, np.ndarray) and array.size >= TINY and not _plain_only.get()
 
 

@@ -1,0 +1,63 @@
+"""Loads the .cu files beside it and starts their kernels."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from minires.backend.device import load_cupy
+
+FOLDER = Path(__file__).parent
+SHARED_WITHOUT_ASKING = 48 << 10  # bytes of shared memory that a kernel may have unless it asks for more
+
+
+@cache
+def source(name):
+    """The text of a kernel file with its own headers put in, each once.
+
+    CuPy's cache of compiled kernels knows a file by its text alone: a header that changes has to be in it.
+    """
+    seen = set()
+
+    def expanded(file):
+        seen.add(file)
+        include = re.compile(r'^#include "(.*)"$', re.MULTILINE)
+        text = (FOLDER / file).read_text(encoding="utf-8")
+        return include.sub(lambda m: "" if m[1] in seen else expanded(m[1]), text).replace("#pragma once", "")
+
+    return expanded(name)
+
+
+@cache
+def kernel(file, name):
+    """The kernel `name` of a file, compiled for the GPU in use."""
+    return load_cupy().RawModule(code=source(file), options=("--std=c++17",)).get_function(name)
+
+
+def launch(file, name, blocks, threads, *arguments, shared=0):
+    """Start a kernel on the current stream.
+
+    blocks: how many, a number or a tuple (x, y, z); threads: in each block; shared: bytes of shared memory.
+    arguments: arrays, given as a pointer to their first element whatever their strides; None, a null pointer;
+        whole numbers as int, other numbers as float. A scalar of NumPy keeps its own type.
+    """
+    function = kernel(file, name)
+    if shared > SHARED_WITHOUT_ASKING:
+        function.max_dynamic_shared_size_bytes = shared
+    grid = (blocks,) if isinstance(blocks, int) else tuple(blocks)
+    function(grid, (threads,), tuple(map(as_argument, arguments)), shared_mem=shared)
+
+
+def as_argument(value):
+    """A number with the type that the kernel expects, which CuPy passes on as it is."""
+    if value is None:
+        return np.uint64(0)
+    if isinstance(value, (bool, int)):
+        return np.int32(value)
+    return np.float32(value) if isinstance(value, float) else value
+
+
+def blocks_for(count, each):
+    """How many blocks it takes if each does `each` of `count` items."""
+    return -(-count // each)
