@@ -1,7 +1,7 @@
 """The hot kernels, each in the version that is fast where its arrays are.
 
-On the CPU that is backend/cpu/, on a GPU backend/cuda/. For tiny arrays on the CPU and for float64 on a GPU it
-is backend/reference.py, whose plain versions define what each kernel computes.
+On the CPU that is backend/cpu/, on a GPU backend/cuda/. For tiny arrays on the CPU and for float64 on a GPU
+it is backend/reference.py, whose plain versions define what each kernel computes.
 """
 
 from contextlib import contextmanager

@@ -1,13 +1,13 @@
 """The ladder from formulas to speed on a GPU, and how precisely products are computed on it.
 
-    "explicit"   every convolution writes its columns (im2col), cuBLAS multiplies
-    "implicit"   the columns exist in shared memory only, tensor cores multiply them there; a whole training
-                 step can be recorded as a CUDA graph
-    "fused"      batch norm's statistics are taken while a convolution writes its result, and applied, with
-                 the ReLU, while the next one reads it
+"explicit"   every convolution writes its columns (im2col), cuBLAS multiplies
+"implicit"   the columns exist in shared memory only, tensor cores multiply them there; a whole training
+             step can be recorded as a CUDA graph
+"fused"      batch norm's statistics are taken while a convolution writes its result, and applied, with
+             the ReLU, while the next one reads it
 
-    "fp32"   each product of two float32 to float32's precision
-    "tf32"   their factors rounded to 10 bits behind the point, as tensor cores take them; sums in float32
+"fp32"   each product of two float32 to float32's precision
+"tf32"   their factors rounded to 10 bits behind the point, as tensor cores take them; sums in float32
 """
 
 from contextlib import contextmanager
