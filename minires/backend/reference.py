@@ -141,6 +141,20 @@ def batch_statistics(x):
     return x.mean(axis=axes), x.var(axis=axes)
 
 
+def batch_norm_factors(gamma, beta, mean, var, eps, running=None, momentum=0.0, count=0):
+    """scale = gamma / sqrt(var + eps), shift = beta - mean scale, of y = scale x + shift; all are (C,).
+
+    running: (running_mean, running_var), which move in place towards the statistics s of a batch of `count`
+    values: r = (1 - momentum) r + momentum s, with the unbiased variance.
+    """
+    if running:
+        for r, s in zip(running, (mean, var * (count / (count - 1))), strict=True):
+            r *= 1 - momentum
+            r += momentum * s
+    scale = gamma / library(gamma).sqrt(var + eps)
+    return scale, beta - mean * scale
+
+
 def scale_and_shift(x, scale, shift, z=None, relu=False):
     """y = scale x + shift for each channel, plus the map z, and without its negative part if `relu`.
 

@@ -4,10 +4,16 @@ Each function computes what its namesake in backend/reference.py says, for float
 import CuPy: an array of CuPy brings its library along.
 """
 
+from minires.backend.cuda.batch_norm import (
+    batch_norm_factors,
+    batch_norm_gradient,
+    batch_norm_input_gradient,
+    batch_statistics,
+    combine_moments,
+    scale_and_shift,
+)
 from minires.backend.reference import (
     add,
-    batch_norm_gradient,
-    batch_statistics,
     convolution,
     convolution_and_statistics,
     convolution_input_gradient,
@@ -20,15 +26,17 @@ from minires.backend.reference import (
     normalized_convolution_weight_gradient,
     relu,
     relu_gradient,
-    scale_and_shift,
     sum_pool,
     sum_pool_gradient,
 )
 
 __all__ = [
     "add",
+    "batch_norm_factors",
     "batch_norm_gradient",
+    "batch_norm_input_gradient",
     "batch_statistics",
+    "combine_moments",
     "convolution",
     "convolution_and_statistics",
     "convolution_input_gradient",
