@@ -130,6 +130,16 @@ def sum_pool_gradient(gy, shape, window):
     return cropped(gx, window, H, W)
 
 
+def global_mean(x):
+    """The mean of each channel of each image: (N, C, H, W) -> (N, C)."""
+    return x.mean(axis=(2, 3))
+
+
+def global_mean_gradient(gy, shape):
+    """gx = gy / (H W) for every pixel: (N, C) -> shape (N, C, H, W)."""
+    return library(gy).broadcast_to((gy / (shape[2] * shape[3]))[:, :, None, None], shape)
+
+
 def per_channel(values, x):
     """(C,) -> (C, 1, ...), which broadcasts against x, (N, C, ...)."""
     return values.reshape(-1, *(1 for _ in x.shape[2:]))

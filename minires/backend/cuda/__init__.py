@@ -12,22 +12,24 @@ from minires.backend.cuda.batch_norm import (
     combine_moments,
     scale_and_shift,
 )
+from minires.backend.cuda.elementwise import add, relu, relu_gradient
+from minires.backend.cuda.pooling import (
+    global_mean,
+    global_mean_gradient,
+    max_pool,
+    max_pool_gradient,
+    sum_pool,
+    sum_pool_gradient,
+)
 from minires.backend.reference import (
-    add,
     convolution,
     convolution_and_statistics,
     convolution_input_gradient,
     convolution_weight_gradient,
     matmul,
-    max_pool,
-    max_pool_gradient,
     normalized_convolution,
     normalized_convolution_input_gradient,
     normalized_convolution_weight_gradient,
-    relu,
-    relu_gradient,
-    sum_pool,
-    sum_pool_gradient,
 )
 
 __all__ = [
@@ -41,6 +43,8 @@ __all__ = [
     "convolution_and_statistics",
     "convolution_input_gradient",
     "convolution_weight_gradient",
+    "global_mean",
+    "global_mean_gradient",
     "matmul",
     "max_pool",
     "max_pool_gradient",

@@ -303,8 +303,6 @@ __device__ void input_gradient(const T* gy, const T* x, const T* y, const float*
     }
 }
 
-#define BY_WIDTH(kernel, T, ...) width == 4 ? kernel<T, 4>(__VA_ARGS__) : kernel<T, 1>(__VA_ARGS__)
-
 #define FOR_MAPS_OF(T)                                                                                            \
     extern "C" __global__ void moments_##T(const T* x, int pixels, int C, int width, int columns,                 \
                                            float* partials) {                                                     \

@@ -49,3 +49,6 @@ __device__ inline Place place_of_thread(int columns) {
     int column = threadIdx.x % columns;
     return {int(threadIdx.x) / columns, int(blockDim.x) / columns, int(blockIdx.y * columns + column) * WIDTH};
 }
+
+// A kernel's work, by the width that it was told to use.
+#define BY_WIDTH(kernel, T, ...) width == 4 ? kernel<T, 4>(__VA_ARGS__) : kernel<T, 1>(__VA_ARGS__)

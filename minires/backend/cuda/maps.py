@@ -45,3 +45,10 @@ def table(C, *maps):
     width = 4 if C % 4 == 0 and aligned else 1
     columns = min(WARP, 1 << (C // width - 1).bit_length())
     return width, columns, blocks_for(C, width * columns)
+
+
+def geometry(shape, window):
+    """The numbers that window.cuh calls GEOMETRY; shape: (N, C, H, W) of the map under the window."""
+    _, C, H, W = shape
+    sizes = window.output_size(H, W), window.size, window.stride, window.padding, window.dilation
+    return C, H, W, *(n for pair in sizes for n in pair)
