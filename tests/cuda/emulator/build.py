@@ -13,7 +13,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 SANITIZED = os.environ.get("MINIRES_SANITIZE") == "1"
 
-# Casts between unsigned and signed indices, and between a map's pointers and vectors, are daily bread in CUDA.
+# Unsigned beside signed indices, and pointers to numbers as pointers to vectors, are daily bread in CUDA.
 FLAGS = (
     *("-std=c++17", "-O1", "-g1" if SANITIZED else "-g0", "-fPIC", "-I", str(HERE)),
     *("-fvisibility=hidden", "-fno-gnu-unique", "-fno-strict-aliasing", "-ffp-contract=off"),
@@ -31,7 +31,7 @@ MOST_THREADS = "1024"
 
 
 class EmulatorError(RuntimeError):
-    """A kernel that does not compile, or that does at its launch or while it runs what a GPU does not allow."""
+    """A kernel does not compile, or does what a GPU does not allow, at its launch or while it runs."""
 
 
 @cache

@@ -65,14 +65,22 @@ class Kernel:
 
     def __call__(self, blocks, threads, arguments, shared=0):
         """blocks: (x, y, z); arguments: scalars of NumPy, and pairs (address, dtype) for arrays."""
+        self.prepared(blocks, threads, arguments, shared)()
+
+    def prepared(self, blocks, threads, arguments, shared):
+        """A function that runs the kernel so, as often as it is called."""
         self.check_size(blocks, threads, shared)
         values = self.check_arguments(arguments)
         pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
-        launch = Launch((ctypes.c_uint * 3)(*blocks), threads, shared, _reversed_turns)
-        message = ctypes.create_string_buffer(1000)
-        size = ctypes.c_size_t(len(message))
-        if self.start(ctypes.byref(launch), pointers, message, size):
-            self.fail(message.value.decode())
+
+        def run(keep_alive=values):
+            launch = Launch((ctypes.c_uint * 3)(*blocks), threads, shared, _reversed_turns)
+            message = ctypes.create_string_buffer(1000)
+            size = ctypes.c_size_t(len(message))
+            if self.start(ctypes.byref(launch), pointers, message, size):
+                self.fail(message.value.decode())
+
+        return run
 
     def check_size(self, blocks, threads, shared):
         for axis, count, most in zip("xyz", blocks, MOST_BLOCKS, strict=True):
