@@ -181,7 +181,8 @@ class SharedMemory {
 
 #ifndef __SANITIZE_ADDRESS__
 // -fsanitize=alignment,null calls this where a pointer is null or lies where its type may not lie.
-extern "C" [[noreturn]] inline __attribute__((used)) void __ubsan_handle_type_mismatch_v1_abort(void* place, size_t pointer) {
+extern "C" [[noreturn]] inline __attribute__((used)) void __ubsan_handle_type_mismatch_v1_abort(void* place,
+                                                                                                 size_t pointer) {
     struct Place {
         const char* file;
         unsigned line;

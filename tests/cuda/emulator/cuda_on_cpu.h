@@ -151,8 +151,8 @@ inline float round_to_tf32(float value) {
     return finite ? __uint_as_float((bits + 0x1000u) & 0xffffe000u) : value;
 }
 
-// d += A B of a warp, (16, 8) and (8, 8), every lane with its share: mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32.
-// With g = lane / 4 and t = lane % 4 a lane holds
+// d += A B of a warp, (16, 8) and (8, 8), every lane with its share, as the instruction
+// mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 does it. With g = lane / 4 and t = lane % 4 a lane holds
 //   a: A[g, t], A[g+8, t], A[g, t+4], A[g+8, t+4]    b: B[t, g], B[t+4, g]
 //   d: D[g, 2t], D[g, 2t+1], D[g+8, 2t], D[g+8, 2t+1]
 // The lower 13 bits of a and b have no effect: numbers that were not rounded before are cut off.

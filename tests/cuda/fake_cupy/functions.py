@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from fake_cupy.array import apply, ndarray
+from fake_cupy.array import Key, apply, ndarray
 from fake_cupy.streams import refuse_in_capture
 
 # Those whose result is a view of the argument where it can be one.
@@ -68,6 +68,8 @@ def like_numpy(function, may_share=False):
     def on_device(*arguments, **options):
         return apply(function, arguments, options, may_share)
 
+    if isinstance(function, np.ufunc):
+        on_device.at = lambda a, index, b: apply(function.at, (a, Key(index), b), out=a)
     return on_device
 
 
