@@ -12,6 +12,7 @@ from minires.backend.cuda.batch_norm import (
     combine_moments,
     scale_and_shift,
 )
+from minires.backend.cuda.cross_entropy import count_batch, cross_entropy, cross_entropy_gradient
 from minires.backend.cuda.elementwise import add, relu, relu_gradient
 from minires.backend.cuda.pooling import (
     global_mean,
@@ -43,6 +44,9 @@ __all__ = [
     "convolution_and_statistics",
     "convolution_input_gradient",
     "convolution_weight_gradient",
+    "count_batch",
+    "cross_entropy",
+    "cross_entropy_gradient",
     "global_mean",
     "global_mean_gradient",
     "matmul",
