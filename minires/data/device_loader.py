@@ -25,14 +25,15 @@ class DeviceLoader:
     """The batches of a Loader, bit for bit, out of images that lie in the GPU's memory as uint8.
 
     `batch` and `epoch` are those of the Loader. `draw` can be captured in a CUDA graph, because all that
-    differs between its batches lies in the GPU's memory too, where `seek` puts it before each launch:
+    differs between its batches lies in the GPU's memory too, where `seek` puts it:
 
-        loader.seek(step)
-        with stream:                               loader.seek(another_step)
-            stream.begin_capture()                 graph.launch()  # writes into the same x and labels
+        with stream:
+            stream.begin_capture()
             x, labels = loader.draw(N)
-            ...
+            ...  # the rest of the training step
             graph = stream.end_capture()
+            loader.seek(step)
+            graph.launch()  # into the same x and labels, whatever the step
 
     classes: how many there are. A captured step cannot look at its labels, so they are checked here: raises
     DataError if one is out of range. Not checked if left out.
