@@ -13,6 +13,7 @@ import numpy as np
 from minires.backend import cpu, cuda, reference
 from minires.backend.cpu import threads
 from minires.backend.cpu.blas import one_thread_per_product
+from minires.backend.cuda import ladder
 
 TINY = 1 << 12  # elements: so few are done before the fast versions have cut them into blocks
 LONG = 1 << 17  # elements from which on it pays to hand the work to another thread
@@ -41,7 +42,8 @@ def nothing_later():
 
 
 def _kernel(name):
-    plain, on_cpu, on_gpu = (getattr(part, name) for part in (reference, cpu, cuda))
+    plain = getattr(reference, name)
+    on_cpu, on_gpu = getattr(cpu, name, plain), getattr(cuda, name)
 
     @wraps(plain)
     def kernel(array, *rest, **options):
@@ -58,6 +60,11 @@ def _kernel(name):
 def is_on_gpu(array):
     """Whether the kernels take their CUDA versions for this array."""
     return not isinstance(array, np.ndarray) and array.dtype == np.float32 and not _plain_only.get()
+
+
+def reads_through_batch_norm(array):
+    """Whether convolutions of this array had better do the batch norm and the ReLU before them on the way."""
+    return is_on_gpu(array) and ladder.rung() == "fused"
 
 
 def is_fast(array):
@@ -86,3 +93,7 @@ scale_and_shift = _kernel("scale_and_shift")
 relu = _kernel("relu")
 relu_gradient = _kernel("relu_gradient")
 add = _kernel("add")
+convolution_and_statistics = _kernel("convolution_and_statistics")
+normalized_convolution = _kernel("normalized_convolution")
+normalized_convolution_input_gradient = _kernel("normalized_convolution_input_gradient")
+normalized_convolution_weight_gradient = _kernel("normalized_convolution_weight_gradient")

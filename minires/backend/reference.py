@@ -182,3 +182,27 @@ def relu_gradient(gy, y):
 def add(a, b):
     """y = a + b, broadcasting."""
     return a + b
+
+
+def convolution_and_statistics(x, W, window, groups):
+    """y = W col(x), and the mean and the biased variance of each channel of y, (O,) each."""
+    y = convolution(x, W, window, groups)
+    return y, *batch_statistics(y)
+
+
+def normalized_convolution(u, scale, shift, W, window, groups):
+    """y = W col(a), a = max(scale u + shift, 0), and the mean and the biased variance of y's channels."""
+    return convolution_and_statistics(scale_and_shift(u, scale, shift, relu=True), W, window, groups)
+
+
+def normalized_convolution_input_gradient(gy, W, u, gamma, mean, var, eps, scale, shift, window, groups):
+    """gu, ggamma, gbeta: through the convolution of normalized_convolution, its ReLU and its batch norm."""
+    a = scale_and_shift(u, scale, shift, relu=True)
+    ga = convolution_input_gradient(gy, W, u.shape, window, groups)
+    return batch_norm_gradient(ga, u, gamma, mean, var, eps, y=a)
+
+
+def normalized_convolution_weight_gradient(gy, u, scale, shift, shape, window, groups):
+    """gW = gy col(a)^T, a = max(scale u + shift, 0)."""
+    a = scale_and_shift(u, scale, shift, relu=True)
+    return convolution_weight_gradient(gy, a, shape, window, groups)

@@ -3,7 +3,8 @@
 from minires.backend import kernels
 from minires.engine.function import recording
 from minires.errors import ShapeError
-from minires.ops.fusion import Joinable
+from minires.ops.fusion import Joinable, unread_normalization
+from minires.ops.normalized_conv import NormalizedConv2d
 from minires.ops.window import same_float, sliding_window
 
 
@@ -23,6 +24,7 @@ class Conv2d(Joinable):
     """
 
     scaled = False
+    output_statistics = None  # the mean and the variance of y's channels, (O,) each, where they were taken
 
     def __init__(self, window, groups):
         self.window, self.groups = window, groups
@@ -39,8 +41,13 @@ class Conv2d(Joinable):
             shift = self.shift if b is None else b * self.scale + self.shift
             return kernels.convolution(x, filters, self.window, self.groups, shift, z, relu=self.relu)
 
-        shape = len(x), len(W), *self.window.output_size(*x.shape[2:])
-        return compute() if recording.get() else self.open(compute, shape, x.dtype)
+        if not recording.get():
+            shape = len(x), len(W), *self.window.output_size(*x.shape[2:])
+            return self.open(compute, shape, x.dtype)
+        if b is None and kernels.reads_through_batch_norm(x):
+            y, *self.output_statistics = kernels.convolution_and_statistics(x, W, self.window, self.groups)
+            return y
+        return compute()
 
     def backward(self, gy):
         (x, W), window, groups = self.saved, self.window, self.groups
@@ -72,4 +79,8 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
         raise ShapeError(f"conv2d: bias {bias.shape} does not fit weight {weight.shape}; it needs {(O,)}")
     inputs = (x, weight) if bias is None else (x, weight, bias)
     same_float("conv2d", *inputs)
+    unread = unread_normalization(x) if bias is None else None
+    if unread is not None:
+        normalization, (u, gamma, beta) = unread
+        return NormalizedConv2d(window, groups, normalization)(u, gamma, beta, weight)
     return Conv2d(window, groups)(*inputs)

@@ -7,6 +7,9 @@ does not ask; it joins, and one sweep over the map computes all of it. Batch nor
 and a ReLU. A convolution's stays open only where nothing is recorded, and also takes a batch norm of given
 statistics, which is a factor and a shift for each channel.
 
+On a GPU the result of a batch norm and its ReLU stays open even then: the convolution that comes next reads
+the map that went into the batch norm, and does both on the way (normalized_conv.py).
+
 When the outermost module is done, all that is still open is computed, for whoever has kept it: an array that
 is changed in place changes no result from before. A convolution's result that is needed for itself after
 something has joined it is computed once more.
@@ -84,7 +87,7 @@ class OpenTensor(Tensor):
 
     def join(self, *more, **options):
         """The operation over again, with more inputs and options; None once its numbers exist."""
-        if not self.is_open or self.recorded != recording.get():
+        if not self.is_open or self.op.relu or self.recorded != recording.get():
             return None
         op = copy(self.op)
         op.inputs = ()
@@ -109,9 +112,12 @@ class Joinable(Function):
             y.inputs = as_tensors(inputs)
         return y
 
-    def open(self, compute, shape, dtype):
-        """What forward returns: compute(), or an OpenTensor of it where something may still join."""
-        if self.relu or _opened.get() is None:
+    def open(self, compute, shape, dtype, to_be_read_through=False):
+        """What forward returns: compute(), or an OpenTensor of it where something may still join.
+
+        to_be_read_through: whether it may stay open after its ReLU, too.
+        """
+        if (self.relu and not to_be_read_through) or _opened.get() is None:
             return compute()
         y = OpenTensor(self, compute, shape, dtype)
         _opened.get().append(ref(y))
@@ -146,3 +152,10 @@ def join_add(a, b):
 def join_relu(x):
     """max(x, 0) where x is open; else None."""
     return x.join(relu=True) if isinstance(x, OpenTensor) else None
+
+
+def unread_normalization(x):
+    """(op, inputs) of the batch norm whose ReLU x is, where x is open and may be read through; else None."""
+    if isinstance(x, OpenTensor) and x.is_open and x.op.relu and x.recorded == recording.get():
+        return x.op, x.inputs
+    return None

@@ -6,7 +6,7 @@ from minires.backend import kernels, library
 from minires.engine import Function
 from minires.engine.function import as_tensors
 from minires.errors import OptionError, ShapeError
-from minires.ops.fusion import Joinable, join_scale
+from minires.ops.fusion import Joinable, OpenTensor, join_scale
 from minires.ops.window import same_float
 
 
@@ -25,12 +25,12 @@ class BatchNorm(Joinable):
 
     frozen = False
 
-    def __init__(self, eps):
-        self.eps = eps
+    def __init__(self, eps, statistics=None):
+        self.eps, self.statistics = eps, statistics
 
     def measure(self, x):
-        """mean, var: (C,), (C,)."""
-        return kernels.batch_statistics(x)
+        """mean, var: (C,), (C,); those that the convolution before has taken already, if it has."""
+        return self.statistics or kernels.batch_statistics(x)
 
     def forward(self, x, gamma, beta, z=None):
         if not self.joined:
@@ -40,8 +40,10 @@ class BatchNorm(Joinable):
         def compute():
             return kernels.scale_and_shift(x, self.scale, self.shift, z, relu=self.relu)
 
-        y = self.open(compute, x.shape, x.dtype)
-        self.saved = x, gamma, y if self.relu else None
+        through = self.relu and z is None and not self.frozen and kernels.reads_through_batch_norm(x)
+        y = self.open(compute, x.shape, x.dtype, through)
+        # What is open must not be kept by its own operation, or it would be computed for nobody.
+        self.saved = x, gamma, y if self.relu and not isinstance(y, OpenTensor) else None
         return y
 
     def scale_and_shift(self, gamma, beta):
@@ -52,6 +54,8 @@ class BatchNorm(Joinable):
     def backward(self, gy):
         x, gamma, y = self.saved
         split = len(self.needs_grad) == 4
+        if self.relu and y is None:
+            y = kernels.scale_and_shift(x, self.scale, self.shift, relu=True)
         return kernels.batch_norm_gradient(
             gy, x, gamma, self.mean, self.var, self.eps, y=y, split=split, frozen=self.frozen
         )
@@ -131,7 +135,7 @@ def batch_norm(x, running_mean, running_var, weight, bias, training=False, momen
         raise ShapeError(
             f"batch_norm: in training each channel needs more than one value, input {x.shape} has {M}"
         )
-    op = BatchNorm(eps)
+    op = BatchNorm(eps, getattr(x.creator, "output_statistics", None))
     y = op(x, weight, bias)
     for running, batch in ((running_mean.data, op.mean), (running_var.data, op.var * (M / (M - 1)))):
         running *= 1 - momentum
