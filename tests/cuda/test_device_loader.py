@@ -70,9 +70,9 @@ def test_images_that_do_not_lie_in_order(cupy):
 def test_a_captured_draw_makes_every_batch(cupy):
     """Over three epochs and back; the last batch of an epoch has a graph of its own."""
     loader = Loader(split(), 4, augment=CropAndFlip(2), seed=5)
-    here, stream = on_device(loader), cupy.cuda.Stream(non_blocking=True)
-    graphs = {}
-    with stream:
+    graphs, pool = {}, cupy.cuda.MemoryPool()
+    with cupy.cuda.Stream(non_blocking=True) as stream, cupy.cuda.using_allocator(pool.malloc):
+        here = on_device(loader)
         for step in (0, 2):
             here.batch(step)  # loads the kernel
             stream.begin_capture()
@@ -108,7 +108,7 @@ def loaders():
     yield "statistics in float64", Loader(data, 4, normalize=Normalization(np.full((3, 1, 1), 0.3), 1.0))
 
 
-@pytest.mark.parametrize(("name", "loader"), loaders())
+@pytest.mark.parametrize(("name", "loader"), list(loaders()))
 def test_what_a_gpu_does_not_make_the_host_does(cupy, name, loader):
     here = on_device(loader)
     assert (type(here), here.captures, len(here)) == (HostLoader, False, len(loader))
