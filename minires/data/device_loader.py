@@ -24,22 +24,18 @@ def on_device(loader, classes=None):
 class DeviceLoader:
     """The batches of a Loader, bit for bit, out of images that lie in the GPU's memory as uint8.
 
-    `batch` and `epoch` are those of the Loader. `draw` can be captured in a CUDA graph, because all that
-    differs between its batches lies in the GPU's memory too, where `seek` puts it:
+    `batch` and `epoch` are those of the Loader. `draw` can be recorded (backend/cuda/graph.py): all that
+    differs between its batches lies in the GPU's memory too, where `seek` puts it before each repetition.
 
-        with stream:
-            stream.begin_capture()
-            x, labels = loader.draw(N)
-            ...  # the rest of the training step
-            graph = stream.end_capture()
-            loader.seek(step)
-            graph.launch()  # into the same x and labels, whatever the step
+        repeat = recorder.record(lambda: train_on(*loader.draw(N)))
+        loader.seek(step)
+        repeat()  # with the batch of that step
 
-    classes: how many there are. A captured step cannot look at its labels, so they are checked here: raises
+    classes: how many there are. A recorded step cannot look at its labels, so they are checked here: raises
     DataError if one is out of range. Not checked if left out.
     """
 
-    captures = True
+    can_be_recorded = True
 
     def __init__(self, loader, classes=None):
         split, crop = loader.split, _crop_and_flip(loader.augment)
@@ -81,7 +77,7 @@ class DeviceLoader:
         return min(self.loader.batch_size, len(self.loader.split) - first)
 
     def seek(self, step):
-        """Make the batch after `step` others the one that `draw` makes. Not to be captured."""
+        """Make the batch after `step` others the one that `draw` makes. Not to be recorded."""
         epoch = step // len(self) if self.loader.shuffle else 0
         if epoch != self._epoch:
             self._stock.order.set(self.loader.epoch_order(epoch).astype(np.int32))
@@ -89,7 +85,7 @@ class DeviceLoader:
         self._stock.step.fill(step)  # a number goes along with a kernel: no copy that the host waits for
 
     def draw(self, N, dtype=np.float32):
-        """The first N images and labels of the batch that `seek` named, in new arrays.
+        """The batch that `seek` named, in new arrays; N: how many images it has.
 
         dtype: float32, or uint16 for the bits of bfloat16.
         """
@@ -99,7 +95,7 @@ class DeviceLoader:
 class HostLoader:
     """The batches of a Loader, made on the host and copied to the GPU."""
 
-    captures = False
+    can_be_recorded = False
 
     def __init__(self, loader):
         self.loader = loader

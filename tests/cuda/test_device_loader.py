@@ -1,8 +1,9 @@
-"""A loader's batches on the GPU: the same bits as on the CPU, in eager steps and in captured ones."""
+"""A loader's batches on the GPU: the same bits as on the CPU, also where drawing them is recorded."""
 
 import numpy as np
 import pytest
 
+from minires.backend.cuda.graph import Recorder
 from minires.data import (
     NORMALIZATIONS,
     ColourNoise,
@@ -44,7 +45,7 @@ def test_batches_are_those_of_the_loader(cupy, padding_mode, flip, normalization
         "seed": 2**70,
     }
     loader, here = Loader(data, 4, **options), on_device(Loader(data, 4, **options), classes=10)
-    assert (type(here), here.captures, len(here)) == (DeviceLoader, True, 3)
+    assert (type(here), here.can_be_recorded, len(here)) == (DeviceLoader, True, 3)
     for step in (0, 1, 2, 3, 100, 5, 4, 1):
         assert_same(here.batch(step), loader.batch(step))
         assert here.batch_size_at(step) == len(loader.batch(step)[1])
@@ -67,22 +68,19 @@ def test_images_that_do_not_lie_in_order(cupy):
     assert_same(on_device(loader).batch(1), loader.batch(1))
 
 
-def test_a_captured_draw_makes_every_batch(cupy):
-    """Over three epochs and back; the last batch of an epoch has a graph of its own."""
+def test_a_recorded_draw_makes_every_batch(cupy):
+    """Over three epochs and back; the last batch of an epoch has a recording of its own."""
     loader = Loader(split(), 4, augment=CropAndFlip(2), seed=5)
-    graphs, pool = {}, cupy.cuda.MemoryPool()
-    with cupy.cuda.Stream(non_blocking=True) as stream, cupy.cuda.using_allocator(pool.malloc):
-        here = on_device(loader)
+    here, recorder, recorded = on_device(loader), Recorder(), {}
+    with recorder.working():
         for step in (0, 2):
-            here.batch(step)  # loads the kernel
-            stream.begin_capture()
-            batch = here.draw(here.batch_size_at(step))
-            graphs[here.batch_size_at(step)] = stream.end_capture(), batch
-        assert sorted(graphs) == [3, 4]
+            N, batch = len(here.batch(step)[1]), []
+            recorded[N] = recorder.record(lambda N=N, batch=batch: batch.extend(here.draw(N))), batch
+        assert sorted(recorded) == [3, 4]
         for step in (*range(9), 4, 4, 1):
+            repeat, batch = recorded[here.batch_size_at(step)]
             here.seek(step)
-            graph, batch = graphs[here.batch_size_at(step)]
-            graph.launch()
+            repeat()
             assert_same(batch, loader.batch(step))
 
 
@@ -111,7 +109,7 @@ def loaders():
 @pytest.mark.parametrize(("name", "loader"), list(loaders()))
 def test_what_a_gpu_does_not_make_the_host_does(cupy, name, loader):
     here = on_device(loader)
-    assert (type(here), here.captures, len(here)) == (HostLoader, False, len(loader))
+    assert (type(here), here.can_be_recorded, len(here)) == (HostLoader, False, len(loader))
     assert_same(here.batch(4), loader.batch(4))
     for ours, expected in zip(here.epoch(1), loader.epoch(1), strict=True):
         assert_same(ours, expected)
