@@ -8,7 +8,7 @@
 //
 // Outside of the image x is 0, or (u, v) is mirrored at the border. top, left and flipped are those that
 // data/augment.py's CropAndFlip takes out of random word k of the step: whole numbers, hence the same. So is x,
-// bit for bit: a compiler may fuse a product with a sum and round once less, but here are only quotients.
+// bit for bit: a compiler may fuse a product with a sum and round once less, but here is no product.
 //
 // images: uint8 (n, C, H, W), mean and std: float (C, H, W), x: (N, H, W, C).
 // Block (k, part) makes part `part` of image k, a thread every so many pixels with all of their channels. All
