@@ -25,17 +25,15 @@ class DeviceLoader:
     """The batches of a Loader, bit for bit, out of images that lie in the GPU's memory as uint8.
 
     `batch` and `epoch` are those of the Loader. `draw` can be recorded (backend/cuda/graph.py): all that
-    differs between its batches lies in the GPU's memory too, where `seek` puts it before each repetition.
+    differs between its batches lies in the GPU's memory too, where `prepare` puts it before each repetition.
 
+        N = loader.prepare(step)
         repeat = recorder.record(lambda: train_on(*loader.draw(N)))
-        loader.seek(step)
         repeat()  # with the batch of that step
 
     classes: how many there are. A recorded step cannot look at its labels, so they are checked here: raises
     DataError if one is out of range. Not checked if left out.
     """
-
-    can_be_recorded = True
 
     def __init__(self, loader, classes=None):
         split, crop = loader.split, _crop_and_flip(loader.augment)
@@ -64,28 +62,27 @@ class DeviceLoader:
 
     def batch(self, step):
         """The batch after `step` others: float32 (N, C, H, W), in memory N, H, W, C, and int64 (N,)."""
-        self.seek(step)
-        return self.draw(self.batch_size_at(step))
+        return self.draw(self.prepare(step))
 
     def epoch(self, epoch=0):
         """The batches of one epoch, in order."""
         return (self.batch(epoch * len(self) + i) for i in range(len(self)))
 
-    def batch_size_at(self, step):
-        """How many images the batch after `step` others has: fewer in an epoch's last one."""
-        first = step % len(self) * self.loader.batch_size
-        return min(self.loader.batch_size, len(self.loader.split) - first)
+    def prepare(self, step):
+        """Make the batch after `step` others the one that `draw` makes; returns how many images it has.
 
-    def seek(self, step):
-        """Make the batch after `step` others the one that `draw` makes. Not to be recorded."""
+        Not to be recorded.
+        """
         epoch = step // len(self) if self.loader.shuffle else 0
         if epoch != self._epoch:
             self._stock.order.set(self.loader.epoch_order(epoch).astype(np.int32))
             self._epoch = epoch
         self._stock.step.fill(step)  # a number goes along with a kernel: no copy that the host waits for
+        first = step % len(self) * self.loader.batch_size
+        return min(self.loader.batch_size, len(self.loader.split) - first)
 
     def draw(self, N, dtype=np.float32):
-        """The batch that `seek` named, in new arrays; N: how many images it has.
+        """The batch that was prepared, in new arrays; N: how many images it has.
 
         dtype: float32, or uint16 for the bits of bfloat16.
         """
@@ -93,12 +90,11 @@ class DeviceLoader:
 
 
 class HostLoader:
-    """The batches of a Loader, made on the host and copied to the GPU."""
-
-    can_be_recorded = False
+    """The batches of a Loader, made on the host and copied to the GPU, always to the same place."""
 
     def __init__(self, loader):
         self.loader = loader
+        self._places = {}  # shape of the images: arrays for images and labels
 
     def __len__(self):
         """Batches in an epoch."""
@@ -106,15 +102,25 @@ class HostLoader:
 
     def batch(self, step):
         """The batch after `step` others, as Loader.batch says."""
-        return _moved(self.loader.batch(step))
+        return tuple(to_device(array, "cuda") for array in self.loader.batch(step))
 
     def epoch(self, epoch=0):
         """The batches of one epoch, as Loader.epoch says."""
-        return map(_moved, self.loader.epoch(epoch))
+        return (tuple(to_device(array, "cuda") for array in batch) for batch in self.loader.epoch(epoch))
 
+    def prepare(self, step):
+        """Put the batch after `step` others where `draw` finds it; returns its shape. Not to be recorded."""
+        batch = self.loader.batch(step)
+        shape = batch[0].shape
+        if shape not in self._places:
+            self._places[shape] = tuple(to_device(array, "cuda") for array in batch)
+        for place, array in zip(self._places[shape], batch, strict=True):
+            place.set(np.ascontiguousarray(array, place.dtype))
+        return shape
 
-def _moved(batch):
-    return tuple(to_device(array, "cuda") for array in batch)
+    def draw(self, shape):
+        """The batch that was prepared: images of this shape, and labels."""
+        return self._places[shape]
 
 
 def _to_gpu(array):

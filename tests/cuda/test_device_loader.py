@@ -45,10 +45,10 @@ def test_batches_are_those_of_the_loader(cupy, padding_mode, flip, normalization
         "seed": 2**70,
     }
     loader, here = Loader(data, 4, **options), on_device(Loader(data, 4, **options), classes=10)
-    assert (type(here), here.can_be_recorded, len(here)) == (DeviceLoader, True, 3)
+    assert (type(here), len(here)) == (DeviceLoader, 3)
     for step in (0, 1, 2, 3, 100, 5, 4, 1):
         assert_same(here.batch(step), loader.batch(step))
-        assert here.batch_size_at(step) == len(loader.batch(step)[1])
+        assert here.prepare(step) == len(loader.batch(step)[1])
 
 
 @pytest.mark.parametrize("options", [{}, {"shuffle": False}, {"drop_last": True}, {"seed": 3}])
@@ -78,8 +78,7 @@ def test_a_recorded_draw_makes_every_batch(cupy):
             recorded[N] = recorder.record(lambda N=N, batch=batch: batch.extend(here.draw(N))), batch
         assert sorted(recorded) == [3, 4]
         for step in (*range(9), 4, 4, 1):
-            repeat, batch = recorded[here.batch_size_at(step)]
-            here.seek(step)
+            repeat, batch = recorded[here.prepare(step)]
             repeat()
             assert_same(batch, loader.batch(step))
 
@@ -109,8 +108,10 @@ def loaders():
 @pytest.mark.parametrize(("name", "loader"), list(loaders()))
 def test_what_a_gpu_does_not_make_the_host_does(cupy, name, loader):
     here = on_device(loader)
-    assert (type(here), here.can_be_recorded, len(here)) == (HostLoader, False, len(loader))
+    assert (type(here), len(here)) == (HostLoader, len(loader))
     assert_same(here.batch(4), loader.batch(4))
+    for step in (0, 5, 1):  # two shapes
+        assert_same(here.draw(here.prepare(step)), loader.batch(step))
     for ours, expected in zip(here.epoch(1), loader.epoch(1), strict=True):
         assert_same(ours, expected)
 
