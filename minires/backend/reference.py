@@ -130,6 +130,16 @@ def sum_pool_gradient(gy, shape, window):
     return cropped(gx, window, H, W)
 
 
+def global_mean(x):
+    """The mean of each channel of each image: (N, C, H, W) -> (N, C)."""
+    return x.mean(axis=(2, 3))
+
+
+def global_mean_gradient(gy, shape):
+    """gx = gy / (H W) for every pixel: (N, C) -> shape (N, C, H, W)."""
+    return library(gy).broadcast_to((gy / (shape[2] * shape[3]))[:, :, None, None], shape)
+
+
 def per_channel(values, x):
     """(C,) -> (C, 1, ...), which broadcasts against x, (N, C, ...)."""
     return values.reshape(-1, *(1 for _ in x.shape[2:]))
@@ -139,6 +149,20 @@ def batch_statistics(x):
     """The mean and the biased variance of each channel of (N, C, ...): (C,), (C,)."""
     axes = (0, *range(2, x.ndim))
     return x.mean(axis=axes), x.var(axis=axes)
+
+
+def batch_norm_factors(gamma, beta, mean, var, eps, running=None, momentum=0.0, count=0):
+    """scale = gamma / sqrt(var + eps), shift = beta - mean scale, of y = scale x + shift; all are (C,).
+
+    running: (running_mean, running_var), which move in place towards the statistics s of a batch of `count`
+    values: r = (1 - momentum) r + momentum s, with the unbiased variance.
+    """
+    if running:
+        for r, s in zip(running, (mean, var * (count / (count - 1))), strict=True):
+            r *= 1 - momentum
+            r += momentum * s
+    scale = gamma / library(gamma).sqrt(var + eps)
+    return scale, beta - mean * scale
 
 
 def scale_and_shift(x, scale, shift, z=None, relu=False):
@@ -167,6 +191,38 @@ def batch_norm_gradient(gy, x, gamma, mean, var, eps, y=None, split=False, froze
     gx = g if frozen else g - per_channel(gbeta / M, x) - per_channel(ggamma / M, x) * xhat
     gx = per_channel(gamma * scale, x) * gx
     return (gx, ggamma, gbeta, g) if split else (gx, ggamma, gbeta)
+
+
+def log_softmax(x, axis):
+    """y = x - log sum e^x, along an axis."""
+    xp = library(x)
+    shifted = x - x.max(axis=axis, keepdims=True)  # the largest becomes 0: e^x cannot overflow
+    return shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
+
+
+def cross_entropy(x, labels):
+    """losses (N,), -log softmax(x_n)[label_n], and log softmax (N, K) of logits (N, K) and labels (N,)."""
+    log_p = log_softmax(x, 1)
+    return -log_p[library(x).arange(len(x)), labels], log_p
+
+
+def cross_entropy_gradient(gy, log_p, labels):
+    """gx_n = gy_n (softmax(x_n) - onehot(label_n)): (N,), (N, K), (N,) -> (N, K)."""
+    xp = library(log_p)
+    gx = xp.exp(log_p)
+    gx[xp.arange(len(gx)), labels] -= 1
+    gx *= gy[:, None]
+    return gx
+
+
+def count_batch(sums, losses, logits, labels):
+    """Add to sums, float64 (3,): the sum of the losses (N,), how many of the N predictions are wrong, and N.
+
+    The prediction is the place of the largest of an image's logits, (N, K), the first if there are several.
+    """
+    sums[0] += losses.sum(dtype="float64")
+    sums[1] += (logits.argmax(axis=1) != labels).sum()
+    sums[2] += len(losses)
 
 
 def relu(x):
