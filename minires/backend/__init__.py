@@ -5,7 +5,7 @@ The only folder that may import CuPy.
 
 from minires.backend.cpu.blas import one_thread_per_product
 from minires.backend.cpu.threads import Future, get_num_threads, set_num_threads
-from minires.backend.device import as_array, device_of, library, same_library, to_device, to_numpy
+from minires.backend.device import as_array, device_of, library, number, same_library, to_device, to_numpy
 
 __all__ = [
     "Future",
@@ -13,6 +13,7 @@ __all__ = [
     "device_of",
     "get_num_threads",
     "library",
+    "number",
     "one_thread_per_product",
     "same_library",
     "set_num_threads",

@@ -13,40 +13,55 @@
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from minires.errors import UnknownNameError
+from minires.backend.cuda.card import card
+from minires.errors import DeviceError, UnknownNameError
 
 RUNGS = ("explicit", "implicit", "fused")
 PRECISIONS = ("fp32", "tf32")
+ANYWHERE = {"rung": "explicit", "precision": "fp32"}  # what needs no tensor cores
 
-_rung = ContextVar("rung", default="fused")
+_rung = ContextVar("rung", default=None)
 _precision = ContextVar("precision", default="fp32")
 
 
 def rung():
-    """The rung in use."""
-    return _rung.get()
+    """The rung in use: the highest that the card can take, unless `using` says otherwise."""
+    return _rung.get() or highest(card())
 
 
 def precision():
-    """The precision of products in use."""
+    """The precision of products in use: fp32, unless `using` says otherwise."""
     return _precision.get()
+
+
+def highest(card):
+    """The highest rung that a Card can take."""
+    return RUNGS[-1] if card.has_tensor_cores else ANYWHERE["rung"]
 
 
 @contextmanager
 def using(rung=None, precision=None):
-    """Compute so inside of `with using(...):`; None leaves it as it is.
-
-    Raises UnknownNameError for another name.
-    """
-    chosen = []
-    for variable, value, known in ((_rung, rung, RUNGS), (_precision, precision, PRECISIONS)):
-        if value is None:
-            continue
-        if value not in known:
-            raise UnknownNameError(variable.name, value, known)
-        chosen.append((variable, variable.set(value)))
+    """Compute so inside of `with using(...):`; None leaves it as it is. See `check` for errors."""
+    check(rung, precision)
+    tokens = [
+        (variable, variable.set(value))
+        for variable, value in ((_rung, rung), (_precision, precision))
+        if value is not None
+    ]
     try:
         yield
     finally:
-        for variable, token in reversed(chosen):
+        for variable, token in tokens:
             variable.reset(token)
+
+
+def check(rung=None, precision=None):
+    """UnknownNameError for another name, DeviceError for what the card in use does not have."""
+    for kind, asked, known in (("rung", rung, RUNGS), ("precision", precision, PRECISIONS)):
+        if asked is not None and asked not in known:
+            raise UnknownNameError(kind, asked, known)
+        if asked not in (None, ANYWHERE[kind]) and not card().has_tensor_cores:
+            raise DeviceError(
+                f"{kind} {asked!r} needs tensor cores that multiply TF32, compute capability 8.0 or newer; "
+                f"{card().name} has {'.'.join(map(str, card().capability))}; use --{kind} {ANYWHERE[kind]}"
+            )

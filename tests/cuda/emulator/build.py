@@ -1,0 +1,86 @@
+"""Compiles CUDA sources for the CPU, each once: the libraries stay in the system's temporary folder."""
+
+import getpass
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SANITIZED = os.environ.get("MINIRES_SANITIZE") == "1"
+
+# Unsigned beside signed indices, and pointers to numbers as pointers to vectors, are daily bread in CUDA.
+FLAGS = (
+    *("-std=c++17", "-O1", "-g1" if SANITIZED else "-g0", "-fPIC", "-I", str(HERE)),
+    *("-fvisibility=hidden", "-fno-gnu-unique", "-fno-strict-aliasing", "-ffp-contract=off"),
+    *("-Wall", "-Wextra", "-Werror", "-fmax-errors=3", "-Wno-unknown-pragmas", "-Wno-sign-compare"),
+    f"-fsanitize={'address,undefined' if SANITIZED else 'alignment,null'}",
+    "-fno-sanitize-recover=all",
+    *(("-Wno-maybe-uninitialized",) if SANITIZED else ()),
+)
+
+KERNEL = re.compile(
+    r'extern\s*"C"\s*__global__\s+(?:__launch_bounds__\s*\((?P<before>[^)]*)\)\s*)?void\s+'
+    r"(?:__launch_bounds__\s*\((?P<after>[^)]*)\)\s*)?(?P<name>\w+)\s*\("
+)
+MOST_THREADS = "1024"
+
+
+class EmulatorError(RuntimeError):
+    """A kernel does not compile, or does what a GPU does not allow, at its launch or while it runs."""
+
+
+@cache
+def compiler():
+    """The path of a C++ compiler, or None."""
+    return shutil.which("g++")
+
+
+def kernels_of(code):
+    """{name of each kernel: its launch bounds}, those that macros make included."""
+    command = [compiler(), "-E", "-P", "-x", "c++", "-DRUNS_ON_CPU", "-"]
+    done = subprocess.run(command, input=code, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EmulatorError(done.stderr)
+    found = {m["name"]: m["before"] or m["after"] or MOST_THREADS for m in KERNEL.finditer(done.stdout)}
+    if not found:
+        raise EmulatorError('there is no kernel `extern "C" __global__ void name(...)` in this source')
+    return found
+
+
+@cache
+def build(code):
+    """The path of the shared library with all kernels of a source.
+
+    Raises EmulatorError with the compiler's words if it refuses.
+    """
+    headers = "".join(file.read_text(encoding="utf-8") for file in sorted(HERE.glob("*.h")))
+    key = hashlib.sha256("\0".join((code, headers, *FLAGS, compiler())).encode()).hexdigest()[:24]
+    folder = Path(tempfile.gettempdir()) / f"minires-emulator-{getpass.getuser()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    library = folder / f"{key}.so"
+    if not library.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            os.replace(compile_in(Path(work), code), library)  # another process may have been as quick
+    return library
+
+
+def compile_in(work, code):
+    exports = (f"EMULATOR_EXPORT({name}, {bounds})" for name, bounds in kernels_of(code).items())
+    parts = ('#include "cuda_on_cpu.h"', '#include "kernels.cu"', '#include "launch.h"', *exports)
+    (work / "kernels.cu").write_text(code, encoding="utf-8")
+    (work / "all.cpp").write_text("\n".join(parts) + "\n", encoding="utf-8")
+    # In two steps: linked with -fsanitize, it would bring a library along whose errors end the process.
+    link = [flag for flag in FLAGS if SANITIZED or not flag.startswith(("-fsanitize", "-fno-sanitize"))]
+    for command in (
+        [compiler(), *FLAGS, "-c", "all.cpp", "-o", "all.o"],
+        [compiler(), *link, "-shared", "all.o", "-o", "all.so"],
+    ):
+        done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise EmulatorError(done.stderr)
+    return work / "all.so"

@@ -1,0 +1,59 @@
+"""RawModule: CUDA sources compiled for the CPU, whose kernels take arrays of the device."""
+
+import emulator
+import numpy as np
+
+from fake_cupy.array import ndarray
+from fake_cupy.streams import issue
+
+
+class RawModule:
+    """All kernels of a source: cupy.RawModule."""
+
+    def __init__(self, code=None, *, options=(), backend="nvrtc", **_):
+        if not isinstance(options, tuple):
+            raise TypeError("options must be a tuple")
+        self.code = code
+
+    def get_function(self, name):
+        return RawKernel(self.code, name)
+
+
+class RawKernel:
+    """One kernel: cupy.RawKernel."""
+
+    def __init__(self, code, name, options=(), backend="nvrtc"):
+        self.kernel = emulator.Kernel(code, name)
+
+    @property
+    def max_dynamic_shared_size_bytes(self):
+        return self.kernel.most_shared
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size):
+        if size > emulator.MOST_SHARED:
+            self.kernel.fail(
+                f"no block may have {size} bytes of shared memory, the most is {emulator.MOST_SHARED}"
+            )
+        self.kernel.most_shared = size
+
+    def __call__(self, grid, block, args, *, shared_mem=0):
+        (threads, *flat), blocks = block, (*grid, 1, 1)[:3]
+        if any(count != 1 for count in flat):
+            self.kernel.fail("the emulator takes blocks of one axis only")
+        launch = self.kernel.prepared(blocks, threads, tuple(map(self.as_argument, args)), shared_mem)
+        memory = tuple(value._memory.mem for value in args if isinstance(value, ndarray))
+
+        def run():
+            launch()
+            for block in memory:
+                block.check(self.kernel.name)
+
+        issue(run, memory)
+
+    def as_argument(self, value):
+        if isinstance(value, ndarray):
+            return value._view.ctypes.data, value.dtype
+        if not isinstance(value, np.generic):
+            self.kernel.fail(f"how many bytes {value!r} has is a guess; say it, as in np.int32(...)")
+        return value
