@@ -130,6 +130,16 @@ def sum_pool_gradient(gy, shape, window):
     return cropped(gx, window, H, W)
 
 
+def global_mean(x):
+    """The mean of each channel of each image: (N, C, H, W) -> (N, C)."""
+    return x.mean(axis=(2, 3))
+
+
+def global_mean_gradient(gy, shape):
+    """gx = gy / (H W) for every pixel: (N, C) -> shape (N, C, H, W)."""
+    return library(gy).broadcast_to((gy / (shape[2] * shape[3]))[:, :, None, None], shape)
+
+
 def per_channel(values, x):
     """(C,) -> (C, 1, ...), which broadcasts against x, (N, C, ...)."""
     return values.reshape(-1, *(1 for _ in x.shape[2:]))
@@ -139,6 +149,20 @@ def batch_statistics(x):
     """The mean and the biased variance of each channel of (N, C, ...): (C,), (C,)."""
     axes = (0, *range(2, x.ndim))
     return x.mean(axis=axes), x.var(axis=axes)
+
+
+def batch_norm_factors(gamma, beta, mean, var, eps, running=None, momentum=0.0, count=0):
+    """scale = gamma / sqrt(var + eps), shift = beta - mean scale, of y = scale x + shift; all are (C,).
+
+    running: (running_mean, running_var), which move in place towards the statistics s of a batch of `count`
+    values: r = (1 - momentum) r + momentum s, with the unbiased variance.
+    """
+    if running:
+        for r, s in zip(running, (mean, var * (count / (count - 1))), strict=True):
+            r *= 1 - momentum
+            r += momentum * s
+    scale = gamma / library(gamma).sqrt(var + eps)
+    return scale, beta - mean * scale
 
 
 def scale_and_shift(x, scale, shift, z=None, relu=False):

@@ -2,7 +2,7 @@
 
 import math
 
-from minires.backend import kernels, library
+from minires.backend import kernels
 from minires.engine import Function
 from minires.engine.function import as_tensors
 from minires.errors import OptionError, ShapeError
@@ -25,8 +25,9 @@ class BatchNorm(Joinable):
 
     frozen = False
 
-    def __init__(self, eps, statistics=None):
+    def __init__(self, eps, statistics=None, **following):
         self.eps, self.statistics = eps, statistics
+        self.following = following  # what moves the running statistics, see kernels.batch_norm_factors
 
     def measure(self, x):
         """mean, var: (C,), (C,); those that the convolution before has taken already, if it has."""
@@ -48,8 +49,7 @@ class BatchNorm(Joinable):
 
     def scale_and_shift(self, gamma, beta):
         """y = scale x + shift, (C,) each, with the statistics that there are."""
-        scale = gamma / library(gamma).sqrt(self.var + self.eps)
-        return scale, beta - self.mean * scale
+        return kernels.batch_norm_factors(gamma, beta, self.mean, self.var, self.eps, **self.following)
 
     def backward(self, gy):
         x, gamma, y = self.saved
@@ -135,12 +135,9 @@ def batch_norm(x, running_mean, running_var, weight, bias, training=False, momen
         raise ShapeError(
             f"batch_norm: in training each channel needs more than one value, input {x.shape} has {M}"
         )
-    op = BatchNorm(eps, getattr(x.creator, "output_statistics", None))
-    y = op(x, weight, bias)
-    for running, batch in ((running_mean.data, op.mean), (running_var.data, op.var * (M / (M - 1)))):
-        running *= 1 - momentum
-        running += momentum * batch
-    return y
+    running = running_mean.data, running_var.data
+    taken = getattr(x.creator, "output_statistics", None)
+    return BatchNorm(eps, taken, running=running, momentum=momentum, count=M)(x, weight, bias)
 
 
 def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):

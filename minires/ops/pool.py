@@ -9,7 +9,7 @@ from minires.backend import kernels, to_device
 from minires.engine import Function, Tensor
 from minires.errors import OptionError, ShapeError
 from minires.ops.linear import matmul
-from minires.ops.reduce import mean
+from minires.ops.shape import reshape
 from minires.ops.window import pair, same_float, sliding_window
 
 
@@ -62,6 +62,20 @@ class AvgPool2d(Function):
         return [[h * w for w in lengths[1]] for h in lengths[0]]
 
 
+class GlobalAvgPool2d(Function):
+    """y = (sum of x over the map) / (H W)        gx = gy / (H W)
+
+    x: (N, C, H, W), y: (N, C).
+    """
+
+    def forward(self, x):
+        self.saved = x.shape
+        return kernels.global_mean(x)
+
+    def backward(self, gy):
+        return kernels.global_mean_gradient(gy, self.saved)
+
+
 def _pooling_window(op, x, kernel_size, stride, padding, ceil_mode):
     window = sliding_window(
         op, x, kernel_size, kernel_size if stride is None else stride, padding, 1, ceil_mode
@@ -85,7 +99,9 @@ def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_in
 
 def global_avg_pool2d(x):
     """The mean over each whole map: (N, C, H, W) -> (N, C)."""
-    return mean(x, (2, 3))
+    if x.ndim != 4:
+        raise ShapeError(f"global_avg_pool2d: the input must be (N, C, H, W), not {x.shape}")
+    return GlobalAvgPool2d()(x)
 
 
 def adaptive_avg_pool2d(x, output_size):
@@ -103,7 +119,7 @@ def adaptive_avg_pool2d(x, output_size):
     if x.shape[2:] == size:
         return x
     if size == (1, 1):
-        return mean(x, (2, 3), keepdim=True)
+        return reshape(global_avg_pool2d(x), *x.shape[:2], 1, 1)
     P, Q = (
         Tensor(to_device(_means(*lengths), x.device)).to(x.dtype)
         for lengths in zip(x.shape[2:], size, strict=True)

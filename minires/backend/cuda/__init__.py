@@ -4,35 +4,47 @@ Each function computes what its namesake in backend/reference.py says, for float
 import CuPy: an array of CuPy brings its library along.
 """
 
-from minires.backend.reference import (
-    add,
+from minires.backend.cuda.batch_norm import (
+    batch_norm_factors,
     batch_norm_gradient,
+    batch_norm_input_gradient,
     batch_statistics,
+    combine_moments,
+    scale_and_shift,
+)
+from minires.backend.cuda.elementwise import add, relu, relu_gradient
+from minires.backend.cuda.pooling import (
+    global_mean,
+    global_mean_gradient,
+    max_pool,
+    max_pool_gradient,
+    sum_pool,
+    sum_pool_gradient,
+)
+from minires.backend.reference import (
     convolution,
     convolution_and_statistics,
     convolution_input_gradient,
     convolution_weight_gradient,
     matmul,
-    max_pool,
-    max_pool_gradient,
     normalized_convolution,
     normalized_convolution_input_gradient,
     normalized_convolution_weight_gradient,
-    relu,
-    relu_gradient,
-    scale_and_shift,
-    sum_pool,
-    sum_pool_gradient,
 )
 
 __all__ = [
     "add",
+    "batch_norm_factors",
     "batch_norm_gradient",
+    "batch_norm_input_gradient",
     "batch_statistics",
+    "combine_moments",
     "convolution",
     "convolution_and_statistics",
     "convolution_input_gradient",
     "convolution_weight_gradient",
+    "global_mean",
+    "global_mean_gradient",
     "matmul",
     "max_pool",
     "max_pool_gradient",

@@ -7,7 +7,10 @@ number of axes, (N, C, ...), are treated alike.
 
 from math import prod
 
+from minires.backend.cuda.launch import blocks_for
 from minires.backend.device import library
+
+WARP = 32  # threads that go in step
 
 
 def channels_last(x):
@@ -29,3 +32,23 @@ def empty_map(like, shape, dtype=None):
 def pixels_and_channels(x):
     """(how many pixels all images have together, how many channels) of (N, C, ...)."""
     return len(x) * prod(x.shape[2:]), x.shape[1]
+
+
+def storage(x):
+    """The kernels' name for the type of a map's numbers; NumPy, without a bfloat16, knows that as uint16."""
+    return {"float32": "float", "uint16": "bfloat16"}[x.dtype.name]
+
+
+def table(C, *maps):
+    """(width, columns, tables): how a block's threads lie over the channels of `maps`, see channels.cuh."""
+    aligned = all(x.data.ptr % (4 * x.itemsize) == 0 for x in maps if x is not None)
+    width = 4 if C % 4 == 0 and aligned else 1
+    columns = min(WARP, 1 << (C // width - 1).bit_length())
+    return width, columns, blocks_for(C, width * columns)
+
+
+def geometry(shape, window):
+    """The numbers that window.cuh calls GEOMETRY; shape: (N, C, H, W) of the map under the window."""
+    _, C, H, W = shape
+    sizes = window.output_size(H, W), window.size, window.stride, window.padding, window.dilation
+    return C, H, W, *(n for pair in sizes for n in pair)

@@ -1,0 +1,330 @@
+// Batch norm, and what follows it in a block, the addition and the ReLU.
+//
+// Statistics are taken in two steps. First each block takes those of some pixels, in registers, and leaves them as
+// a row of partial results. Then a second kernel combines these rows, in double precision. Both go in an order that
+// depends on the shapes alone, so the same map gives the same bits on every GPU.
+#include "common.cuh"
+#include "channels.cuh"
+
+constexpr int HELD = 4;  // pixels that a thread holds in registers: so many reads of each map are on their way at once
+
+// How many values there are, their mean, and the sum of the squares of what each differs from it, by channel.
+template <int WIDTH>
+struct Moments {
+    float count;
+    Channels<WIDTH> mean, squares;
+};
+
+// The moments of a's values and b's together: Chan, Golub and LeVeque 1983.
+template <int WIDTH>
+__device__ void merge(Moments<WIDTH>& a, const Moments<WIDTH>& b) {
+    float count = a.count + b.count;
+    if (count == 0) return;
+    float share = b.count / count;
+    for (int k = 0; k < WIDTH; k++) {
+        float difference = b.mean.of[k] - a.mean.of[k];
+        a.mean.of[k] += difference * share;
+        a.squares.of[k] += b.squares.of[k] + difference * difference * a.count * share;
+    }
+    a.count = count;
+}
+
+// mean = sum x / n, squares = sum (x - mean)^2 over the n = `here` pixels held.
+template <int WIDTH>
+__device__ Moments<WIDTH> moments_of(const Channels<WIDTH> (&x)[HELD], int here) {
+    Moments<WIDTH> result = {};
+    result.count = here;
+    float inverse = 1.f / here;
+    for (int k = 0; k < WIDTH; k++) {
+#pragma unroll
+        for (int i = 0; i < HELD; i++) result.mean.of[k] += i < here ? x[i].of[k] : 0;
+        result.mean.of[k] *= inverse;
+#pragma unroll
+        for (int i = 0; i < HELD; i++) {
+            float centred = i < here ? x[i].of[k] - result.mean.of[k] : 0;
+            result.squares.of[k] += centred * centred;
+        }
+    }
+    return result;
+}
+
+// How many of the pixels first, first + rows, first + 2 rows, ... a thread may take in one go.
+__device__ inline int pixels_here(size_t first, int rows, size_t pixels) {
+    if (first >= pixels) return 0;
+    size_t left = (pixels - first + rows - 1) / rows;
+    return left < HELD ? int(left) : HELD;
+}
+
+// x: (pixels, C) -> partials: (gridDim.x, 3, C), the count, the mean and the centred squares of a block's pixels.
+//
+// The mean comes first and the squares are taken around it, or they would lose their digits where a channel's mean
+// is much larger than its deviation. The second pass over the pixels costs no memory: they are still in registers.
+template <class T, int WIDTH>
+__device__ void moments(const T* x, int pixels, int C, int columns, float* partials) {
+    Place at = place_of_thread<WIDTH>(columns);
+    Moments<WIDTH> own = {};
+    size_t tile = size_t(at.rows) * HELD;
+    for (size_t start = blockIdx.x * tile; at.channel < C && start < pixels; start += gridDim.x * tile) {
+        int here = pixels_here(start + at.row, at.rows, pixels);
+        if (here == 0) break;
+        Channels<WIDTH> held[HELD];
+#pragma unroll
+        for (int i = 0; i < HELD; i++)
+            if (i < here) held[i] = load_channels<WIDTH>(x + (start + at.row + size_t(i) * at.rows) * C + at.channel);
+        merge(own, moments_of(held, here));
+    }
+    auto* shared = reinterpret_cast<Moments<WIDTH>*>(shared_floats());
+    shared[threadIdx.x] = own;
+    for (int half = at.rows / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (at.row < half) {
+            merge(own, shared[threadIdx.x + half * columns]);
+            shared[threadIdx.x] = own;
+        }
+    }
+    if (at.row > 0 || at.channel >= C) return;
+    float* result = partials + size_t(blockIdx.x) * 3 * C + at.channel;
+    for (int k = 0; k < WIDTH; k++) {
+        result[k] = own.count;
+        result[C + k] = own.mean.of[k];
+        result[2 * C + k] = own.squares.of[k];
+    }
+}
+
+constexpr int CHANNELS = 8;  // that a block combines: 32 bytes side by side, what memory hands out at a time
+
+// The sum over the rows of a block whose threads are a table CHANNELS wide, in every thread.
+__device__ inline double sum_of_rows(double value) {
+    double* shared = reinterpret_cast<double*>(shared_floats());
+    shared[threadIdx.x] = value;
+    for (int half = blockDim.x / 2; half >= CHANNELS; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
+    }
+    __syncthreads();
+    double sum = shared[threadIdx.x % CHANNELS];
+    __syncthreads();  // before the next sum
+    return sum;
+}
+
+// partials: (blocks, 3, C) -> mean, var: (C,). Chan's formula for all blocks at once: with the count n_b, the mean
+// m_b and the centred squares s_b of each,
+//     n = sum n_b        mean = sum n_b m_b / n        var = sum (s_b + n_b (m_b - mean)^2) / n
+extern "C" __global__ void combine_moments(const float* partials, int blocks, int C, float* mean, float* var) {
+    int channel = blockIdx.x * CHANNELS + threadIdx.x % CHANNELS;
+    int row = threadIdx.x / CHANNELS, rows = blockDim.x / CHANNELS;
+    double count = 0, sum = 0, squares = 0;
+    for (int b = row; b < blocks && channel < C; b += rows) {
+        const float* partial = partials + size_t(b) * 3 * C + channel;
+        count += partial[0];
+        sum += double(partial[0]) * partial[C];
+    }
+    count = sum_of_rows(count);
+    double centre = sum_of_rows(sum) / count;
+    for (int b = row; b < blocks && channel < C; b += rows) {
+        const float* partial = partials + size_t(b) * 3 * C + channel;
+        double difference = partial[C] - centre;
+        squares += partial[2 * C] + partial[0] * difference * difference;
+    }
+    squares = sum_of_rows(squares);
+    if (row > 0 || channel >= C) return;
+    mean[channel] = centre;
+    var[channel] = squares / count;
+}
+
+// partials: (blocks, columns) -> sums: (columns,).
+extern "C" __global__ void combine_sums(const float* partials, int blocks, int columns, float* sums) {
+    int column = blockIdx.x * CHANNELS + threadIdx.x % CHANNELS;
+    int row = threadIdx.x / CHANNELS, rows = blockDim.x / CHANNELS;
+    double sum = 0;
+    for (int b = row; b < blocks && column < columns; b += rows) sum += partials[size_t(b) * columns + column];
+    sum = sum_of_rows(sum);
+    if (row == 0 && column < columns) sums[column] = sum;
+}
+
+// scale = gamma / sqrt(var + eps)        shift = beta - mean scale        (C,) each
+//
+// Where there are running statistics, they move: r = (1 - momentum) r + momentum s, with the variance var * unbiased.
+// A thread for each channel.
+extern "C" __global__ void factors(const float* gamma, const float* beta, const float* mean, const float* var,
+                                   float eps, int C, float* scale, float* shift, float* running_mean,
+                                   float* running_var, float momentum, float unbiased) {
+    int c = blockIdx.x * blockDim.x + threadIdx.x;
+    if (c >= C) return;
+    scale[c] = gamma[c] / sqrtf(var[c] + eps);
+    shift[c] = beta[c] - mean[c] * scale[c];
+    if (!running_mean) return;
+    running_mean[c] = (1 - momentum) * running_mean[c] + momentum * mean[c];
+    running_var[c] = (1 - momentum) * running_var[c] + momentum * (var[c] * unbiased);
+}
+
+// y = scale x + shift + z, and without its negative part if `relu`. x, y, z: (pixels, C); scale, shift: (C,).
+// z, scale and shift may be missing. y may be x. Each thread writes HELD pixels.
+template <class T, int WIDTH>
+__device__ void scale_and_shift(const T* x, const float* scale, const float* shift, const T* z, bool relu, T* y,
+                                int pixels, int C, int columns) {
+    Place at = place_of_thread<WIDTH>(columns);
+    size_t first = size_t(blockIdx.x) * at.rows * HELD + at.row;
+    int here = pixels_here(first, at.rows, pixels);
+    if (at.channel >= C) return;
+    Channels<WIDTH> factor = of_channels<WIDTH>(scale ? scale + at.channel : scale, 1);
+    Channels<WIDTH> term = of_channels<WIDTH>(shift ? shift + at.channel : shift);
+    Channels<WIDTH> held[HELD], added[HELD] = {};
+#pragma unroll
+    for (int i = 0; i < HELD; i++) {
+        size_t offset = (first + size_t(i) * at.rows) * C + at.channel;
+        if (i < here) held[i] = load_channels<WIDTH>(x + offset);
+        if (i < here && z) added[i] = load_channels<WIDTH>(z + offset);
+    }
+#pragma unroll
+    for (int i = 0; i < HELD; i++) {
+        for (int k = 0; k < WIDTH; k++) {
+            float value = fmaf(factor.of[k], held[i].of[k], term.of[k]) + added[i].of[k];
+            held[i].of[k] = relu && value < 0 ? 0 : value;  // a NaN stays
+        }
+        if (i < here) store_channels<WIDTH>(y + (first + size_t(i) * at.rows) * C + at.channel, held[i]);
+    }
+}
+
+// What went through the ReLU: gy where y > 0. Where y was not kept it is computed again, by the same formula as
+// above, scale x + shift. Without y and scale there was no ReLU.
+template <int WIDTH, class T>
+__device__ void through_relu(Channels<WIDTH> (&g)[HELD], const Channels<WIDTH> (&x)[HELD], const T* y,
+                             const float* scale, const float* shift, int channel, size_t first, size_t stride,
+                             int here) {
+    Channels<WIDTH> output[HELD];
+    if (y) {
+#pragma unroll
+        for (int i = 0; i < HELD; i++)
+            if (i < here) output[i] = load_channels<WIDTH>(y + first + i * stride);
+    } else if (scale) {
+        Channels<WIDTH> factor = of_channels<WIDTH>(scale + channel), term = of_channels<WIDTH>(shift + channel);
+#pragma unroll
+        for (int i = 0; i < HELD; i++)
+            for (int k = 0; k < WIDTH; k++) output[i].of[k] = fmaf(factor.of[k], x[i].of[k], term.of[k]);
+    } else {
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < HELD; i++)
+        for (int k = 0; k < WIDTH; k++)
+            if (!(output[i].of[k] > 0)) g[i].of[k] = 0;
+}
+
+// gy, x, y: (pixels, C) -> partials: (gridDim.x, 2, C), a block's sums of g and of g xhat, where g is gy through
+// the ReLU and xhat = (x - mean) / sqrt(var + eps).
+template <class T, int WIDTH>
+__device__ void gradient_sums(const T* gy, const T* x, const T* y, const float* scale, const float* shift,
+                              const float* mean, const float* var, float eps, int pixels, int C, int columns,
+                              float* partials) {
+    Place at = place_of_thread<WIDTH>(columns);
+    Channels<WIDTH> sum = {}, products = {}, centre = {};
+    if (at.channel < C) centre = of_channels<WIDTH>(mean + at.channel);
+    size_t tile = size_t(at.rows) * HELD;
+    for (size_t start = blockIdx.x * tile; at.channel < C && start < pixels; start += gridDim.x * tile) {
+        int here = pixels_here(start + at.row, at.rows, pixels);
+        size_t first = (start + at.row) * C + at.channel, stride = size_t(at.rows) * C;
+        Channels<WIDTH> g[HELD] = {}, held[HELD] = {};
+#pragma unroll
+        for (int i = 0; i < HELD; i++)
+            if (i < here) {
+                g[i] = load_channels<WIDTH>(gy + first + i * stride);
+                held[i] = load_channels<WIDTH>(x + first + i * stride);
+            }
+        through_relu(g, held, y, scale, shift, at.channel, first, stride, here);
+#pragma unroll
+        for (int i = 0; i < HELD; i++)
+            for (int k = 0; k < WIDTH; k++) {
+                sum.of[k] += g[i].of[k];
+                products.of[k] += g[i].of[k] * (held[i].of[k] - centre.of[k]);
+            }
+    }
+    struct Sums {
+        Channels<WIDTH> g, products;
+        float unused;  // an odd number of floats: the threads of a warp reach for different banks of the memory
+    };
+    auto* shared = reinterpret_cast<Sums*>(shared_floats());
+    shared[threadIdx.x] = {sum, products, 0};
+    for (int half = at.rows / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (at.row >= half) continue;
+        Sums &own = shared[threadIdx.x], other = shared[threadIdx.x + half * columns];
+        for (int k = 0; k < WIDTH; k++) {
+            own.g.of[k] += other.g.of[k];
+            own.products.of[k] += other.products.of[k];
+        }
+    }
+    if (at.row > 0 || at.channel >= C) return;
+    float* result = partials + size_t(blockIdx.x) * 2 * C + at.channel;
+    for (int k = 0; k < WIDTH; k++) {
+        result[k] = shared[threadIdx.x].g.of[k];
+        result[C + k] = shared[threadIdx.x].products.of[k] / sqrtf(var[at.channel + k] + eps);
+    }
+}
+
+// gx = gamma / sqrt(var + eps) (g - gbeta / M - xhat ggamma / M), M = pixels; without ggamma and gbeta, where mean
+// and var are constants, gamma / sqrt(var + eps) g. Where asked for, g itself too. Each thread writes HELD pixels.
+template <class T, int WIDTH>
+__device__ void input_gradient(const T* gy, const T* x, const T* y, const float* scale, const float* shift,
+                               const float* gamma, const float* mean, const float* var, float eps,
+                               const float* ggamma, const float* gbeta, int pixels, int C, int columns, T* gx,
+                               T* g_written) {
+    Place at = place_of_thread<WIDTH>(columns);
+    size_t first = (size_t(blockIdx.x) * at.rows * HELD + at.row) * C + at.channel;
+    size_t stride = size_t(at.rows) * C;
+    int here = pixels_here(size_t(blockIdx.x) * at.rows * HELD + at.row, at.rows, pixels);
+    if (at.channel >= C) return;
+    Channels<WIDTH> g[HELD] = {}, held[HELD] = {};
+#pragma unroll
+    for (int i = 0; i < HELD; i++)
+        if (i < here) {
+            g[i] = load_channels<WIDTH>(gy + first + i * stride);
+            held[i] = load_channels<WIDTH>(x + first + i * stride);
+        }
+    through_relu(g, held, y, scale, shift, at.channel, first, stride, here);
+    Channels<WIDTH> factor, constant = {}, slope = {}, centre = of_channels<WIDTH>(mean + at.channel);
+    for (int k = 0; k < WIDTH; k++) {
+        int c = at.channel + k;
+        float inverse = 1 / sqrtf(var[c] + eps);
+        factor.of[k] = gamma[c] * inverse;
+        if (!ggamma) continue;
+        constant.of[k] = gbeta[c] / pixels;
+        slope.of[k] = ggamma[c] / pixels * inverse;
+    }
+#pragma unroll
+    for (int i = 0; i < HELD; i++) {
+        if (i >= here) continue;
+        if (g_written) store_channels<WIDTH>(g_written + first + i * stride, g[i]);
+        for (int k = 0; k < WIDTH; k++) {
+            float centred = held[i].of[k] - centre.of[k];
+            g[i].of[k] = factor.of[k] * (g[i].of[k] - constant.of[k] - slope.of[k] * centred);
+        }
+        store_channels<WIDTH>(gx + first + i * stride, g[i]);
+    }
+}
+
+#define FOR_MAPS_OF(T)                                                                                            \
+    extern "C" __global__ void moments_##T(const T* x, int pixels, int C, int width, int columns,                 \
+                                           float* partials) {                                                     \
+        BY_WIDTH(moments, T, x, pixels, C, columns, partials);                                                    \
+    }                                                                                                             \
+    extern "C" __global__ void scale_and_shift_##T(const T* x, const float* scale, const float* shift,            \
+                                                   const T* z, int relu, T* y, int pixels, int C, int width,      \
+                                                   int columns) {                                                 \
+        BY_WIDTH(scale_and_shift, T, x, scale, shift, z, relu, y, pixels, C, columns);                            \
+    }                                                                                                             \
+    extern "C" __global__ void gradient_sums_##T(const T* gy, const T* x, const T* y, const float* scale,         \
+                                                 const float* shift, const float* mean, const float* var,         \
+                                                 float eps, int pixels, int C, int width, int columns,            \
+                                                 float* partials) {                                               \
+        BY_WIDTH(gradient_sums, T, gy, x, y, scale, shift, mean, var, eps, pixels, C, columns, partials);         \
+    }                                                                                                             \
+    extern "C" __global__ void input_gradient_##T(                                                                \
+        const T* gy, const T* x, const T* y, const float* scale, const float* shift, const float* gamma,          \
+        const float* mean, const float* var, float eps, const float* ggamma, const float* gbeta, int pixels,      \
+        int C, int width, int columns, T* gx, T* g) {                                                             \
+        BY_WIDTH(input_gradient, T, gy, x, y, scale, shift, gamma, mean, var, eps, ggamma, gbeta, pixels, C,      \
+                 columns, gx, g);                                                                                 \
+    }
+FOR_MAPS_OF(float)
+FOR_MAPS_OF(bfloat16)

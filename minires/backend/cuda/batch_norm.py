@@ -1,0 +1,118 @@
+"""Batch norm on a GPU: statistics, the sweep that applies them, and the way back. See batch_norm.cu."""
+
+from minires.backend.cuda.launch import blocks_for, launch
+from minires.backend.cuda.maps import channels_last, empty_map, pixels_and_channels, storage, table
+from minires.backend.device import library
+
+FILE = "batch_norm.cu"
+THREADS = 256
+HELD = 4  # pixels at a time for each thread, as in the kernels
+COMBINED = 8  # channels that a block combines
+MOST = 512  # blocks that leave a row of partial results
+
+
+def batch_statistics(x):
+    """The mean and the biased variance of each channel of (N, C, ...): (C,), (C,)."""
+    x = channels_last(x)
+    P, C = pixels_and_channels(x)
+    width, columns, tables = table(C, x)
+    blocks = min(MOST, _blocks(P, columns))
+    partials = library(x).empty((blocks, 3, C), "float32")
+    shared = 4 * THREADS * (2 * width + 1)
+    arguments = x, P, C, width, columns, partials
+    launch(FILE, f"moments_{storage(x)}", (blocks, tables), THREADS, *arguments, shared=shared)
+    return combine_moments(partials)
+
+
+def combine_moments(partials):
+    """mean, var: (C,) each, of counts, means and centred squares, (blocks, 3, C)."""
+    blocks, _, C = partials.shape
+    mean, var = library(partials).empty((2, C), "float32")
+    _combine("combine_moments", partials, blocks, C, mean, var)
+    return mean, var
+
+
+def combine_sums(partials):
+    """(blocks, ...) -> (...): the sum over the blocks, in an order that is always the same."""
+    blocks, *shape = partials.shape
+    sums = library(partials).empty(shape, "float32")
+    _combine("combine_sums", partials, blocks, sums.size, sums)
+    return sums
+
+
+def batch_norm_factors(gamma, beta, mean, var, eps, running=None, momentum=0.0, count=0):
+    """scale and shift, (C,) each, with which y = scale x + shift is batch norm; see backend/reference.py."""
+    C = len(gamma)
+    scale, shift = library(gamma).empty((2, C), "float32")
+    unbiased = count / (count - 1) if running else 1.0
+    moved = *(running or (None, None)), float(momentum), unbiased
+    arguments = gamma, beta, mean, var, float(eps), C, scale, shift, *moved
+    launch(FILE, "factors", max(1, blocks_for(C, THREADS)), THREADS, *arguments)
+    return scale, shift
+
+
+def scale_and_shift(x, scale, shift, z=None, relu=False, out=None):
+    """y = scale x + shift for each channel, plus the map z, and without its negative part if `relu`.
+
+    scale, shift: (C,), or None for 1 and 0. out: where y goes, a map as channels_last makes it; perhaps x.
+    """
+    x, z = channels_last(x), None if z is None else channels_last(z)
+    y = empty_map(x, x.shape) if out is None else out
+    P, C = pixels_and_channels(x)
+    if x.size:
+        width, columns, tables = table(C, x, z, y)
+        arguments = x, scale, shift, z, relu, y, P, C, width, columns
+        launch(FILE, f"scale_and_shift_{storage(x)}", (_blocks(P, columns), tables), THREADS, *arguments)
+    return y
+
+
+def batch_norm_gradient(gy, x, gamma, mean, var, eps, y=None, split=False, frozen=False, mask=None):
+    """gx, ggamma, gbeta of batch norm, and what went through the ReLU if `split`; see backend/reference.py.
+
+    mask: (scale, shift) in place of y, where that was not kept: the ReLU let pass what scale x + shift > 0.
+    """
+    gy, x, y = channels_last(gy), channels_last(x), None if y is None else channels_last(y)
+    mask = mask or (None, None)
+    P, C = pixels_and_channels(x)
+    width, columns, tables = table(C, gy, x, y)
+    blocks = min(MOST, _blocks(P, columns))
+    partials = library(x).empty((blocks, 2, C), "float32")
+    arguments = gy, x, y, *mask, mean, var, float(eps), P, C, width, columns, partials
+    shared = 4 * THREADS * (2 * width + 1)
+    launch(FILE, f"gradient_sums_{storage(x)}", (blocks, tables), THREADS, *arguments, shared=shared)
+    gbeta, ggamma = combine_sums(partials)
+    through = y is not None or mask[0] is not None
+    g = empty_map(x, x.shape) if split and through else None
+    sums = (None, None) if frozen else (ggamma, gbeta)
+    gx = _input_gradient(gy, x, y, mask, gamma, mean, var, eps, *sums, g)
+    if split:
+        return gx, ggamma, gbeta, g if through else gy
+    return gx, ggamma, gbeta
+
+
+def batch_norm_input_gradient(g, x, gamma, mean, var, eps, ggamma, gbeta):
+    """gx of batch norm where the other two gradients are known; g: the gradient of batch norm's output."""
+    return _input_gradient(
+        channels_last(g), channels_last(x), None, (None, None), gamma, mean, var, eps, ggamma, gbeta
+    )
+
+
+def _input_gradient(gy, x, y, mask, gamma, mean, var, eps, ggamma, gbeta, g=None):
+    gx = empty_map(x, x.shape)
+    P, C = pixels_and_channels(x)
+    if x.size:
+        width, columns, tables = table(C, gy, x, y, gx, g)
+        statistics = gamma, mean, var, float(eps), ggamma, gbeta
+        arguments = gy, x, y, *mask, *statistics, P, C, width, columns, gx, g
+        launch(FILE, f"input_gradient_{storage(x)}", (_blocks(P, columns), tables), THREADS, *arguments)
+    return gx
+
+
+def _blocks(pixels, columns):
+    """Blocks of THREADS threads, `columns` of them side by side, that it takes for so many pixels."""
+    return max(1, blocks_for(pixels, THREADS // columns * HELD))
+
+
+def _combine(kernel, partials, blocks, C, *results):
+    arguments = partials, blocks, C, *results
+    launch(FILE, kernel, max(1, blocks_for(C, COMBINED)), THREADS, *arguments, shared=8 * THREADS)

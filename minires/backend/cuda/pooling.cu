@@ -1,0 +1,174 @@
+// Pooling: one number for all pixels under a window, channel by channel; and the mean over a whole map.
+//
+// A thread makes WIDTH channels of one pixel of the result, on the way back too: there each pixel of the input asks
+// which windows cover it, in the order of the window's elements, instead of windows adding to pixels in whatever
+// order they come.
+#include "common.cuh"
+#include "channels.cuh"
+#include "window.cuh"
+
+// The pixel of a map N, height, width, C that a thread makes.
+struct Pixel {
+    int row, column;
+    size_t image;
+    bool exists;
+};
+
+__device__ inline Pixel pixel_of_thread(const Place& at, int pixels, int height, int width, int C) {
+    int index = blockIdx.x * at.rows + at.row;
+    return {index / width % height, index % width, size_t(index / width / height), index < pixels && at.channel < C};
+}
+
+// Where in memory a pixel of a map N, height, width, C begins.
+__device__ inline size_t offset_of(size_t image, int row, int column, int height, int width, int C) {
+    return ((image * height + row) * width + column) * C;
+}
+
+// y = max of x under the window. x: (N, H, W, C), y: (N, OH, OW, C).
+template <class T, int WIDTH>
+__device__ void max_pool(const T* x, T* y, int windows, Geometry g, int columns) {
+    Place at = place_of_thread<WIDTH>(columns);
+    Pixel here = pixel_of_thread(at, windows, g.OH, g.OW, g.C);
+    if (!here.exists) return;
+    Channels<WIDTH> largest;
+    for (int k = 0; k < WIDTH; k++) largest.of[k] = MINUS_INFINITY;
+    for (int i = 0; i < g.KH; i++)
+        for (int j = 0; j < g.KW; j++) {
+            int h = g.h_of(here.row, i), w = g.w_of(here.column, j);
+            if (!g.inside(h, w)) continue;
+            auto value = load_channels<WIDTH>(x + offset_of(here.image, h, w, g.H, g.W, g.C) + at.channel);
+            for (int k = 0; k < WIDTH; k++)  // a NaN counts as the largest
+                if (value.of[k] > largest.of[k] || value.of[k] != value.of[k]) largest.of[k] = value.of[k];
+        }
+    store_channels<WIDTH>(y + offset_of(here.image, here.row, here.column, g.OH, g.OW, g.C) + at.channel, largest);
+}
+
+// gx = sum of gy over the windows whose first maximum is here. gy, y: (N, OH, OW, C), x, gx: (N, H, W, C).
+//
+// This pixel is the first maximum of a window if it equals y and no earlier element of the window does. The padding
+// counts: it is minus infinity, and so may y be.
+template <class T, int WIDTH>
+__device__ void max_pool_gradient(const T* gy, const T* x, const T* y, T* gx, int pixels, Geometry g, int columns) {
+    Place at = place_of_thread<WIDTH>(columns);
+    Pixel here = pixel_of_thread(at, pixels, g.H, g.W, g.C);
+    if (!here.exists) return;
+    size_t own_offset = offset_of(here.image, here.row, here.column, g.H, g.W, g.C) + at.channel;
+    auto own = load_channels<WIDTH>(x + own_offset);
+    Channels<WIDTH> sum = {};
+    for (int element = 0; element < g.KH * g.KW; element++) {
+        int p = g.p_of(here.row, element / g.KW), q = g.q_of(here.column, element % g.KW);
+        if (p < 0 || q < 0) continue;
+        size_t window = offset_of(here.image, p, q, g.OH, g.OW, g.C) + at.channel;
+        auto largest = load_channels<WIDTH>(y + window);
+        bool first[WIDTH];
+        int left = 0;  // channels whose first maximum may be here
+        for (int k = 0; k < WIDTH; k++) left += first[k] = own.of[k] == largest.of[k];
+        for (int earlier = 0; earlier < element && left; earlier++) {
+            int h = g.h_of(p, earlier / g.KW), w = g.w_of(q, earlier % g.KW);
+            bool inside = g.inside(h, w);
+            Channels<WIDTH> other;
+            if (inside) other = load_channels<WIDTH>(x + offset_of(here.image, h, w, g.H, g.W, g.C) + at.channel);
+            left = 0;
+            for (int k = 0; k < WIDTH; k++)
+                left += first[k] = first[k] && (inside ? other.of[k] : MINUS_INFINITY) != largest.of[k];
+        }
+        if (!left) continue;
+        auto gradient = load_channels<WIDTH>(gy + window);
+        for (int k = 0; k < WIDTH; k++)
+            if (first[k]) sum.of[k] += gradient.of[k];
+    }
+    store_channels<WIDTH>(gx + own_offset, sum);
+}
+
+// y = sum of x under the window. x: (N, H, W, C), y: (N, OH, OW, C).
+template <class T, int WIDTH>
+__device__ void sum_pool(const T* x, T* y, int windows, Geometry g, int columns) {
+    Place at = place_of_thread<WIDTH>(columns);
+    Pixel here = pixel_of_thread(at, windows, g.OH, g.OW, g.C);
+    if (!here.exists) return;
+    Channels<WIDTH> sum = {};
+    for (int i = 0; i < g.KH; i++)
+        for (int j = 0; j < g.KW; j++) {
+            int h = g.h_of(here.row, i), w = g.w_of(here.column, j);
+            if (!g.inside(h, w)) continue;
+            auto value = load_channels<WIDTH>(x + offset_of(here.image, h, w, g.H, g.W, g.C) + at.channel);
+            for (int k = 0; k < WIDTH; k++) sum.of[k] += value.of[k];
+        }
+    store_channels<WIDTH>(y + offset_of(here.image, here.row, here.column, g.OH, g.OW, g.C) + at.channel, sum);
+}
+
+// gx = sum of gy over the windows that cover this pixel. gy: (N, OH, OW, C), gx: (N, H, W, C).
+template <class T, int WIDTH>
+__device__ void sum_pool_gradient(const T* gy, T* gx, int pixels, Geometry g, int columns) {
+    Place at = place_of_thread<WIDTH>(columns);
+    Pixel here = pixel_of_thread(at, pixels, g.H, g.W, g.C);
+    if (!here.exists) return;
+    Channels<WIDTH> sum = {};
+    for (int i = 0; i < g.KH; i++)
+        for (int j = 0; j < g.KW; j++) {
+            int p = g.p_of(here.row, i), q = g.q_of(here.column, j);
+            if (p < 0 || q < 0) continue;
+            auto value = load_channels<WIDTH>(gy + offset_of(here.image, p, q, g.OH, g.OW, g.C) + at.channel);
+            for (int k = 0; k < WIDTH; k++) sum.of[k] += value.of[k];
+        }
+    store_channels<WIDTH>(gx + offset_of(here.image, here.row, here.column, g.H, g.W, g.C) + at.channel, sum);
+}
+
+// y = mean of x over an image's pixels. x: (N, pixels, C), y: (N, C). A block for each image and table of channels:
+// its rows of threads take every so many-th pixel, then add up what they have.
+template <class T, int WIDTH>
+__device__ void global_mean(const T* x, float* y, int pixels, int C, int columns) {
+    Place at = place_of_thread<WIDTH>(columns);
+    Channels<WIDTH> sum = {};
+    const T* image = x + size_t(blockIdx.x) * pixels * C + at.channel;
+    for (int i = at.row; i < pixels && at.channel < C; i += at.rows) {
+        auto value = load_channels<WIDTH>(image + size_t(i) * C);
+        for (int k = 0; k < WIDTH; k++) sum.of[k] += value.of[k];
+    }
+    auto* shared = reinterpret_cast<Channels<WIDTH>*>(shared_floats());
+    shared[threadIdx.x] = sum;
+    for (int half = at.rows / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (at.row >= half) continue;
+        for (int k = 0; k < WIDTH; k++) sum.of[k] += shared[threadIdx.x + half * columns].of[k];
+        shared[threadIdx.x] = sum;
+    }
+    if (at.row > 0 || at.channel >= C) return;
+    for (int k = 0; k < WIDTH; k++) y[size_t(blockIdx.x) * C + at.channel + k] = sum.of[k] / pixels;
+}
+
+// gx = gy / pixels for each of an image's pixels. gy: (N, C), gx: (N, pixels, C).
+template <class T, int WIDTH>
+__device__ void global_mean_gradient(const float* gy, T* gx, int N, int pixels, int C, int columns) {
+    Place at = place_of_thread<WIDTH>(columns);
+    int index = blockIdx.x * at.rows + at.row;
+    if (index >= N * pixels || at.channel >= C) return;
+    auto share = of_channels<WIDTH>(gy + size_t(index / pixels) * C + at.channel);
+    for (int k = 0; k < WIDTH; k++) share.of[k] /= pixels;
+    store_channels<WIDTH>(gx + size_t(index) * C + at.channel, share);
+}
+
+#define FOR_MAPS_OF(T)                                                                                            \
+    extern "C" __global__ void max_pool_##T(const T* x, T* y, int windows, GEOMETRY, int width, int columns) {    \
+        BY_WIDTH(max_pool, T, x, y, windows, THE_GEOMETRY, columns);                                              \
+    }                                                                                                             \
+    extern "C" __global__ void max_pool_gradient_##T(const T* gy, const T* x, const T* y, T* gx, int pixels,      \
+                                                     GEOMETRY, int width, int columns) {                          \
+        BY_WIDTH(max_pool_gradient, T, gy, x, y, gx, pixels, THE_GEOMETRY, columns);                              \
+    }                                                                                                             \
+    extern "C" __global__ void sum_pool_##T(const T* x, T* y, int windows, GEOMETRY, int width, int columns) {    \
+        BY_WIDTH(sum_pool, T, x, y, windows, THE_GEOMETRY, columns);                                              \
+    }                                                                                                             \
+    extern "C" __global__ void sum_pool_gradient_##T(const T* gy, T* gx, int pixels, GEOMETRY, int width,         \
+                                                     int columns) {                                               \
+        BY_WIDTH(sum_pool_gradient, T, gy, gx, pixels, THE_GEOMETRY, columns);                                    \
+    }                                                                                                             \
+    extern "C" __global__ void global_mean_##T(const T* x, float* y, int pixels, int C, int width, int columns) { \
+        BY_WIDTH(global_mean, T, x, y, pixels, C, columns);                                                       \
+    }                                                                                                             \
+    extern "C" __global__ void global_mean_gradient_##T(const float* gy, T* gx, int N, int pixels, int C,         \
+                                                        int width, int columns) {                                 \
+        BY_WIDTH(global_mean_gradient, T, gy, gx, N, pixels, C, columns);                                         \
+    }
+FOR_MAPS_OF(float)
+FOR_MAPS_OF(bfloat16)
