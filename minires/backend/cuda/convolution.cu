@@ -43,11 +43,12 @@ struct Epilogue {
     const float* b;  // added to each channel
     const T* z;      // added to each element
     bool relu;
-    // For the gradient of max(scale u + shift, 0): only where that is not cut off; scale may be null.
+    // For the gradient through max(scale u + shift, 0): only where that is not cut off.
     const T* u;
-    const float *scale, *shift, *mean, *inv_std;
-    // (tiles, 3, O): count, mean, centred squares of each channel's values in the tile. With u:
-    // (tiles, 2, O): sums of g and of g (u - mean) inv_std, where g is the result.
+    const float *scale, *shift, *mean, *var;
+    float eps;
+    // (tiles, 3, O): count, mean, centred squares of each channel's values in the tile. With u, (tiles, 2, O): the sums
+    // of g and of g uhat, where g is the result and uhat = (u - mean) / sqrt(var + eps).
     float* partials;
 };
 
@@ -181,7 +182,7 @@ __device__ inline long long pixel_of_target(const Layer& layer, const Tile& tile
     return (static_cast<long long>(tile.image) * layer.rows.target + row) * layer.columns.target + column;
 }
 
-// What belongs to a thread's channels, `otherwise` where there is none.
+// What belongs to a thread's channels; 0 where there is none.
 __device__ inline void load_own(float (&v)[4], const float* values, const Share& share) {
     for (int k = 0; k < 4; k++) v[k] = values && k < share.there ? values[share.channel + k] : 0;
 }
@@ -255,18 +256,19 @@ __device__ void write_output(float* result, T* y, const Epilogue<T>& epilogue, c
     write_partials<BN>(squares, epilogue.partials, 2, 3, layer, share);
 }
 
-// g = the sums where scale u + shift > 0, else 0, and the sums of g and of g xhat, from which batch norm's gradients
-// are made: xhat = (u - mean) inv_std.
+// g = the sums where scale u + shift > 0, else 0, and the sums of g and of g uhat, from which batch norm's gradients
+// are made.
 template <int BN, class T>
 __device__ void write_gradient(const float* result, T* g, const Epilogue<T>& epilogue, const Layer& layer,
                                const Tile& tile) {
     Share share = share_of_thread<BN>(layer, tile);
     int all = layer.groups * layer.channels_out;
-    float scale[4], shift[4], mean[4], inv_std[4], u[4], v[4], sum[4] = {}, product[4] = {};
+    float scale[4], shift[4], mean[4], inverse[4], u[4], v[4], sum[4] = {}, product[4] = {};
     load_own(scale, epilogue.scale, share);
     load_own(shift, epilogue.shift, share);
     load_own(mean, epilogue.mean, share);
-    load_own(inv_std, epilogue.inv_std, share);
+    load_own(inverse, epilogue.var, share);
+    for (int k = 0; k < 4; k++) inverse[k] = 1 / sqrtf(inverse[k] + epilogue.eps);
     for (int i = share.pixel; i < share.pixels; i += share.stride) {
         long long pixel = pixel_of_target(layer, tile, i);
         if (pixel < 0) continue;
@@ -276,7 +278,7 @@ __device__ void write_gradient(const float* result, T* g, const Epilogue<T>& epi
         for (int k = 0; k < 4; k++) {
             if (!(fmaf(scale[k], u[k], shift[k]) > 0)) v[k] = 0;
             sum[k] += v[k];
-            product[k] += v[k] * ((u[k] - mean[k]) * inv_std[k]);
+            product[k] += v[k] * ((u[k] - mean[k]) * inverse[k]);
         }
         store_channels(g + offset, v, share.there, share.by_four);
     }
@@ -329,9 +331,9 @@ __device__ void convolve(const T* x, const float* W, T* y, const Layer& layer, P
         const T* x, const float* W, T* y, AXIS_PARAMETERS(rows), AXIS_PARAMETERS(columns), int channels_in,           \
         int channels_out, int groups, int depth, int backward, const float* x_scale, const float* x_shift,            \
         const float* b, const T* z, int relu, const T* u, const float* scale, const float* shift, const float* mean,  \
-        const float* inv_std, float* partials) {                                                                      \
+        const float* var, float eps, float* partials) {                                                               \
         Layer layer = {AXIS(rows), AXIS(columns), channels_in, channels_out, groups, depth, backward != 0};           \
-        Epilogue<T> epilogue = {b, z, relu != 0, u, scale, shift, mean, inv_std, partials};                           \
+        Epilogue<T> epilogue = {b, z, relu != 0, u, scale, shift, mean, var, eps, partials};                          \
         convolve<T, PRECISE, BN>(x, W, y, layer, {x_scale, x_shift}, epilogue);                                       \
     }
 #define FOR_MAPS_OF(T)                 \
