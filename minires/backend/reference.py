@@ -215,14 +215,14 @@ def cross_entropy_gradient(gy, log_p, labels):
     return gx
 
 
-def count_batch(sums, losses, logits, labels):
-    """Add to sums, float64 (3,): the sum of the losses (N,), how many of the N predictions are wrong, and N.
+def count_batch(sums, loss, logits, labels):
+    """Add to sums, float64 (3,): N times the mean loss, one element, how many predictions are wrong, and N.
 
     The prediction is the place of the largest of an image's logits, (N, K), the first if there are several.
     """
-    sums[0] += losses.sum(dtype="float64")
+    sums[0] += len(logits) * loss.astype("float64").reshape(())
     sums[1] += (logits.argmax(axis=1) != labels).sum()
-    sums[2] += len(losses)
+    sums[2] += len(logits)
 
 
 def relu(x):

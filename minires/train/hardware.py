@@ -104,6 +104,6 @@ def why_not_recorded(model, rung):
     for name, module in model.named_modules():
         if isinstance(module, Dropout) and module.p > 0:
             return f"{name} (dropout) draws its random numbers on the CPU"
-        if isinstance(module, Conv2d) and not fits(module.weight.shape, module.stride, module.dilation):
+        if isinstance(module, Conv2d) and not fits(module.window):
             return f"the window of {name} is too large for the kernels of this rung, and cuBLAS takes over"
     return None

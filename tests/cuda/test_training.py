@@ -17,7 +17,9 @@ RUNGS = ("explicit", "implicit", "fused")
 def dataset():
     """Ten images of 12 x 12 for training, so that with batches of 4 the last one of an epoch is smaller."""
     rng = np.random.default_rng(0)
-    train, test = (Split(rng.integers(0, 256, (n, 3, 12, 12), np.uint8), rng.integers(0, 3, n)) for n in (10, 6))
+    train, test = (
+        Split(rng.integers(0, 256, (n, 3, 12, 12), np.uint8), rng.integers(0, 3, n)) for n in (10, 6)
+    )
     return Dataset("noise", train, test, ("a", "b", "c"))
 
 
@@ -120,7 +122,11 @@ def test_tf32_rounds_and_fp32_does_not(cupy, dataset):
         precision: largest_difference(
             exact,
             weights(
-                train(recipe(iterations=2), dataset=dataset, hardware=Hardware.choose("cuda", precision=precision))
+                train(
+                    recipe(iterations=2),
+                    dataset=dataset,
+                    hardware=Hardware.choose("cuda", precision=precision),
+                )
             ),
         )
         for precision in ("fp32", "tf32")
