@@ -41,18 +41,19 @@ def nothing_later():
     return _switched_on(_at_once)
 
 
-def _kernel(name):
+def _kernel(name, decides=0):
+    """The kernel of this name, whose argument number `decides` says which version is fast."""
     plain = getattr(reference, name)
     on_cpu, on_gpu = getattr(cpu, name, plain), getattr(cuda, name)
 
     @wraps(plain)
-    def kernel(array, *rest, **options):
-        if is_on_gpu(array):
-            return on_gpu(array, *rest, **options)
-        if not is_fast(array):
-            return plain(array, *rest, **options)
+    def kernel(*arguments, **options):
+        if is_on_gpu(arguments[decides]):
+            return on_gpu(*arguments, **options)
+        if not is_fast(arguments[decides]):
+            return plain(*arguments, **options)
         with one_thread_per_product():
-            return on_cpu(array, *rest, **options)
+            return on_cpu(*arguments, **options)
 
     return kernel
 
@@ -96,6 +97,9 @@ scale_and_shift = _kernel("scale_and_shift")
 relu = _kernel("relu")
 relu_gradient = _kernel("relu_gradient")
 add = _kernel("add")
+cross_entropy = _kernel("cross_entropy")
+cross_entropy_gradient = _kernel("cross_entropy_gradient")
+count_batch = _kernel("count_batch", decides=1)
 convolution_and_statistics = _kernel("convolution_and_statistics")
 normalized_convolution = _kernel("normalized_convolution")
 normalized_convolution_input_gradient = _kernel("normalized_convolution_input_gradient")

@@ -193,6 +193,38 @@ def batch_norm_gradient(gy, x, gamma, mean, var, eps, y=None, split=False, froze
     return (gx, ggamma, gbeta, g) if split else (gx, ggamma, gbeta)
 
 
+def log_softmax(x, axis):
+    """y = x - log sum e^x, along an axis."""
+    xp = library(x)
+    shifted = x - x.max(axis=axis, keepdims=True)  # the largest becomes 0: e^x cannot overflow
+    return shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
+
+
+def cross_entropy(x, labels):
+    """losses (N,), -log softmax(x_n)[label_n], and log softmax (N, K) of logits (N, K) and labels (N,)."""
+    log_p = log_softmax(x, 1)
+    return -log_p[library(x).arange(len(x)), labels], log_p
+
+
+def cross_entropy_gradient(gy, log_p, labels):
+    """gx_n = gy_n (softmax(x_n) - onehot(label_n)): (N,), (N, K), (N,) -> (N, K)."""
+    xp = library(log_p)
+    gx = xp.exp(log_p)
+    gx[xp.arange(len(gx)), labels] -= 1
+    gx *= gy[:, None]
+    return gx
+
+
+def count_batch(sums, losses, logits, labels):
+    """Add to sums, float64 (3,): the sum of the losses (N,), how many of the N predictions are wrong, and N.
+
+    The prediction is the place of the largest of an image's logits, (N, K), the first if there are several.
+    """
+    sums[0] += losses.sum(dtype="float64")
+    sums[1] += (logits.argmax(axis=1) != labels).sum()
+    sums[2] += len(losses)
+
+
 def relu(x):
     """y = max(x, 0), element by element."""
     return library(x).maximum(x, 0)

@@ -2,14 +2,11 @@
 
 import numpy as np
 
+from minires.backend import device_of, kernels, reference
 from minires.engine import Function, Tensor
-from minires.errors import OptionError, ShapeError
+from minires.engine.function import as_tensors
+from minires.errors import DeviceError, OptionError, ShapeError
 from minires.ops.elementwise import exp
-
-
-def _log_softmax(xp, x, dim):
-    shifted = x - x.max(axis=dim, keepdims=True)  # the largest becomes 0: e^x cannot overflow
-    return shifted - xp.log(xp.exp(shifted).sum(axis=dim, keepdims=True))
 
 
 class LogSoftmax(Function):
@@ -19,7 +16,7 @@ class LogSoftmax(Function):
         self.dim = dim
 
     def forward(self, x):
-        self.saved = y = _log_softmax(self.xp, x, self.dim)
+        self.saved = y = reference.log_softmax(x, self.dim)
         return y
 
     def backward(self, gy):
@@ -36,15 +33,11 @@ class CrossEntropy(Function):
         self.labels = labels
 
     def forward(self, x):
-        log_p = _log_softmax(self.xp, x, 1)
-        self.saved = log_p
-        return -log_p[self.xp.arange(len(x)), self.labels]
+        y, self.saved = kernels.cross_entropy(x, self.labels)
+        return y
 
     def backward(self, gy):
-        gx = self.xp.exp(self.saved)
-        gx[self.xp.arange(len(gx)), self.labels] -= 1
-        gx *= gy[:, None]
-        return gx
+        return kernels.cross_entropy_gradient(gy, self.saved, self.labels)
 
 
 class SquaredError(Function):
@@ -73,7 +66,11 @@ def cross_entropy(x, labels, reduction="mean"):
     """-log softmax(x)[label] of logits (N, K) and whole-number labels (N,).
 
     reduction: "mean" over the N, "sum", or "none" for all N values.
+
+    On a GPU nobody looks at the labels in advance, because the host would have to wait for them: there the
+    loss of a label out of range is NaN.
     """
+    (x,) = as_tensors((x,))
     labels = labels.data if isinstance(labels, Tensor) else labels
     labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
     if x.ndim != 2 or labels.shape != x.shape[:1]:
@@ -84,13 +81,23 @@ def cross_entropy(x, labels, reduction="mean"):
         raise OptionError(
             f"cross_entropy: labels must be whole numbers, not {labels.dtype}; convert with .to('int64')"
         )
-    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
-    if low < 0 or high >= x.shape[1]:
-        raise OptionError(
-            f"cross_entropy: label {low if low < 0 else high} is out of range for {x.shape[1]} classes "
-            f"(0 to {x.shape[1] - 1})"
+    if device_of(labels) != x.device:
+        how = "labels.to('cpu')" if x.device == "cpu" else "labels.to('cuda') or cupy.asarray(labels)"
+        raise DeviceError(
+            f"cross_entropy: the logits are on {x.device!r} but the labels on {device_of(labels)!r}; "
+            f"move the labels first, with {how}"
         )
+    if not kernels.is_on_gpu(x.data):
+        _check_range(labels, x.shape[1])
     return _reduce("cross_entropy", CrossEntropy(labels)(x), reduction)
+
+
+def _check_range(labels, K):
+    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+    if low < 0 or high >= K:
+        raise OptionError(
+            f"cross_entropy: label {low if low < 0 else high} is out of range for {K} classes (0 to {K - 1})"
+        )
 
 
 def mse_loss(x, target, reduction="mean"):

@@ -21,6 +21,7 @@ from minires.backend.cuda.convolutions import (
     normalized_convolution_input_gradient,
     normalized_convolution_weight_gradient,
 )
+from minires.backend.cuda.cross_entropy import count_batch, cross_entropy, cross_entropy_gradient
 from minires.backend.cuda.elementwise import add, relu, relu_gradient
 from minires.backend.cuda.matmul import matmul
 from minires.backend.cuda.pooling import (
@@ -43,6 +44,9 @@ __all__ = [
     "convolution_and_statistics",
     "convolution_input_gradient",
     "convolution_weight_gradient",
+    "count_batch",
+    "cross_entropy",
+    "cross_entropy_gradient",
     "global_mean",
     "global_mean_gradient",
     "matmul",

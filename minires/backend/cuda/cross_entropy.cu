@@ -1,0 +1,89 @@
+// Softmax and cross-entropy, and what a training step counts. Each row of logits, (N, K), belongs to one warp, whose
+// lanes take every 32nd class.
+#include "common.cuh"
+
+__device__ inline int row_of_warp() { return (blockIdx.x * blockDim.x + threadIdx.x) / WARP; }
+
+__device__ inline float warp_max(float value) {
+    for (int distance = WARP / 2; distance > 0; distance /= 2)
+        value = fmaxf(value, __shfl_xor_sync(ALL_LANES, value, distance));
+    return value;
+}
+
+// A label that is no class makes NaN of what depends on it, where the host cannot look at labels without waiting.
+__device__ inline bool is_class(long long label, int K) { return label >= 0 && label < K; }
+__device__ inline float not_a_number() { return __uint_as_float(0x7fc00000u); }
+
+// log_p = x - log sum e^x        loss = -log_p[label]
+//
+// x, log_p: (N, K), labels, losses: (N,). The row's largest logit is taken off first: then e^x cannot overflow.
+extern "C" __global__ void cross_entropy(const float* x, const long long* labels, int N, int K, float* losses,
+                                         float* log_p) {
+    int row = row_of_warp(), lane = threadIdx.x % WARP;
+    if (row >= N) return;
+    x += size_t(row) * K;
+    log_p += size_t(row) * K;
+    float largest = __uint_as_float(0xff800000u);  // minus infinity
+    for (int k = lane; k < K; k += WARP) largest = fmaxf(largest, x[k]);
+    largest = warp_max(largest);
+    float sum = 0;
+    for (int k = lane; k < K; k += WARP) sum += expf(x[k] - largest);
+    float log_sum = logf(warp_sum(sum));
+    for (int k = lane; k < K; k += WARP) log_p[k] = x[k] - largest - log_sum;
+    if (lane > 0) return;
+    long long label = labels[row];
+    losses[row] = is_class(label, K) ? log_sum - (x[label] - largest) : not_a_number();
+}
+
+// gx = gy (softmax(x) - onehot(label)), softmax(x) = e^log_p. gy: (N,), gx: (N, K).
+extern "C" __global__ void cross_entropy_gradient(const float* gy, const float* log_p, const long long* labels, int N,
+                                                  int K, float* gx) {
+    int row = row_of_warp(), lane = threadIdx.x % WARP;
+    if (row >= N) return;
+    long long label = labels[row];
+    float upstream = is_class(label, K) ? gy[row] : not_a_number();
+    for (int k = lane; k < K; k += WARP) {
+        size_t i = size_t(row) * K + k;
+        gx[i] = upstream * (expf(log_p[i]) - (k == label));
+    }
+}
+
+// Whether the first of the largest logits is at another place than the label, in every lane.
+__device__ inline bool is_wrong(const float* logits, long long label, int K) {
+    float largest = __uint_as_float(0xff800000u);
+    int at = K;
+    for (int k = threadIdx.x % WARP; k < K; k += WARP)
+        if (logits[k] > largest || at == K) largest = logits[k], at = k;
+    for (int distance = WARP / 2; distance > 0; distance /= 2) {
+        float other = __shfl_xor_sync(ALL_LANES, largest, distance);
+        int there = __shfl_xor_sync(ALL_LANES, at, distance);
+        if (there < K && (at == K || other > largest || (other == largest && there < at))) largest = other, at = there;
+    }
+    return at != label;
+}
+
+// sums += (sum of the losses, how many predictions are wrong, N). sums: (3,), in double precision, because a run adds
+// up many batches. One block: each warp takes every so many-th row, then the first thread adds up the warps.
+extern "C" __global__ void count_batch(double* sums, const float* losses, const float* logits, const long long* labels,
+                                       int N, int K) {
+    int warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
+    double loss = 0, wrong = 0;
+    for (int row = warp; row < N; row += warps) {
+        loss += losses[row];
+        wrong += is_wrong(logits + size_t(row) * K, labels[row], K);
+    }
+    double* shared = reinterpret_cast<double*>(shared_floats());
+    if (threadIdx.x % WARP == 0) {
+        shared[2 * warp] = loss;
+        shared[2 * warp + 1] = wrong;
+    }
+    __syncthreads();
+    if (threadIdx.x > 0) return;
+    for (int i = 1; i < warps; i++) {
+        loss += shared[2 * i];
+        wrong += shared[2 * i + 1];
+    }
+    sums[0] += loss;
+    sums[1] += wrong;
+    sums[2] += N;
+}

@@ -1,0 +1,45 @@
+"""Softmax, cross-entropy and a step's counts on a GPU. See cross_entropy.cu."""
+
+from minires.backend.cuda.launch import blocks_for, launch
+from minires.backend.cuda.maps import WARP
+from minires.backend.device import library
+
+FILE = "cross_entropy.cu"
+WARPS = 4  # in a block, a row of logits for each
+MOST_WARPS = 32  # in the one block that counts
+
+
+def cross_entropy(x, labels):
+    """losses (N,) and log softmax (N, K) of logits (N, K) and labels (N,).
+
+    The loss of a label that is no class is NaN, and so is its gradient.
+    """
+    xp, (N, K) = library(x), x.shape
+    losses, log_p = xp.empty((N,), "float32"), xp.empty((N, K), "float32")
+    if N:
+        arguments = xp.ascontiguousarray(x), _labels(labels), N, K, losses, log_p
+        launch(FILE, "cross_entropy", blocks_for(N, WARPS), WARPS * WARP, *arguments)
+    return losses, log_p
+
+
+def cross_entropy_gradient(gy, log_p, labels):
+    """gx_n = gy_n (softmax(x_n) - onehot(label_n)): (N,), (N, K), (N,) -> (N, K)."""
+    xp, (N, K) = library(log_p), log_p.shape
+    gx = xp.empty((N, K), "float32")
+    if N:
+        arguments = xp.ascontiguousarray(gy), log_p, _labels(labels), N, K, gx
+        launch(FILE, "cross_entropy_gradient", blocks_for(N, WARPS), WARPS * WARP, *arguments)
+    return gx
+
+
+def count_batch(sums, losses, logits, labels):
+    """sums += (sum of losses, wrong predictions, N), float64 (3,)."""
+    xp, (N, K) = library(logits), logits.shape
+    if N:
+        warps = min(N, MOST_WARPS)
+        arguments = sums, xp.ascontiguousarray(losses), xp.ascontiguousarray(logits), _labels(labels), N, K
+        launch(FILE, "count_batch", 1, warps * WARP, *arguments, shared=16 * warps)
+
+
+def _labels(labels):
+    return library(labels).ascontiguousarray(labels, "int64")
