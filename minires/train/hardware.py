@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from minires.backend.cuda import ladder
 from minires.backend.cuda.card import Card, card
-from minires.backend.cuda.convolution import fits
 from minires.backend.cuda.graph import Recorder
+from minires.backend.cuda.implicit import fits
 from minires.data import on_device
 from minires.errors import DeviceError, OptionError
 from minires.nn import Conv2d, Dropout
