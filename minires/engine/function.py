@@ -34,6 +34,7 @@ class Function:
     """
 
     name = "function"
+    fresh_gradients = False  # whether backward's arrays are new, one for each input: leaves keep them
     keeps_float32 = True  # float64 comes out only where it went in, not where NumPy meets whole numbers
     saved, inputs = None, ()
 
@@ -70,8 +71,7 @@ class Function:
     def input_gradients(self, gy):
         """(input, its gradient) for the inputs that need one; then forget everything that was kept."""
         gradients = self.backward(gy)
-        if not isinstance(gradients, tuple):
-            gradients = (gradients,)
+        gradients = gradients if isinstance(gradients, tuple) else (gradients,)
         pairs = zip(self.inputs, gradients, self.needs_grad, strict=True)
         pairs = [(tensor, gx) for tensor, gx, needed in pairs if needed]
         self.saved = self.inputs = None

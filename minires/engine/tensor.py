@@ -100,10 +100,10 @@ class Tensor:
             raise ShapeError(f"backward(): the gradient has shape {gradient.shape}, the tensor {self.shape}")
         backpropagate(self, gradient)
 
-    def accumulate(self, gradient):
-        """Add the array `gradient` to `grad`. The sum is this leaf's own memory, shared with no one."""
+    def accumulate(self, gradient, fresh=False):
+        """Add the array `gradient` to `grad`, which this leaf shares with no one; `fresh`: nor the array."""
         if self.grad is None:
-            self.grad = Tensor(gradient.copy())
+            self.grad = Tensor(gradient if fresh and gradient.flags.c_contiguous else gradient.copy())
         else:
             self.grad.data += gradient
 
