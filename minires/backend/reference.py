@@ -135,7 +135,7 @@ def global_mean(x):
     return x.mean(axis=(2, 3))
 
 
-def global_mean_gradient(gy, shape):
+def global_mean_gradient(gy, shape, dtype=None):
     """gx = gy / (H W) for every pixel: (N, C) -> shape (N, C, H, W)."""
     return library(gy).broadcast_to((gy / (shape[2] * shape[3]))[:, :, None, None], shape)
 

@@ -8,7 +8,7 @@ from numbers import Real
 
 import numpy as np
 
-from minires.backend import number, same_library
+from minires.backend import is_floating, number, same_library
 from minires.engine.tensor import Tensor
 from minires.errors import MiniresError, ShapeError
 
@@ -61,7 +61,7 @@ class Function:
         y = y if isinstance(y, Tensor) else Tensor(y)
         if y.dtype.char == "d" and self.keeps_float32 and "d" not in [a.dtype.char for a in arrays]:
             y = Tensor(y, dtype=np.float32)
-        if recording.get() and any(self.needs_grad) and y.dtype.kind == "f":
+        if recording.get() and any(self.needs_grad) and is_floating(y.dtype):
             self.inputs = tensors
             y.creator, y.requires_grad = self, True
         else:

@@ -3,10 +3,13 @@
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from minires.backend.cuda import ladder
 from minires.backend.cuda.card import Card, card
 from minires.backend.cuda.graph import Recorder
 from minires.backend.cuda.implicit import fits
+from minires.backend.device import bfloat16
 from minires.data import on_device
 from minires.errors import DeviceError, OptionError
 from minires.nn import Conv2d, Dropout
@@ -73,7 +76,9 @@ class Hardware:
 
     def loader(self, loader, classes):
         """A Loader whose batches are there; classes: how many there are."""
-        return loader if self.device == "cpu" else on_device(loader, classes)
+        if self.device == "cpu":
+            return loader
+        return on_device(loader, classes, bfloat16() if self.precision == "bf16" else np.float32)
 
     def tally(self, check, like):
         """A Tally that does not make the device wait; `like` is an array there."""

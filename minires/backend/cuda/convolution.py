@@ -74,7 +74,7 @@ def _gather(source, W, target, axes, groups, backward, prologue, epilogue, quant
     if quantities:
         partials = library(target).empty((tiles, quantities, target.shape[1]), "float32")
     if target.size:
-        name = f"convolution_{storage(target)}_{ladder.precision()}_{plan.width}"
+        name = f"convolution_{storage(target)}_{ladder.products()}_{plan.width}"
         rows, columns = axes
         layer = *rows, *columns, *channels, groups, plan.depth, backward
         arguments = source, W, target, *layer, *(prologue or (None, None)), *epilogue, partials

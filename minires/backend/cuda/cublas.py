@@ -8,7 +8,7 @@ from minires.backend.device import library
 
 def product(a, b):
     """y = a b: (..., M, K), (..., K, P) -> (..., M, P). TF32 is for two axes only; more stay float32."""
-    if ladder.precision() == "fp32":
+    if ladder.products() == "fp32":
         return a @ b
     with tf32(library(a)):
         return a @ b

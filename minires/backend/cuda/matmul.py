@@ -29,7 +29,7 @@ def _on_tensor_cores(a, b):
     splits = blocks[2]
     partials = y if splits == 1 else library(a).empty((splits, M, P), "float32")
     strides = (stride // 4 for stride in (*a.strides, *b.strides))
-    name = f"matmul_{ladder.precision()}"
+    name = f"matmul_{ladder.products()}"
     launch(FILE, name, blocks, THREADS, a, b, partials, M, K, P, *strides, shared=SHARED)
     if splits > 1:
         sums = blocks_for(M * P, WARP)

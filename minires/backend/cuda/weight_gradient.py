@@ -32,7 +32,7 @@ def convolution_weight_gradient(gy, x, shape, window, groups, *, prologue=None):
         gW.fill(0)
         return gW
     partials = library(x).empty((plan.blocks[2], plan.numbers), "float32")
-    name = f"weight_gradient_{storage(x)}_{ladder.precision()}_{plan.width}"
+    name = f"weight_gradient_{storage(x)}_{ladder.products()}_{plan.width}"
     layer = len(x), *rows, *columns, C, O // groups, groups
     arguments = channels_last(gy), channels_last(x), partials, *layer, *(prologue or (None, None))
     launch(FILE, name, plan.blocks, WARPS * WARP, *arguments, shared=plan.shared)
