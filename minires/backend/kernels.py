@@ -106,3 +106,9 @@ convolution_and_statistics = _kernel("convolution_and_statistics")
 normalized_convolution = _kernel("normalized_convolution")
 normalized_convolution_input_gradient = _kernel("normalized_convolution_input_gradient")
 normalized_convolution_weight_gradient = _kernel("normalized_convolution_weight_gradient")
+
+
+@wraps(reference.sgd_update)
+def sgd_update(parameters, *rest, **options):
+    at_once = all(is_on_gpu(p) and p.flags.c_contiguous for p in parameters)
+    return (cuda if at_once else reference).sgd_update(parameters, *rest, **options)

@@ -225,6 +225,21 @@ def count_batch(sums, loss, logits, labels):
     sums[2] += len(logits)
 
 
+def sgd_update(parameters, gradients, velocities, rate, momentum, weight_decay, nesterov, updates=None):
+    """p and v of stochastic gradient descent, formulas in optim/sgd.py, in place; None for no gradient.
+
+    updates: what a GPU keeps for them, here nothing.
+    """
+    for p, g, v in zip(parameters, gradients, velocities, strict=True):
+        if g is None:
+            continue
+        if weight_decay:
+            g = g + weight_decay * p
+        v *= momentum
+        v += g
+        p -= rate * (g + momentum * v if nesterov else v)
+
+
 def relu(x):
     """y = max(x, 0), element by element."""
     return library(x).maximum(x, 0)

@@ -32,8 +32,10 @@ from minires.backend.cuda.pooling import (
     sum_pool,
     sum_pool_gradient,
 )
+from minires.backend.cuda.sgd import Updates, sgd_update
 
 __all__ = [
+    "Updates",
     "add",
     "batch_norm_factors",
     "batch_norm_gradient",
@@ -58,6 +60,7 @@ __all__ = [
     "relu",
     "relu_gradient",
     "scale_and_shift",
+    "sgd_update",
     "sum_pool",
     "sum_pool_gradient",
 ]
