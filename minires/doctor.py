@@ -6,8 +6,10 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 from threadpoolctl import threadpool_info
 
-from minires.backend import get_num_threads
+from minires.backend import get_num_threads, kernels
 from minires.backend.cpu.threads import available_cores
+from minires.backend.cuda import ladder
+from minires.backend.cuda.card import card
 from minires.backend.device import load_cupy
 from minires.data.download import cache_folder
 from minires.errors import DeviceError
@@ -33,7 +35,7 @@ def machine_report():
         "threads of minires": str(get_num_threads()),
         **{package: installed_version(package) for package in PACKAGES},
         "matrix products": blas(),
-        "GPU": gpu(),
+        **gpu(),
         "data cache": cache(),
     }
     return report
@@ -55,14 +57,35 @@ def blas():
 
 
 def gpu():
-    """The GPU's name and memory, or what is missing."""
+    """The GPU and what minires can do with it, or what is missing: {what: finding}."""
     try:
-        cupy = load_cupy()
+        found, cupy = card(), load_cupy()
     except DeviceError as error:
-        return f"none: {error}"
-    properties = cupy.cuda.runtime.getDeviceProperties(0)
-    gibibytes = properties["totalGlobalMem"] / 2**30
-    return f"{properties['name'].decode()}, {gibibytes:.0f} GiB, CuPy {cupy.__version__}"
+        return {"GPU": f"none: {error}"}
+    capability, gibibytes = ".".join(map(str, found.capability)), found.memory / 2**30
+    runtime = cupy.cuda.runtime
+    return {
+        "GPU": f"{found.name}, {gibibytes:.0f} GiB, compute capability {capability}",
+        "CuPy": f"{cupy.__version__}, CUDA {cuda_version(runtime.runtimeGetVersion())}, "
+        f"driver for up to {cuda_version(runtime.driverGetVersion())}",
+        "tensor cores": "multiply TF32" if found.has_tensor_cores else "none that multiply TF32",
+        "rung": f"{ladder.highest(found)}, of {', '.join(ladder.RUNGS)}",
+        "CUDA kernels": compiled(cupy),
+    }
+
+
+def cuda_version(number):
+    """13020 -> "13.2", as CUDA counts."""
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def compiled(cupy):
+    """Whether a kernel of ours can be compiled and computes what it should."""
+    try:
+        y = kernels.relu(cupy.asarray(np.array([-1, 2], np.float32)))
+    except DeviceError as error:
+        return f"fail: {error}"
+    return "compile and run" if y.get().tolist() == [0, 2] else f"compute nonsense: relu(-1, 2) = {y.get()}"
 
 
 def cache():

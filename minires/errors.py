@@ -19,6 +19,14 @@ class DeviceError(MiniresError, RuntimeError):
     """Arrays of two devices in one operation, or a device that this machine does not have."""
 
 
+class RecordingError(DeviceError):
+    """A step that cannot be recorded as a CUDA graph."""
+
+
+class DeviceMemoryError(DeviceError, MemoryError):
+    """A network and a batch that do not fit into the GPU's memory."""
+
+
 class GraphError(MiniresError, RuntimeError):
     """A backward pass that cannot run: nothing to differentiate, or a graph already used."""
 

@@ -5,10 +5,13 @@ CuPy is imported when somebody asks for the device "cuda", never before.
 """
 
 import sys
+from numbers import Integral
 
 import numpy as np
 
 from minires.errors import DeviceError
+
+INSTALL = "pip install 'cupy-cuda13x[ctk]' (with a driver for CUDA 12 only, 'cupy-cuda12x[ctk]')"
 
 
 def library(array):
@@ -36,9 +39,36 @@ def as_array(data, dtype=None):
     elif isinstance(data, np.generic):
         data = np.asarray(data)
     library(data)  # refuses what neither NumPy nor CuPy made
-    if dtype is None and data.dtype.kind == "f" and data.dtype.itemsize not in (4, 8):
+    kept = ("float32", "float64", "bfloat16")
+    if dtype is None and data.dtype.kind == "f" and data.dtype.name not in kept:
         dtype = np.float32
     return data if dtype is None else data.astype(dtype, copy=False)
+
+
+def number(value, like):
+    """A Python number as an array without axes, with the dtype and on the device of the array `like`.
+
+    A fraction beside whole numbers is float32. A GPU fills the number in by itself: sending it over would
+    make a recorded step impossible (cuda/graph.py).
+    """
+    dtype = np.float32 if like.dtype.kind != "f" and not isinstance(value, Integral) else like.dtype
+    return np.asarray(value, dtype) if library(like) is np else library(like).full((), value, dtype)
+
+
+def is_floating(dtype):
+    """Whether numbers of this dtype can have gradients: float32, float64, and bfloat16 for maps on a GPU."""
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
+def bfloat16():
+    """The dtype bfloat16, which NumPy knows from the package ml_dtypes; DeviceError where that is missing."""
+    try:
+        from ml_dtypes import bfloat16
+    except ImportError as error:
+        raise DeviceError(
+            "precision 'bf16' needs the package ml_dtypes; run pip install ml_dtypes"
+        ) from error
+    return np.dtype(bfloat16)
 
 
 def same_library(arrays, op):
@@ -79,10 +109,13 @@ def load_cupy():
     try:
         import cupy
     except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name in ("cupy", None)
+        state = "is not installed" if missing else f"is installed but does not load ({error})"
         raise DeviceError(
-            "device 'cuda' needs CuPy, which is not installed; on a machine with an NVIDIA GPU run "
-            "pip install 'cupy-cuda13x[ctk]'"
+            f"device 'cuda' needs CuPy, which {state}; on a machine with an NVIDIA GPU run {INSTALL}"
         ) from error
     if not cupy.cuda.is_available():
-        raise DeviceError("CuPy is installed but sees no NVIDIA GPU; check the driver with nvidia-smi")
+        raise DeviceError(
+            "CuPy is installed but sees no NVIDIA GPU; check the driver with nvidia-smi, or use --device cpu"
+        )
     return cupy

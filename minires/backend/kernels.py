@@ -60,7 +60,9 @@ def _kernel(name, decides=0):
 
 def is_on_gpu(array):
     """Whether the kernels take their CUDA versions for this array."""
-    return not isinstance(array, np.ndarray) and array.dtype == np.float32 and not _plain_only.get()
+    if isinstance(array, np.ndarray) or _plain_only.get():
+        return False
+    return array.dtype.name in ("float32", "bfloat16")
 
 
 def reads_through_batch_norm(array):

@@ -37,6 +37,13 @@ Threads = Annotated[
         min=1, callback=use_threads, help="Threads to compute with; MINIRES_THREADS or all cores if left out."
     ),
 ]
+Device = Annotated[str, typer.Option(help="cpu, or cuda for an NVIDIA GPU.")]
+Rung = Annotated[
+    str | None, typer.Option(help="On a GPU: explicit, implicit or fused kernels; the fastest if left out.")
+]
+Precision = Annotated[
+    str | None, typer.Option(help="On a GPU: fp32, tf32 or bf16; tf32 if left out and the GPU has it.")
+]
 Seed = Annotated[int, typer.Option(help="Decides the weights, the order and the augmentation.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start anew in a folder that holds a run.")]

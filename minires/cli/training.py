@@ -11,9 +11,12 @@ from minires import models
 from minires.cli.common import (
     Data,
     DataDir,
+    Device,
     Option,
     Overwrite,
+    Precision,
     Resume,
+    Rung,
     Seed,
     Threads,
     console,
@@ -34,6 +37,7 @@ def degradation(
     data_dir: DataDir = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    device: Device = "cpu",
     threads: Threads = None,
 ):
     """Train plain and residual nets and see which get worse with depth (the ResNet paper's Figure 6)."""
@@ -51,6 +55,7 @@ def degradation(
             resume=resume,
             overwrite=overwrite,
             follow=progress.line,
+            device=device,
         )
     table = Table(named("net"), *numeric("parameters", "training error", "test error", "seconds"))
     for name, net in results["nets"].items():
@@ -102,21 +107,29 @@ def train(
     data_option: Annotated[
         list[str] | None, typer.Option(help="A data set's option, as bad_files=skip for folder.")
     ] = None,
-    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 100,
+    checkpoint_every: Annotated[
+        int | None, typer.Option(min=1, help="Steps between checkpoints; 100, or 2000 on a GPU, if left out.")
+    ] = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    device: Device = "cpu",
+    rung: Rung = None,
+    precision: Precision = None,
     threads: Threads = None,
 ):
     """Train a network and keep the run in a folder."""
-    from minires.train import RECIPES
+    from minires.train import RECIPES, Hardware
     from minires.train import train as run_training
     from minires.train.progress import TrainingProgress
 
     if recipe not in RECIPES:
         raise UnknownNameError("recipe", recipe, RECIPES)
     model_options = parse_options(option)
+    hardware = Hardware.choose(device, rung, precision)
     with skip_init():
-        models.create(name, **model_options)  # a wrong name is said now, not after a download
+        model = models.create(name, **model_options)  # a wrong name is said now, not after a download
+    if device != "cpu":
+        console.print(f"On {hardware.settled_for(model)}", soft_wrap=True)
     options = parse_options(data_option)
     if data_dir is not None:
         options["data_dir"] = str(data_dir)
@@ -137,6 +150,7 @@ def train(
             overwrite=overwrite,
             on_step=progress.follow(name, plan.iterations),
             checkpoint_every=checkpoint_every,
+            hardware=hardware,
         )
     history = run.history
     console.print(
@@ -153,19 +167,20 @@ def evaluate(
         str | None, typer.Option(help="Whole photos, their shorter side at each of 224,256,384,480,640.")
     ] = None,
     data_dir: DataDir = None,
+    device: Device = "cpu",
     threads: Threads = None,
 ):
     """The error of runs' latest checkpoints on the test images; of several, that of their ensemble too."""
     from minires.train import evaluate_run, evaluate_together
 
     if len(runs) == 1 and crops == 1 and scales is None:
-        step, loss, error = evaluate_run(runs[0], data_dir)
+        step, loss, error = evaluate_run(runs[0], data_dir, device)
         console.print(
             f"{runs[0]} after step {step:,}: test loss {loss:.4f}, test error {error:.2f} %", soft_wrap=True
         )
         return
     scales = numbers("--scales", scales, int) or ()
-    results, together = evaluate_together(runs, data_dir, crops, scales)
+    results, together = evaluate_together(runs, data_dir, crops, scales, device)
     table = Table(named("run"), *numeric("step", "test loss", "test error", "top-5 error"))
     rows = [(str(path), f"{step:,}", score) for path, step, score in results]
     if len(runs) > 1:

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from minires import models
-from minires.cli.common import Option, Threads, console, numbers, parse_options
+from minires.cli.common import Device, Option, Threads, console, numbers, parse_options
 from minires.errors import CheckpointError, OptionError
 from minires.nn.init import skip_init
 from minires.tables import named, numeric
@@ -66,6 +66,7 @@ def predict(
     picture: Annotated[
         Path | None, typer.Option(help="Draw images and probabilities into this file.")
     ] = None,
+    device: Device = "cpu",
     threads: Threads = None,
 ):
     """What photos show: the five most probable classes of each, by a trained network."""
@@ -78,12 +79,18 @@ def predict(
             raise OptionError(
                 f"{weights} is a run, which has a network, statistics and class names of its own"
             )
-        classifier = Classifier.from_run(weights)
+        classifier = Classifier.from_run(weights, device)
     elif model is None:
         raise OptionError("give the network that the weights are for, as --model resnet50")
     else:
         classifier = Classifier.from_weights(
-            model, weights, parse_options(option), numbers("--mean", mean), numbers("--std", std), classes
+            model,
+            weights,
+            parse_options(option),
+            numbers("--mean", mean),
+            numbers("--std", std),
+            classes,
+            device,
         )
         if model == "googlenet" and "transform_input" not in parse_options(option):
             console.print(

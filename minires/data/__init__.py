@@ -15,6 +15,7 @@ from minires.data.cifar import cifar10, cifar100
 from minires.data.class_names import class_names
 from minires.data.colour import ColourNoise, principal_components
 from minires.data.dataset import Dataset, Split
+from minires.data.device_loader import on_device
 from minires.data.digits import digits
 from minires.data.image_folder import ImageFolder, image_folder
 from minires.data.loader import Loader
@@ -71,6 +72,7 @@ __all__ = [
     "digits",
     "image_folder",
     "load",
+    "on_device",
     "open_photo",
     "pixel_mean",
     "principal_components",

@@ -12,6 +12,7 @@ import numpy as np
 from minires.backend import get_num_threads
 from minires.data.dataset import Dataset
 from minires.data.photo import as_pixels, open_photo, stack, suffixes
+from minires.data.randomness import draw_words
 from minires.data.views import CentreCrop, RandomCrop, usual_scale
 from minires.errors import DataError, OptionError, UnknownNameError, few
 
@@ -70,11 +71,12 @@ class ImageFolder:
         """Images uint8 (N, 3, H, W) and labels (N,) of the chosen indices (N,).
 
         A view that gives a list of K images makes that (N, K, 3, H, W). Each photo's view has a generator of
-        its own, spawned from `generator`, so neither threads nor bad files change what another photo looks
-        like. Raises DataError for a bad file unless such are skipped, and if sizes differ.
+        its own, with a word of `generator` as its seed, so neither threads nor bad files change what another
+        photo looks like. Raises DataError for a bad file unless such are skipped, and if sizes differ.
         """
+        generators = map(np.random.default_rng, draw_words(generator, len(chosen)))
         with ThreadPoolExecutor(self.workers or get_num_threads()) as pool:
-            seen = list(pool.map(self._look, chosen, generator.spawn(len(chosen))))
+            seen = list(pool.map(self._look, chosen, generators))
         for i, image in zip(chosen, seen, strict=True):
             if isinstance(image, DataError):
                 self._skip(self.files[i], image)

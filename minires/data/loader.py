@@ -3,6 +3,7 @@
 import numpy as np
 
 from minires.data.augment import to_unit
+from minires.data.randomness import batch_generator, batch_key
 from minires.errors import DataError, OptionError
 
 
@@ -31,6 +32,7 @@ class Loader:
             )
         self.split, self.batch_size, self.drop_last = split, batch_size, drop_last
         self.normalize, self.augment, self.shuffle, self.seed = normalize, augment, shuffle, seed
+        self.key = batch_key(seed)
         self._order = None, None  # (epoch, its order of images)
         self._next_epoch = 0
 
@@ -51,8 +53,8 @@ class Loader:
 
     def _batch(self, step):
         epoch, i = divmod(step, len(self))
-        chosen = self._epoch_order(epoch)[i * self.batch_size : (i + 1) * self.batch_size]
-        generator = np.random.default_rng((self.seed, 1, step))
+        chosen = self.epoch_order(epoch)[i * self.batch_size : (i + 1) * self.batch_size]
+        generator = batch_generator(self.key, step)
         images, labels = self.split.read(chosen, generator)
         x = self.normalize(images)
         if self.augment is not None:
@@ -69,7 +71,8 @@ class Loader:
         epoch, self._next_epoch = self._next_epoch, self._next_epoch + 1
         return self.epoch(epoch)
 
-    def _epoch_order(self, epoch):
+    def epoch_order(self, epoch):
+        """Which image comes when in an epoch: indices int64 (n,)."""
         if self._order[0] != epoch:
             n = len(self.split)
             order = (

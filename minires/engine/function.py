@@ -4,11 +4,11 @@ import re
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 
-from minires.backend import library, same_library
+from minires.backend import is_floating, number, same_library
 from minires.engine.tensor import Tensor
 from minires.errors import MiniresError, ShapeError
 
@@ -61,7 +61,7 @@ class Function:
         y = y if isinstance(y, Tensor) else Tensor(y)
         if y.dtype.char == "d" and self.keeps_float32 and "d" not in [a.dtype.char for a in arrays]:
             y = Tensor(y, dtype=np.float32)
-        if recording.get() and any(self.needs_grad) and y.dtype.kind == "f":
+        if recording.get() and any(self.needs_grad) and is_floating(y.dtype):
             self.inputs = tensors
             y.creator, y.requires_grad = self, True
         else:
@@ -83,11 +83,8 @@ def as_tensors(inputs):
     tensors = [x for x in inputs if isinstance(x, Tensor)]
     if len(tensors) == len(inputs):
         return tensors
-    return [x if isinstance(x, Tensor) else _constant(x, *tensors[:1]) for x in inputs]
+    return [x if isinstance(x, Tensor) else _constant(x, tensors) for x in inputs]
 
 
-def _constant(x, like=None):
-    if like is None or not isinstance(x, Real):
-        return Tensor(x)
-    dtype = np.float32 if like.dtype.kind != "f" and not isinstance(x, Integral) else like.dtype
-    return Tensor(library(like.data).asarray(x, dtype))
+def _constant(x, tensors):
+    return Tensor(number(x, tensors[0].data) if tensors and isinstance(x, Real) else x)

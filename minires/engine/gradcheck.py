@@ -11,6 +11,7 @@ is then zero, right or wrong.
 
 import numpy as np
 
+from minires.backend import to_device
 from minires.engine.function import no_grad
 from minires.engine.tensor import Tensor
 from minires.errors import GradientError, OptionError
@@ -42,7 +43,7 @@ def gradcheck(f, inputs, *, direction=False, eps=1e-6, tolerance=1e-6, generator
 
     for tensor in tensors:
         tensor.grad = None
-    f(*tensors).backward(u)
+    f(*tensors).backward(to_device(u, tensors[0].device))
     gradients = [np.zeros(t.shape) if t.grad is None else t.grad.numpy() for t in tensors]
     if direction:
         steps = [generator.standard_normal(t.shape) for t in tensors]
@@ -66,7 +67,7 @@ def slope(loss, tensors, steps, eps):
     sides = []
     for sign in (1, -1):
         for tensor, value, step in zip(tensors, values, steps, strict=True):
-            tensor.data[...] = value + sign * eps * step
+            tensor.data[...] = value + to_device(sign * eps * step, tensor.device)
         sides.append(loss())
     for tensor, value in zip(tensors, values, strict=True):
         tensor.data[...] = value

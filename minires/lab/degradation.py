@@ -41,6 +41,7 @@ def degradation(
     resume=False,
     overwrite=False,
     follow=None,
+    device="cpu",
 ):
     """Train plain and residual nets of each depth, write OUT/results.json and OUT/degradation.png.
 
@@ -48,6 +49,7 @@ def degradation(
     epochs: how long, instead of the data set's default.
     follow: called as follow(name, steps) for each net before the first starts; what it returns is called with
         a train.Report after each of that net's steps. train.progress.TrainingProgress.line is one.
+    device: "cpu" or "cuda".
     Each net's run is kept in OUT/NAME, and as many nets train at a time as there are threads. Returns the
     contents of results.json, a dict.
     """
@@ -65,7 +67,9 @@ def degradation(
     prepare(out, resume, overwrite)
     # The deepest first: they take longest, and at the end none should be left over alone.
     order = [f"{family}{depth}" for depth in sorted(depths, reverse=True) for family in FAMILIES]
-    train_side_by_side({name: recipes[name] for name in order}, out, resume=resume, follow=follow)
+    train_side_by_side(
+        {name: recipes[name] for name in order}, out, resume=resume, follow=follow, device=device
+    )
     nets = {
         name: measurements(
             build_model(recipes[name], dataset.train.channels, len(dataset.classes)), RunFolder(out / name)

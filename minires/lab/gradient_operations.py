@@ -29,7 +29,7 @@ def image(*shape):
 
 def batch_norm(training):
     def f(x, gamma, beta):
-        mean, var = Tensor(np.full(3, 0.1)), Tensor(np.full(3, 1.5))
+        mean, var = (Tensor(np.full(3, value)).to(x.dtype).to(x.device) for value in (0.1, 1.5))
         return ops.batch_norm(x, mean, var, gamma, beta, training)
 
     return f
@@ -39,7 +39,7 @@ def fixed_dropout(x):
     return ops.dropout(x, 0.4, generator=np.random.default_rng(3))
 
 
-LABELS = np.array([0, 4, 2])
+LABELS = Tensor(np.array([0, 4, 2]))
 
 # operation: (function, inputs), or a list of them where its options lead through different code
 OPERATIONS = {
@@ -105,6 +105,6 @@ OPERATIONS = {
     "local_response_norm": (lambda x: ops.local_response_norm(x, 3, 0.5, k=2.0), [image(2, 5, 2, 2)]),
     "log_softmax": (ops.log_softmax, [image(3, 5)]),
     "softmax": (ops.softmax, [image(3, 5)]),
-    "cross_entropy": (lambda x: ops.cross_entropy(x, LABELS), [image(3, 5)]),
+    "cross_entropy": (lambda x: ops.cross_entropy(x, LABELS.to(x.device)), [image(3, 5)]),
     "mse_loss": (ops.mse_loss, [image(3, 4), spread(3, 4)]),
 }

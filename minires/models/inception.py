@@ -17,6 +17,7 @@ from functools import partial
 
 import numpy as np
 
+from minires.engine import Tensor
 from minires.errors import OptionError, ShapeError
 from minires.models.checks import check_flags, check_sizes
 from minires.nn import (
@@ -182,5 +183,6 @@ class GoogLeNet(Module):
 
 def to_plus_minus_one(x):
     """Images normalized by ImageNet's statistics -> images scaled to -1..1. (N, 3, H, W) -> the same."""
-    mean, std = (np.array(v, x.dtype)[:, None, None] for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    statistics = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    mean, std = (Tensor(np.array(v, x.dtype)[:, None, None]).to(x.device) for v in statistics)
     return x * (std / 0.5) + (mean - 0.5) / 0.5

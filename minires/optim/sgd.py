@@ -54,6 +54,14 @@ class SGD:
             self.updates,
         )
 
+    def after_recording(self):
+        """To be called when steps were recorded as a CUDA graph; what it returns must live as long as that."""
+        return self.updates.write_captured()
+
+    def before_repeating(self):
+        """To be called before a recorded step is repeated: it takes the learning rate of now."""
+        self.updates.set_rate(self.lr)
+
     def zero_grad(self):
         """Forget all gradients."""
         for p in self.params:

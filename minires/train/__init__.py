@@ -5,6 +5,7 @@ from minires.train.build import build_loaders, build_model
 from minires.train.classifier import Classifier
 from minires.train.ensemble import Score, evaluate_together, score
 from minires.train.evaluation import evaluate, evaluate_run, load_run
+from minires.train.hardware import Hardware
 from minires.train.history import History
 from minires.train.loss import classification_loss
 from minires.train.prediction import Guess, guesses, probabilities
@@ -16,6 +17,7 @@ __all__ = [
     "RECIPES",
     "Classifier",
     "Guess",
+    "Hardware",
     "History",
     "Recipe",
     "Report",

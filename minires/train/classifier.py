@@ -35,7 +35,7 @@ class Classifier:
     channels: int = 3
 
     @classmethod
-    def from_weights(cls, name, path, options=None, mean=None, std=None, classes=None):
+    def from_weights(cls, name, path, options=None, mean=None, std=None, classes=None, device="cpu"):
         """The network called `name` with the weights in a file.
 
         options: those of the network. mean, std: of the channels in 0..1, ImageNet's or CIFAR's if left out.
@@ -57,12 +57,12 @@ class Classifier:
         )
         size = model.input_size
         scale = usual_scale(size) if size == 224 else None  # small pictures are seen as a whole
-        return cls(model, size, normalize, class_names(count, classes), scale, channels)
+        return cls(model.to(device), size, normalize, class_names(count, classes), scale, channels)
 
     @classmethod
-    def from_run(cls, path):
+    def from_run(cls, path, device="cpu"):
         """The network of a run's latest checkpoint, with the input and the classes of its training."""
-        run = load_run(path)
+        run = load_run(path, device=device)
         given = run.input_format
         return cls(run.model, given.size, given.normalize, given.classes, given.scale, given.channels)
 

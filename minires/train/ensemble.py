@@ -32,7 +32,7 @@ def score(p, labels):
     )
 
 
-def evaluate_together(paths, data_dir=None, crops=1, scales=()):
+def evaluate_together(paths, data_dir=None, crops=1, scales=(), device="cpu"):
     """Runs one by one and as an ensemble: ([(path, step, Score), ...], Score of their mean probabilities).
 
     crops: 10 looks at photos in ten crops (Krizhevsky et al. 2012, section 4.1).
@@ -42,7 +42,7 @@ def evaluate_together(paths, data_dir=None, crops=1, scales=()):
     """
     results, total, first = [], 0, None
     for path in paths:
-        run = load_run(path, data_dir)
+        run = load_run(path, data_dir, device)
         loader = images_to_test(run, data_dir)
         if first is None:
             first = run, loader.split

@@ -4,7 +4,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from minires.data import load
+from minires.data import load, on_device
 from minires.engine import Tensor, no_grad
 from minires.errors import CheckpointError, DataError, few
 from minires.nn import Module
@@ -46,8 +46,8 @@ class TrainedRun:
     input_format: InputFormat
 
 
-def load_run(path, data_dir=None):
-    """The TrainedRun in a folder; CheckpointError if there is no run or no checkpoint.
+def load_run(path, data_dir=None, device="cpu"):
+    """The TrainedRun in a folder, its model on `device`; CheckpointError if there is no run or no checkpoint.
 
     Of the data only a run of an older version needs something, whose folder does not say what its input is.
     data_dir: where the data lies now, if it has moved.
@@ -66,7 +66,7 @@ def load_run(path, data_dir=None):
     state = folder.load(checkpoint, model, average=average)
     if average is not None:
         average.apply()
-    return TrainedRun(Path(path), recipe, state["run"]["step"], model, input_format)
+    return TrainedRun(Path(path), recipe, state["run"]["step"], model.to(device), input_format)
 
 
 def load_data(recipe, data_dir=None):
@@ -86,10 +86,11 @@ def images_to_test(run, data_dir=None):
     return build_loaders(run.recipe, dataset, run.input_format)[1]
 
 
-def evaluate_run(path, data_dir=None):
+def evaluate_run(path, data_dir=None, device="cpu"):
     """(step, test loss, test error in percent) of the latest checkpoint in a run's folder.
 
     See load_run and images_to_test.
     """
-    run = load_run(path, data_dir)
-    return run.step, *evaluate(run.model, images_to_test(run, data_dir))
+    run = load_run(path, data_dir, device)
+    loader = images_to_test(run, data_dir)
+    return run.step, *evaluate(run.model, loader if device == "cpu" else on_device(loader))

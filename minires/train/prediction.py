@@ -20,7 +20,7 @@ def probabilities(model, x):
     """
     views = 1 if x.ndim == 4 else x.shape[1]
     with model.evaluating():
-        p = softmax(model(Tensor(x.reshape(-1, *x.shape[-3:])))).numpy()
+        p = softmax(model(Tensor(x.reshape(-1, *x.shape[-3:])).to(device_of(model)))).numpy()
     return finite(p).reshape(-1, views, p.shape[-1]).mean(axis=1)
 
 
@@ -32,9 +32,14 @@ def probabilities_of_whole(model, x):
     as convolutions, and their logits averaged over the positions (ConvNet.score_map).
     """
     with model.evaluating():
-        x = Tensor(x)
+        x = Tensor(x).to(device_of(model))
         logits = model.score_map(x).mean((2, 3)) if hasattr(model, "score_map") else model(x)
         return finite(softmax(logits).numpy())
+
+
+def device_of(model):
+    """Where a model's parameters are."""
+    return next(model.parameters()).device
 
 
 def finite(p):

@@ -4,6 +4,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from minires.train.watching import now_and_then
+
 
 class TrainingProgress:
     """A line for each run: bar, steps, loss, training and test error, images per second, time left.
@@ -39,7 +41,7 @@ class TrainingProgress:
     def follow(self, name, steps):
         """Add a line for a run of so many steps; returns the on_step for train()."""
         show = self.line(name, steps)
-        return lambda trainer: show(trainer.report())
+        return now_and_then(lambda trainer: show(trainer.report()))
 
     def line(self, name, steps):
         """The same for a run elsewhere; returns the function that is called with its Reports."""

@@ -42,8 +42,10 @@ class RunFolder:
         self.curves_file = self.path / "curves.png"
         self.checkpoints = self.path / "checkpoints"
 
-    def prepare(self, recipe, resume=False, overwrite=False):
+    def prepare(self, recipe, resume=False, overwrite=False, hardware=None):
         """Make the folder ready for `recipe`; returns the checkpoint to go on from, None for a new run.
+
+        hardware: the Hardware that a new run begins on, for the record.
 
         Raises CheckpointError if it cannot be written, if it holds a run and neither `resume` nor `overwrite`
         is given, or if the run to resume has another recipe or has lost its own.
@@ -63,7 +65,7 @@ class RunFolder:
                 return self.latest()
             self.clear()
             self.checkpoints.mkdir(parents=True)
-            content = {"recipe": recipe.to_json(), "environment": environment()}
+            content = {"recipe": recipe.to_json(), "environment": environment(hardware)}
             write_atomically(self.recipe_file, json.dumps(content, indent=2) + "\n")
         except OSError as error:
             raise CheckpointError(
@@ -171,9 +173,10 @@ class RunFolder:
             )
 
 
-def environment():
+def environment(hardware=None):
     """What a run was made with, for the record."""
-    return {"python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine()}
+    here = {"python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine()}
+    return here if hardware is None else here | hardware.to_json()
 
 
 def _contiguous(arrays):

@@ -22,26 +22,29 @@ from minires import errors
 from minires.backend import get_num_threads, set_num_threads
 from minires.errors import MiniresError, TrainingInterrupted
 from minires.recipes import Recipe
+from minires.train.hardware import Hardware
 from minires.train.interruption import polite_signals
 from minires.train.trainer import Report, train
+from minires.train.watching import now_and_then
 
 
-def train_side_by_side(recipes, out, *, resume=False, follow=None):
+def train_side_by_side(recipes, out, *, resume=False, follow=None, device="cpu"):
     """Train each of the recipes, {name: Recipe}, in OUT/NAME, as many at a time as there are threads.
 
     resume: go on with the runs that are there, see RunFolder.prepare.
     follow: called as follow(name, steps) for each run before the first starts; what it returns is called with
         a Report after each of that run's steps, in a thread of its own.
+    device: "cpu", or "cuda" for a GPU, which one run at a time has to itself.
     They start in the order given, each with its part of the threads; data to be downloaded should be there
     already. Ctrl-C lets each finish its step and save, then raises TrainingInterrupted; what goes wrong in
     one stops the others in the same way and is raised here.
     """
     if not recipes:
         return
-    at_a_time = min(len(recipes), get_num_threads())
+    at_a_time = 1 if device == "cuda" else min(len(recipes), get_num_threads())
     threads = get_num_threads() // at_a_time
     runs = [
-        Run(recipe, Path(out) / name, resume, threads, follow and follow(name, recipe.iterations))
+        Run(recipe, Path(out) / name, resume, threads, device, follow and follow(name, recipe.iterations))
         for name, recipe in recipes.items()
     ]
 
@@ -72,8 +75,8 @@ def train_side_by_side(recipes, out, *, resume=False, follow=None):
 class Run:
     """One of the runs, as seen from outside: start its process, hear its reports, stop it."""
 
-    def __init__(self, recipe, folder, resume, threads, on_report):
-        self.job = json.dumps([recipe.to_json(), str(folder), resume, threads])
+    def __init__(self, recipe, folder, resume, threads, device, on_report):
+        self.job = json.dumps([recipe.to_json(), str(folder), resume, threads, device])
         self.name, self.on_report = folder.name, on_report
         self.lock, self.process = threading.Lock(), None
         self.stopping = self.killed = False
@@ -132,7 +135,7 @@ def as_it_was(kind, message, members):
 
 def work(job):
     """What the process does: train, report every step, and listen whether to go on."""
-    recipe, folder, resume, threads = json.loads(job)
+    recipe, folder, resume, threads, device = json.loads(job)
     reports = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what anyone else prints must not get between the reports
     asked_to_stop = threading.Event()
@@ -141,14 +144,20 @@ def work(job):
     def say(**news):
         print(json.dumps(news), file=reports, flush=True)
 
-    def on_step(trainer):
+    def report(trainer):
         say(report=asdict(trainer.report()))
+
+    tell = report if device == "cpu" else now_and_then(report)
+
+    def on_step(trainer):
+        tell(trainer)
         if asked_to_stop.is_set():
             trainer.stop()
 
     set_num_threads(threads)
     try:
-        train(Recipe.from_json(recipe), folder, resume=resume, on_step=on_step)
+        hardware = Hardware.choose(device)
+        train(Recipe.from_json(recipe), folder, resume=resume, on_step=on_step, hardware=hardware)
     except MiniresError as error:
         say(error={"kind": type(error).__name__, "message": str(error), "members": vars(error)})
 

@@ -6,15 +6,21 @@ import emulator
 import fake_cupy
 import pytest
 
-from minires.backend.cuda import launch
+from minires.backend.cuda import card, launch
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.gpu)])
 def cupy(request, monkeypatch):
     """CuPy: the fake one, registered under CuPy's name, or the real one."""
-    launch.kernel.cache_clear()  # compiled for whoever was CuPy before
+    forget()
     yield real_cupy() if request.param == "real" else fake(monkeypatch)
-    launch.kernel.cache_clear()
+    forget()
+
+
+def forget():
+    """What was compiled for, or found out about, whoever was CuPy before."""
+    for remembered in (launch.kernel, launch.module, card.card):
+        remembered.cache_clear()
 
 
 @pytest.fixture(params=["forward", "reversed"])

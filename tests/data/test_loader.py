@@ -62,14 +62,23 @@ def test_a_batch_depends_on_seed_and_step_alone():
     assert any((other.batch(s)[1] != expected[s][1]).any() for s in range(2))
 
 
-def test_the_random_numbers_of_a_batch_are_as_they_always_were():
-    """Runs of earlier versions are repeated bit for bit only while these seeds stay."""
+def test_the_random_numbers_of_a_batch_stay_as_they_are():
+    """Later versions repeat a run bit for bit only while these seeds and keys stay."""
     split, augment = numbered(10, size=6), CropAndFlip(2)
     order = np.random.default_rng((3, 0, 1)).permutation(10)
     images, labels = Loader(split, 4, augment=augment, seed=3).batch(4)  # the second of epoch 1
-    expected = augment(to_unit(split.images[order[4:8]]), np.random.default_rng((3, 1, 4)))
-    np.testing.assert_array_equal(images, expected)
+    key = np.random.SeedSequence((3, 1)).generate_state(2, np.uint64)
+    generator = np.random.Generator(np.random.Philox(key=key, counter=[0, 4, 0, 0]))
+    np.testing.assert_array_equal(images, augment(to_unit(split.images[order[4:8]]), generator))
     np.testing.assert_array_equal(labels, order[4:8])
+
+
+@pytest.mark.parametrize("seed", [0, 2**63, 2**64 + 1, 3**100])
+def test_seeds_of_any_size(seed):
+    split, augment = numbered(10, size=6), CropAndFlip(2)
+    one, two, other = (Loader(split, 10, augment=augment, seed=s) for s in (seed, seed, seed + 2**64))
+    np.testing.assert_array_equal(one.batch(2)[0], two.batch(np.int64(2))[0])
+    assert (other.batch(2)[0] != one.batch(2)[0]).any()
 
 
 def test_without_shuffling_the_order_is_the_files():

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from minires.backend.device import load_cupy
+from minires.backend.device import INSTALL, load_cupy
+from minires.errors import DeviceError
 
 FOLDER = Path(__file__).parent
 SHARED_WITHOUT_ASKING = 48 << 10  # bytes of shared memory that a kernel may have unless it asks for more
@@ -30,9 +31,25 @@ def source(name):
 
 
 @cache
+def module(file):
+    """A kernel file compiled for the GPU in use; DeviceError where CUDA's compiler or headers are missing."""
+    cupy = load_cupy()
+    compiled = cupy.RawModule(code=source(file), options=("--std=c++17",))
+    try:
+        compiled.compile()
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DeviceError(
+            f"CuPy sees a GPU but cannot compile for it ({reason}); it needs CUDA's compiler and headers, "
+            f"which come with {INSTALL}"
+        ) from error
+    return compiled
+
+
+@cache
 def kernel(file, name):
-    """The kernel `name` of a file, compiled for the GPU in use."""
-    return load_cupy().RawModule(code=source(file), options=("--std=c++17",)).get_function(name)
+    """The kernel `name` of a file, ready to be started."""
+    return module(file).get_function(name)
 
 
 def launch(file, name, blocks, threads, *arguments, shared=0):

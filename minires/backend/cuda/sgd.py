@@ -35,6 +35,9 @@ class Updates:
         tables, self.captured = self.captured, []
         for table in tables:
             table.write()
+            self.table = Table(
+                library(table.there), table.rows
+            )  # for an update, or a capture, that may follow
         return tables
 
     def prepare(self, xp, rows, rate):

@@ -13,7 +13,7 @@ raw.py       RawModule
 cuda.py      cupy.cuda
 """
 
-from fake_cupy import cuda, functions, memory, streams
+from fake_cupy import _core, cuda, functions, memory, streams
 from fake_cupy.array import ndarray
 from fake_cupy.functions import array, asarray, asnumpy, empty, empty_like, lib
 from fake_cupy.memory import get_default_memory_pool
@@ -24,6 +24,7 @@ __version__ = "14.2.0"
 __all__ = [
     "RawKernel",
     "RawModule",
+    "_core",
     "array",
     "asarray",
     "asnumpy",

@@ -35,7 +35,7 @@ def array(data, dtype=None, copy=True, order="K", ndmin=0):
         same = dtype is None or data.dtype == dtype
         return data if same and not copy else data.astype(data.dtype if dtype is None else dtype)
     host = np.array(data, dtype, order=order, ndmin=ndmin)
-    if host.dtype.kind not in "biufc":
+    if host.dtype.kind not in "biufc" and host.dtype.name != "bfloat16":
         raise ValueError(f"Unsupported dtype {host.dtype}")
     refuse_in_capture("copying an array to the device")
     result = ndarray(host.shape, host.dtype, strides=np.empty_like(host).strides)

@@ -1,0 +1,240 @@
+"""A training step of CIFAR ResNets on one NVIDIA GPU: on each rung here, and in PyTorch, measured in turn.
+
+    python benchmarks/gpu.py                      # the tests that need a GPU, then the table: some minutes
+    python benchmarks/gpu.py --skip-tests --json results/gpu/bench.json
+
+What is measured is a whole step: forward, backward, update. Ours also draws the batch out of the images in
+the GPU's memory, crops, flips and normalizes it; PyTorch is spared that and trains on one batch that is there
+already, in its fastest memory order (channels last), convolutions in TF32, its default. Times are medians
+over rounds of all contenders, taken by the device's own clock (events). Libraries that are missing are left
+out.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+from contextlib import nullcontext
+from datetime import date
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from minires.backend.cuda.card import card
+from minires.backend.device import load_cupy
+from minires.bench.step import SGD_OPTIONS, batch
+from minires.data import Dataset, Split
+from minires.models import create
+from minires.tables import numeric
+from minires.train import Hardware, Recipe, Trainer
+
+OURS = (("explicit", "fp32"), ("explicit", "tf32"), ("implicit", "tf32"), ("fused", "tf32"))
+THEIRS = ("eager", "torch.compile", "CUDA graph")
+WARM_UP = 5  # steps: compile, record, fill the pools
+
+
+def noise(count=4096):
+    """A data set of random images, as large as CIFAR's."""
+    rng = np.random.default_rng(0)
+    split = Split(rng.integers(0, 256, (count, 3, 32, 32), np.uint8), rng.integers(0, 10, count))
+    return Dataset("noise", split, split.take(128), tuple("0123456789"))
+
+
+class Minires:
+    """A run of minires; `steps(n)` gives the milliseconds of each of n steps on average."""
+
+    def __init__(self, model, batch_size, dataset, rung, precision):
+        recipe = Recipe(
+            model,
+            "noise",
+            64_000,
+            batch_size,
+            crop_padding=4,
+            flip=True,
+            log_every=10**9,
+            evaluate_every=10**9,
+        )
+        self.trainer = Trainer(recipe, dataset, Hardware.choose("cuda", rung, precision))
+        self.cuda = load_cupy().cuda
+
+    def train(self):
+        """One step, without waiting for it."""
+        self.trainer.step()
+
+    def steps(self, n):
+        with self.in_use():
+            begin, end = self.cuda.Event(), self.cuda.Event()
+            begin.record()
+            for _ in range(n):
+                self.train()
+            end.record()
+            end.synchronize()
+            return self.cuda.get_elapsed_time(begin, end) / n
+
+    def in_use(self):
+        return self.trainer.working()
+
+    def memory(self):
+        """Bytes that steps have taken at most, weights aside."""
+        return self.trainer.recorder.pool.total_bytes()
+
+
+class PyTorch:
+    """The same net in PyTorch: "eager", "torch.compile", or its step captured by hand in a "CUDA graph"."""
+
+    def __init__(self, model, batch_size, kind):
+        import torch
+
+        from minires.bench.pytorch import twin
+
+        self.torch = torch
+        torch.backends.cudnn.benchmark = True
+        torch.cuda.reset_peak_memory_stats()
+        self.before = torch.cuda.memory_allocated()
+        net = twin(create(model, generator=0)).cuda().to(memory_format=torch.channels_last)
+        images, labels = batch(batch_size)
+        self.images = torch.from_numpy(images).cuda().contiguous(memory_format=torch.channels_last)
+        self.labels = torch.from_numpy(labels).cuda()
+        self.optimizer = torch.optim.SGD(net.parameters(), **SGD_OPTIONS, fused=True)
+        self.net = torch.compile(net, mode="max-autotune") if kind == "torch.compile" else net
+        self.train = self.captured() if kind == "CUDA graph" else self.step
+
+    def step(self):
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.torch.nn.functional.cross_entropy(self.net(self.images), self.labels)
+        loss.backward()
+        self.optimizer.step()
+
+    def captured(self):
+        """The step as a CUDA graph, in the way of PyTorch's documentation: warm up beside, then record."""
+        torch, stream = self.torch, self.torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self.step()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.step()
+        return graph.replay
+
+    def steps(self, n):
+        begin, end = (self.torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        for _ in range(n):
+            self.train()
+        end.record()
+        end.synchronize()
+        return begin.elapsed_time(end) / n
+
+    def in_use(self):
+        return nullcontext()
+
+    def memory(self):
+        return self.torch.cuda.max_memory_allocated() - self.before
+
+
+def contenders(model, batch_size, dataset, rungs):
+    """{name: function that makes it}, in the order of the table."""
+    makers = {
+        f"minires {rung} {precision}": partial(Minires, model, batch_size, dataset, rung, precision)
+        for rung, precision in OURS
+        if rung in rungs
+    }
+    if find_spec("torch"):
+        makers |= {f"PyTorch {kind}": partial(PyTorch, model, batch_size, kind) for kind in THEIRS}
+    return makers
+
+
+def kernels_in_a_step(contender):
+    """How many kernels, copies and fills a step is; None where PyTorch's profiler is missing."""
+    if not find_spec("torch"):
+        return None
+    from torch.autograd import DeviceType
+    from torch.profiler import ProfilerActivity, profile
+
+    with contender.in_use(), profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        contender.train()
+        load_cupy().cuda.Device().synchronize()
+    return sum(event.device_type == DeviceType.CUDA for event in profiler.events())
+
+
+def measure(model, options, dataset, say):
+    """{contender: {"ms", "kernels", "MiB"}} of one net."""
+    made, results = {}, {}
+    for name, make in contenders(model, options.batch_size, dataset, options.rungs).items():
+        say(f"{model}: preparing {name}")
+        made[name] = make()
+        made[name].steps(WARM_UP)
+    times = {name: [] for name in made}
+    for turn in range(options.rounds):
+        say(f"{model}: round {turn + 1} of {options.rounds}")
+        for name, contender in made.items():
+            times[name].append(contender.steps(options.steps))
+    for name, contender in made.items():
+        results[name] = {
+            "ms": median(times[name]),
+            "kernels": kernels_in_a_step(contender),
+            "MiB": contender.memory() / 2**20,
+        }
+    return results
+
+
+def table_of(model, batch_size, results):
+    """The table of one net. PyTorch eager is 1."""
+    table = Table(
+        model,
+        *numeric("ms a step", "images/s", "times as fast", "kernels", "MiB"),
+        title=f"batch {batch_size}",
+    )
+    eager = results.get("PyTorch eager", {}).get("ms")
+    for name, found in results.items():
+        faster = "" if eager is None else f"{eager / found['ms']:.2f}"
+        kernels = "" if found["kernels"] is None else str(found["kernels"])
+        speed = f"{1000 * batch_size / found['ms']:,.0f}"
+        table.add_row(name, f"{found['ms']:.3f}", speed, faster, kernels, f"{found['MiB']:,.0f}")
+    return table
+
+
+def versions():
+    """What was measured with."""
+    found = {"python": platform.python_version(), "numpy": np.__version__, "cupy": load_cupy().__version__}
+    if find_spec("torch"):
+        import torch
+
+        found["torch"] = torch.__version__
+    return {"date": date.today().isoformat(), "gpu": card().name, **found}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="+", default=["resnet20", "resnet56", "resnet110"])
+    parser.add_argument("--rungs", nargs="+", default=["explicit", "implicit", "fused"])
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=20, help="in each round")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--skip-tests", action="store_true")
+    parser.add_argument("--json", type=Path, help="write everything to this file")
+    options = parser.parse_args()
+    if not options.skip_tests:
+        subprocess.run([sys.executable, "-m", "pytest", "-m", "gpu"], check=True)
+    console, dataset, nets = Console(), noise(), {}
+    with console.status("") as status:
+        for model in options.models:
+            nets[model] = measure(model, options, dataset, status.update)
+            console.print(table_of(model, options.batch_size, nets[model]))
+    if options.json is not None:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        report = {**versions(), "batch_size": options.batch_size, "nets": nets}
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+        console.print(f"Written to {options.json}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,348 @@
+// Convolution and its gradient with respect to its input, as products of matrices that exist in shared memory only.
+//
+//     y[n, p, o] = sum over taps i and channels c of  W[o, c, i] x[n, pixel that tap i of p meets, c]
+//
+// is for each tap a product: (pixels, channels) times (channels, output channels). gather.cuh says which pixels meet,
+// in this form for both directions; for the gradient x is gy, y is gx, and W is read as W[c, o, i].
+//
+// A block computes BN channels of a tile of 8 columns and 4 rows for each of its warps. It goes over the input channels
+// in chunks of up to 16: the tile's halo and the chunk's weights for all taps are loaded into shared memory, rounded to
+// TF32, and multiplied by tensor cores. A warp computes two fragments, of 2 x 8 pixels each:
+//
+//         columns q:  0 1 2 3 4 5 6 7
+//     row 4 warp      0 1 2 3 4 5 6 7   \  fragment 0: its matrix row m is
+//     row 4 warp + 1  8 9 . . . . . 15  /              pixel (m / 8, m % 8)
+//     row 4 warp + 2  0 1 2 3 4 5 6 7   \  fragment 1
+//     row 4 warp + 3  8 9 . . . . . 15  /
+//
+// For a fragment A, lane (g, t) reads channels t and 4+t of pixels g and 8+g from the halo, moved by the tap: nothing is
+// copied for im2col, only the place of reading moves. Pixels lie `depth` + 4 floats apart, 12 or 20: for 8 pixels g side
+// by side, times 4 channels t, these are 32 different banks of shared memory, so that all lanes read at once. Weights lie
+// as [tap][channel][BN + 8], and BN + 8 = 8 or 24 (mod 32) does the same for 4 channels times 8 columns of B.
+//
+// Before the products, x may go through the batch norm and the ReLU that come before the convolution (Prologue). After
+// them, the sums are still in registers, and whatever else is to be done with y is done there (Epilogue).
+#include "gather.cuh"
+
+constexpr int FRAGMENTS = 2;             // of a warp, one above the other
+constexpr int PIXELS = 2 * FRAGMENTS;    // of a thread: pixels g and 8+g of each fragment
+constexpr int ROWS_OF_WARP = PIXELS;     // a fragment's 16 pixels are 2 rows of 8
+constexpr int TAP_SHIFT = 5;             // floats more for each tap: spreads the stores of the weights over the banks
+
+struct Layer {
+    Axis rows, columns;
+    int channels_in, channels_out;  // of a group
+    int groups;
+    int depth;      // channels in a chunk, 8 or 16
+    bool backward;  // whether W is read as (in, out, taps) instead of (out, in, taps)
+};
+
+// What is done with the result, each where its pointers are not null.
+template <class T>
+struct Epilogue {
+    const float* b;  // added to each channel
+    const T* z;      // added to each element
+    bool relu;
+    // For the gradient through max(scale u + shift, 0): only where that is not cut off.
+    const T* u;
+    const float *scale, *shift, *mean, *var;
+    float eps;
+    // (tiles, 3, O): count, mean, centred squares of each channel's values in the tile. With u, (tiles, 2, O): the sums
+    // of g and of g uhat, where g is the result and uhat = (u - mean) / sqrt(var + eps).
+    float* partials;
+};
+
+// The block's place in the work.
+struct Tile {
+    int image, phase_row, phase_column;
+    int row, column;  // q of its first pixel
+    int group, first_out;
+};
+
+template <int BN>
+__device__ inline Tile tile_of_block(const Layer& layer) {
+    int tile_rows = blockDim.x / WARP * ROWS_OF_WARP;
+    int down = ceil_div(ceil_div(layer.rows.target, layer.rows.phases), tile_rows);
+    int across = ceil_div(ceil_div(layer.columns.target, layer.columns.phases), TILE_COLUMNS);
+    int blocks_of_group = ceil_div(layer.channels_out, BN);
+    Tile tile;
+    tile.image = blockIdx.x / (down * across);
+    tile.row = blockIdx.x / across % down * tile_rows;
+    tile.column = blockIdx.x % across * TILE_COLUMNS;
+    tile.phase_row = blockIdx.z / layer.columns.phases;
+    tile.phase_column = blockIdx.z % layer.columns.phases;
+    tile.group = blockIdx.y / blocks_of_group;
+    tile.first_out = blockIdx.y % blocks_of_group * BN;
+    return tile;
+}
+
+// The weights between BN output channels and a chunk of input channels, from `first_in` on, into
+// shared [tap][in][BN + 8], taps in use only, 0 for channels that do not exist.
+//
+// In memory W is (outer, inner, taps), outer being the output or, backward, the input channels. Each warp takes rows of
+// `outer`, and its lanes run along the numbers of a row, as they lie.
+template <bool PRECISE, int BN>
+__device__ void load_weights(float* weights, int tap_pitch, const float* W, const Layer& layer, const Tile& tile,
+                             const Reach& rows, const Reach& columns, int first_in) {
+    bool backward = layer.backward;
+    int taps = layer.rows.taps * layer.columns.taps;
+    int outer_count = backward ? layer.depth : BN, inner_count = backward ? BN : layer.depth;
+    int outer_first = backward ? first_in : tile.first_out, inner_first = backward ? tile.first_out : first_in;
+    int outer_all = backward ? layer.channels_in : layer.channels_out;
+    int inner_all = backward ? layer.channels_out : layer.channels_in;
+    int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = blockDim.x / WARP;
+    W += (size_t(tile.group) * outer_all + outer_first) * inner_all * taps + inner_first * taps;
+    for (int e = lane; e < inner_count * taps; e += WARP) {
+        int inner = e / taps, i = e % taps / layer.columns.taps, j = e % taps % layer.columns.taps;
+        if (backward) {  // tap i is W[K-1-i]
+            i = layer.rows.taps - 1 - i;
+            j = layer.columns.taps - 1 - j;
+        }
+        int row = tap_in_use(layer.rows, rows, i), column = tap_in_use(layer.columns, columns, j);
+        if (row < 0 || column < 0) continue;
+        float* tap = weights + (row * columns.count + column) * tap_pitch;
+        bool exists = inner_first + inner < inner_all;
+#pragma unroll 4
+        for (int outer = warp; outer < outer_count; outer += warps) {
+            float w = exists && outer_first + outer < outer_all ? W[size_t(outer) * inner_all * taps + e] : 0;
+            int in = backward ? outer : inner, out = backward ? inner : outer;
+            tap[in * (BN + 8) + out] = as_factor<PRECISE>(w);
+        }
+    }
+}
+
+// sums += halo times weights, over all taps in use and `depth` channels.
+template <bool PRECISE, int BN>
+__device__ void multiply_tile(float (&sums)[FRAGMENTS][BN / 8][4], const float* halo, const float* weights,
+                              int tap_pitch, const Layer& layer, const Reach& rows, const Reach& columns, int depth) {
+    int warp = threadIdx.x / WARP, g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
+    int pitch = layer.depth + 4;
+    int next_row = layer.rows.step * columns.size * pitch;  // from a row of the tile to the next one, in the halo
+    halo += warp * ROWS_OF_WARP * next_row + g * layer.columns.step * pitch + t;
+    weights += t * (BN + 8) + g;
+    for (int i = 0; i < rows.count; i++) {
+        for (int j = 0; j < columns.count; j++, weights += tap_pitch) {
+            const float* tap = halo + (i * layer.rows.spacing * columns.size + j * layer.columns.spacing) * pitch;
+            for (int k = 0; k < depth; k += 8) {
+                Fragment<4> a[FRAGMENTS];
+                for (int m = 0; m < FRAGMENTS; m++) {
+                    const float *upper = tap + 2 * m * next_row + k, *lower = upper + next_row;
+                    a[m] = fragment<PRECISE>({upper[0], lower[0], upper[4], lower[4]});
+                }
+#pragma unroll
+                for (int n = 0; n < BN / 8; n++) {
+                    const float* w = weights + k * (BN + 8) + 8 * n;
+                    Fragment<2> b = fragment<PRECISE>({w[0], w[4 * (BN + 8)]});
+                    for (int m = 0; m < FRAGMENTS; m++) multiply_add<PRECISE>(sums[m][n], a[m], b);
+                }
+            }
+        }
+    }
+}
+
+// Bring the sums together in shared memory as [pixel][BN + 8], from where each thread takes whole quads of channels.
+template <int BN>
+__device__ void gather_sums(const float (&sums)[FRAGMENTS][BN / 8][4], float* result) {
+    int warp = threadIdx.x / WARP, g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
+    result += (warp * PIXELS * TILE_COLUMNS + g) * (BN + 8) + 2 * t;
+#pragma unroll
+    for (int m = 0; m < FRAGMENTS; m++)
+        for (int n = 0; n < BN / 8; n++)
+            for (int half = 0; half < 2; half++) {
+                float* two = result + (2 * m + half) * TILE_COLUMNS * (BN + 8) + 8 * n;
+                *reinterpret_cast<float2*>(two) = make_float2(sums[m][n][2 * half], sums[m][n][2 * half + 1]);
+            }
+}
+
+// What a thread of the epilogue works on: four channels of every so many pixels of the tile.
+struct Share {
+    int pixel, stride, pixels;   // pixel, pixel + stride, ... of all in the tile
+    int own, channel, there;     // its first channel within the block and within the map, and how many there are
+    bool by_four;
+};
+
+template <int BN>
+__device__ inline Share share_of_thread(const Layer& layer, const Tile& tile) {
+    Share share;
+    share.pixel = threadIdx.x / (BN / 4);
+    share.stride = blockDim.x / (BN / 4);
+    share.pixels = blockDim.x / WARP * ROWS_OF_WARP * TILE_COLUMNS;
+    share.own = threadIdx.x % (BN / 4) * 4;
+    share.channel = tile.group * layer.channels_out + tile.first_out + share.own;
+    share.there = layer.channels_out - tile.first_out - share.own;
+    share.by_four = layer.channels_out % 4 == 0;
+    return share;
+}
+
+// Where a pixel of the tile is in the target, or -1 if it is outside.
+__device__ inline long long pixel_of_target(const Layer& layer, const Tile& tile, int pixel) {
+    int row = layer.rows.phases * (tile.row + pixel / TILE_COLUMNS) + tile.phase_row;
+    int column = layer.columns.phases * (tile.column + pixel % TILE_COLUMNS) + tile.phase_column;
+    if (row >= layer.rows.target || column >= layer.columns.target) return -1;
+    return (static_cast<long long>(tile.image) * layer.rows.target + row) * layer.columns.target + column;
+}
+
+// What belongs to a thread's channels; 0 where there is none.
+__device__ inline void load_own(float (&v)[4], const float* values, const Share& share) {
+    for (int k = 0; k < 4; k++) v[k] = values && k < share.there ? values[share.channel + k] : 0;
+}
+
+// The sums over the tile of what each thread has added up for its own four channels.
+template <int BN>
+__device__ void sum_over_tile(float (&sums)[4], float* scratch) {
+    int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = blockDim.x / WARP;
+    for (int k = 0; k < 4; k++)
+        for (int distance = BN / 4; distance < WARP; distance *= 2)
+            sums[k] += __shfl_xor_sync(ALL_LANES, sums[k], distance);
+    __syncthreads();  // the scratch may still be read from a sum before
+    for (int k = 0; k < 4; k++)
+        if (lane < BN / 4) scratch[warp * BN + 4 * lane + k] = sums[k];
+    __syncthreads();
+    for (int k = 0; k < 4; k++) {
+        sums[k] = 0;
+        for (int w = 0; w < warps; w++) sums[k] += scratch[w * BN + 4 * (lane % (BN / 4)) + k];
+    }
+}
+
+// Row `quantity` of the `quantities` that the tile leaves for the second kernel.
+template <int BN>
+__device__ void write_partials(const float (&sums)[4], float* partials, int quantity, int quantities,
+                               const Layer& layer, const Share& share) {
+    int all = layer.groups * layer.channels_out, tile = blockIdx.z * gridDim.x + blockIdx.x;
+    partials += (size_t(tile) * quantities + quantity) * all + share.channel;
+    for (int k = 0; k < 4; k++)
+        if (threadIdx.x < BN / 4 && k < share.there) partials[k] = sums[k];
+}
+
+// y = the sums + b + z, through a ReLU, and the statistics of y.
+template <int BN, class T>
+__device__ void write_output(float* result, T* y, const Epilogue<T>& epilogue, const Layer& layer, const Tile& tile) {
+    Share share = share_of_thread<BN>(layer, tile);
+    int all = layer.groups * layer.channels_out;
+    float b[4], z[4] = {}, v[4], sum[4] = {};
+    load_own(b, epilogue.b, share);
+    for (int i = share.pixel; i < share.pixels; i += share.stride) {
+        long long pixel = pixel_of_target(layer, tile, i);
+        if (pixel < 0) continue;
+        float* own = result + i * (BN + 8) + share.own;
+        size_t offset = pixel * all + share.channel;
+        load_channels(v, own, 4, true);
+        if (epilogue.z) load_channels(z, epilogue.z + offset, share.there, share.by_four);
+        for (int k = 0; k < 4; k++) {
+            v[k] += b[k] + z[k];
+            if (epilogue.relu) v[k] = rectified(v[k]);
+            sum[k] += v[k];
+        }
+        store_channels(y + offset, v, share.there, share.by_four);
+        if (epilogue.partials) store_channels(own, v, 4, true);
+    }
+    if (!epilogue.partials) return;
+
+    // The mean first, and the squares around it, so that nothing cancels: the tile is still in shared memory.
+    float* scratch = result + share.pixels * (BN + 8);
+    int rows = min(share.pixels / TILE_COLUMNS, layer.rows.target - tile.row);
+    float pixels = rows * min(TILE_COLUMNS, layer.columns.target - tile.column);
+    float count[4], mean[4], squares[4] = {};
+    sum_over_tile<BN>(sum, scratch);
+    for (int k = 0; k < 4; k++) count[k] = pixels, mean[k] = sum[k] / pixels;
+    for (int i = share.pixel; i < share.pixels; i += share.stride) {
+        if (pixel_of_target(layer, tile, i) < 0) continue;
+        load_channels(v, result + i * (BN + 8) + share.own, 4, true);
+        for (int k = 0; k < 4; k++) squares[k] += (v[k] - mean[k]) * (v[k] - mean[k]);
+    }
+    sum_over_tile<BN>(squares, scratch);
+    write_partials<BN>(count, epilogue.partials, 0, 3, layer, share);
+    write_partials<BN>(mean, epilogue.partials, 1, 3, layer, share);
+    write_partials<BN>(squares, epilogue.partials, 2, 3, layer, share);
+}
+
+// g = the sums where scale u + shift > 0, else 0, and the sums of g and of g uhat, from which batch norm's gradients
+// are made.
+template <int BN, class T>
+__device__ void write_gradient(const float* result, T* g, const Epilogue<T>& epilogue, const Layer& layer,
+                               const Tile& tile) {
+    Share share = share_of_thread<BN>(layer, tile);
+    int all = layer.groups * layer.channels_out;
+    float scale[4], shift[4], mean[4], inverse[4], u[4], v[4], sum[4] = {}, product[4] = {};
+    load_own(scale, epilogue.scale, share);
+    load_own(shift, epilogue.shift, share);
+    load_own(mean, epilogue.mean, share);
+    load_own(inverse, epilogue.var, share);
+    for (int k = 0; k < 4; k++) inverse[k] = 1 / sqrtf(inverse[k] + epilogue.eps);
+    for (int i = share.pixel; i < share.pixels; i += share.stride) {
+        long long pixel = pixel_of_target(layer, tile, i);
+        if (pixel < 0) continue;
+        size_t offset = pixel * all + share.channel;
+        load_channels(v, result + i * (BN + 8) + share.own, 4, true);
+        load_channels(u, epilogue.u + offset, share.there, share.by_four);
+        for (int k = 0; k < 4; k++) {
+            if (!(fmaf(scale[k], u[k], shift[k]) > 0)) v[k] = 0;
+            sum[k] += v[k];
+            product[k] += v[k] * ((u[k] - mean[k]) * inverse[k]);
+        }
+        store_channels(g + offset, v, share.there, share.by_four);
+    }
+    float* scratch = const_cast<float*>(result) + share.pixels * (BN + 8);
+    sum_over_tile<BN>(sum, scratch);
+    sum_over_tile<BN>(product, scratch);
+    write_partials<BN>(sum, epilogue.partials, 0, 2, layer, share);
+    write_partials<BN>(product, epilogue.partials, 1, 2, layer, share);
+}
+
+// blockIdx: (image and tile, group and output channels, phase).
+template <class T, bool PRECISE, int BN>
+__device__ void convolve(const T* x, const float* W, T* y, const Layer& layer, Prologue prologue,
+                         const Epilogue<T>& epilogue) {
+    Tile tile = tile_of_block<BN>(layer);
+    int tile_rows = blockDim.x / WARP * ROWS_OF_WARP;
+    Reach rows = reach_of(layer.rows, tile.phase_row, tile.row, tile_rows);
+    Reach columns = reach_of(layer.columns, tile.phase_column, tile.column, TILE_COLUMNS);
+    int pitch = layer.depth + 4, tap_pitch = layer.depth * (BN + 8) + TAP_SHIFT;
+    float *halo = shared_floats(), *weights = halo + rows.size * columns.size * pitch;
+    const T* image = x + size_t(tile.image) * layer.rows.source * layer.columns.source * layer.groups * layer.channels_in;
+
+    float sums[FRAGMENTS][BN / 8][4] = {};
+    int chunks = rows.count * columns.count > 0 ? ceil_div(layer.channels_in, layer.depth) : 0;
+    for (int chunk = 0; chunk < chunks; chunk++) {
+        int first_in = chunk * layer.depth, left = layer.channels_in - first_in;
+        ChannelRange range = {tile.group * layer.channels_in + first_in, left, layer.groups * layer.channels_in};
+        __syncthreads();  // the chunk before has been multiplied
+        load_halo<PRECISE>(halo, pitch, layer.depth / 4, image, range, layer.rows, rows, layer.columns, columns, prologue);
+        load_weights<PRECISE, BN>(weights, tap_pitch, W, layer, tile, rows, columns, first_in);
+        __syncthreads();
+        int depth = min(layer.depth, ceil_div(left, 8) * 8);
+        multiply_tile<PRECISE, BN>(sums, halo, weights, tap_pitch, layer, rows, columns, depth);
+    }
+
+    __syncthreads();  // halo and weights give way to the result
+    float* result = shared_floats();
+    gather_sums<BN>(sums, result);
+    __syncthreads();
+    if (epilogue.u)
+        write_gradient<BN>(result, y, epilogue, layer, tile);
+    else
+        write_output<BN>(result, y, epilogue, layer, tile);
+}
+
+// BLOCKS: how many should fit on a multiprocessor at a time. The compiler gives each thread as many registers as that
+// leaves: with fewer blocks it takes more, with more of them it would have to put numbers aside into memory.
+#define CONVOLUTION(T, NAME, PRECISE, BN, BLOCKS)                                                                     \
+    extern "C" __global__ void __launch_bounds__(128, BLOCKS) convolution_##T##_##NAME##_##BN(                        \
+        const T* x, const float* W, T* y, AXIS_PARAMETERS(rows), AXIS_PARAMETERS(columns), int channels_in,           \
+        int channels_out, int groups, int depth, int backward, const float* x_scale, const float* x_shift,            \
+        const float* b, const T* z, int relu, const T* u, const float* scale, const float* shift, const float* mean,  \
+        const float* var, float eps, float* partials) {                                                               \
+        Layer layer = {AXIS(rows), AXIS(columns), channels_in, channels_out, groups, depth, backward != 0};           \
+        Epilogue<T> epilogue = {b, z, relu != 0, u, scale, shift, mean, var, eps, partials};                          \
+        convolve<T, PRECISE, BN>(x, W, y, layer, {x_scale, x_shift}, epilogue);                                       \
+    }
+#define FOR_MAPS_OF(T)                 \
+    CONVOLUTION(T, fp32, true, 16, 5)  \
+    CONVOLUTION(T, fp32, true, 32, 4)  \
+    CONVOLUTION(T, fp32, true, 64, 2)  \
+    CONVOLUTION(T, tf32, false, 16, 7) \
+    CONVOLUTION(T, tf32, false, 32, 5) \
+    CONVOLUTION(T, tf32, false, 64, 3)
+
+FOR_MAPS_OF(float)
+FOR_MAPS_OF(bfloat16)

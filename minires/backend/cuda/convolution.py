@@ -1,0 +1,139 @@
+"""Convolutions and their input gradients on tensor cores. See convolution.cu."""
+
+from functools import cache
+from typing import NamedTuple
+
+from minires.backend.cuda import ladder
+from minires.backend.cuda.batch_norm import batch_norm_input_gradient, combine_moments, combine_sums
+from minires.backend.cuda.gather import (
+    BLOCKS_WANTED,
+    MOST_SHARED,
+    TILE_COLUMNS,
+    backward_axes,
+    forward_axes,
+)
+from minires.backend.cuda.launch import blocks_for, launch
+from minires.backend.cuda.maps import channels_last, empty_map, storage
+from minires.backend.device import library
+
+WARP = 32
+ROWS_OF_WARP = 4
+WARPS_WANTED = 4 * BLOCKS_WANTED
+NOTHING = (None,) * 5 + (0.0,)  # no u, scale, shift, mean, var and eps
+
+
+def convolution(x, W, window, groups, b=None, z=None, relu=False, *, prologue=None, statistics=False):
+    """y = W col(x) + b + z, as in backend/reference.py.
+
+    prologue: (scale, shift), (C,) each: x is read as max(scale x + shift, 0).
+    statistics: also return the mean and the biased variance of each channel of y, (O,) each.
+    """
+    N, O = len(x), len(W)
+    y = empty_map(x, (N, O, *window.output_size(*x.shape[2:])))
+    z = None if z is None else channels_last(z)
+    axes = forward_axes(x.shape, window)
+    epilogue = b, z, relu, *NOTHING
+    partials = _gather(x, W, y, axes, groups, False, prologue, epilogue, 3 if statistics else 0)
+    return (y, *combine_moments(partials)) if statistics else y
+
+
+def convolution_input_gradient(gy, W, shape, window, groups):
+    """gx = col^T(W^T gy), as in backend/reference.py."""
+    gx = empty_map(gy, shape)
+    epilogue = None, None, False, *NOTHING
+    _gather(gy, W, gx, backward_axes(shape, window), groups, True, None, epilogue, 0)
+    return gx
+
+
+def input_gradient_through_batch_norm(gy, W, u, scale, shift, mean, var, eps, window, groups):
+    """g = col^T(W^T gy) where scale u + shift > 0, else 0; ggamma = sum g uhat; gbeta = sum g.
+
+    The gradient of what a batch norm writes, uhat = (u - mean) / sqrt(var + eps), if a ReLU and then a
+    convolution read it. u: (N, C, H, W); scale, shift, mean, var: (C,).
+    """
+    g = empty_map(gy, u.shape)
+    epilogue = None, None, False, channels_last(u), scale, shift, mean, var, float(eps)
+    partials = _gather(gy, W, g, backward_axes(u.shape, window), groups, True, None, epilogue, 2)
+    gbeta, ggamma = combine_sums(partials)
+    return g, ggamma, gbeta
+
+
+def normalized_convolution_input_gradient(gy, W, u, gamma, mean, var, eps, scale, shift, window, groups):
+    """gu, ggamma, gbeta, as in backend/reference.py."""
+    g, *sums = input_gradient_through_batch_norm(gy, W, u, scale, shift, mean, var, eps, window, groups)
+    return batch_norm_input_gradient(g, u, gamma, mean, var, eps, *sums), *sums
+
+
+def _gather(source, W, target, axes, groups, backward, prologue, epilogue, quantities):
+    """Fill the target; return (tiles, quantities, O), what the tiles leave for a second kernel."""
+    source, W = channels_last(source), library(W).ascontiguousarray(W)
+    channels = source.shape[1] // groups, target.shape[1] // groups
+    plan = plan_for(*axes, len(target), groups, *channels)
+    tiles = plan.blocks[0] * plan.blocks[2]
+    partials = None
+    if quantities:
+        partials = library(target).empty((tiles, quantities, target.shape[1]), "float32")
+    if target.size:
+        name = f"convolution_{storage(target)}_{ladder.products()}_{plan.width}"
+        rows, columns = axes
+        layer = *rows, *columns, *channels, groups, plan.depth, backward
+        arguments = source, W, target, *layer, *(prologue or (None, None)), *epilogue, partials
+        launch("convolution.cu", name, plan.blocks, plan.warps * WARP, *arguments, shared=plan.shared)
+    return partials
+
+
+class Plan(NamedTuple):
+    """How a gather is cut into blocks."""
+
+    blocks: tuple  # (images and tiles, groups and output channels, phases)
+    warps: int  # of a block: 4 rows of pixels each
+    width: int  # output channels of a block
+    depth: int  # input channels at a time
+    shared: int  # bytes
+    work: int  # accesses to shared memory by all warps together
+
+
+@cache
+def plan_for(rows, columns, images, groups, channels_in, channels_out):
+    """The plan with the least work of those that keep a large card busy. It depends on the shapes alone: no
+    card gives other bits than another one.
+    """
+    depth = 8 if channels_in <= 8 else 16
+    plans = [
+        _plan(rows, columns, images, groups, channels_out, warps, width, depth)
+        for warps in (4, 2, 1)
+        for width in (64, 32, 16)
+        if warps == 1 or ROWS_OF_WARP * warps < 2 * rows.pixels
+    ]
+    plans = [plan for plan in plans if plan.shared <= MOST_SHARED]
+    busy = [plan for plan in plans if _warps(plan) >= WARPS_WANTED]
+    return min(busy, key=lambda plan: plan.work) if busy else max(plans, key=_warps)
+
+
+def _warps(plan):
+    tiles, channels, phases = plan.blocks
+    return tiles * channels * phases * plan.warps
+
+
+def _plan(rows, columns, images, groups, channels_out, warps, width, depth):
+    tile = warps * ROWS_OF_WARP
+    tiles = blocks_for(rows.pixels, tile) * blocks_for(columns.pixels, TILE_COLUMNS)
+    blocks = images * tiles, groups * blocks_for(channels_out, width), rows.phases * columns.phases
+    taps = rows.most_taps * columns.most_taps
+    halo = rows.reach(tile) * columns.reach(TILE_COLUMNS) * (depth + 4)
+    weights = taps * (depth * (width + 8) + 5)
+    result = warps * (WARP * (width + 8) + width)
+    # Each step of a warp reads 8 numbers of the halo and width/4 weights; each number is first brought there.
+    work = taps * depth // 8 * warps * (8 + width // 4) + (halo + weights) // 16
+    return Plan(
+        blocks, warps, width, depth, 4 * max(halo + weights, result), blocks[0] * blocks[1] * blocks[2] * work
+    )
+
+
+def gathers(window):
+    """Whether a block can take such a window, of any map, forward and backward: its halo and its weights."""
+    shape = 1, 1, *window.size
+    return all(
+        _plan(*axes(shape, window), 1, 1, 1, 1, 16, 16).shared <= MOST_SHARED
+        for axes in (forward_axes, backward_axes)
+    )

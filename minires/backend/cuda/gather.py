@@ -1,0 +1,69 @@
+"""How convolutions read their maps, axis by axis: the numbers that gather.cuh explains."""
+
+from math import gcd
+from typing import NamedTuple
+
+from minires.backend.cuda.launch import blocks_for
+
+TILE_COLUMNS = 8
+MOST_SHARED = 96 << 10  # bytes of shared memory that a block may take: what all cards with TF32 have
+BLOCKS_WANTED = 264  # two for each of the 132 multiprocessors of the largest cards
+
+
+class Axis(NamedTuple):
+    """struct Axis of gather.cuh. Pixel phases*q + r of the target reads, for each tap i, pixel
+    stride*q + (start + r + i*dilation) / phases of the source, where the division leaves no remainder.
+    """
+
+    source: int
+    target: int
+    taps: int
+    phases: int
+    start: int
+    dilation: int
+    every: int
+    step: int
+    spacing: int
+    grain: int
+
+    @property
+    def most_taps(self):
+        """How many taps a phase uses, at most."""
+        return blocks_for(self.taps, self.every)
+
+    @property
+    def pixels(self):
+        """How many pixels of the target are of one phase, at most."""
+        return blocks_for(self.target, self.phases)
+
+    def reach(self, tile):
+        """How many pixels the halo of `tile` pixels has, at most."""
+        return (tile - 1) * self.step + (self.most_taps - 1) * self.spacing + 1
+
+
+def axis(source, target, taps, phases, stride, start, dilation):
+    """An Axis, with what follows from its definition."""
+    every = phases // gcd(phases, dilation)
+    spacing = dilation * every // phases if taps > every else 0
+    grain = gcd(stride, spacing)  # the stride itself where there is a single tap
+    return Axis(
+        source, target, taps, phases, start, dilation, every, stride // grain, spacing // grain, grain
+    )
+
+
+def forward_axes(shape, window):
+    """The rows and the columns of a convolution of a map (N, C, H, W) = shape."""
+    sizes = shape[2:], window.output_size(*shape[2:]), window.size
+    return tuple(
+        axis(n, out, k, 1, s, -p, d)
+        for n, out, k, s, p, d in zip(*sizes, window.stride, window.padding, window.dilation, strict=True)
+    )
+
+
+def backward_axes(shape, window):
+    """Those of its gradient with respect to that map."""
+    sizes = shape[2:], window.output_size(*shape[2:]), window.size
+    return tuple(
+        axis(out, n, k, s, 1, p - (k - 1) * d, d)
+        for n, out, k, s, p, d in zip(*sizes, window.stride, window.padding, window.dilation, strict=True)
+    )

@@ -1,0 +1,55 @@
+"""Work recorded once and repeated by the GPU alone: CUDA graphs.
+
+A training step of ResNet-20 is some two hundred kernels of a few microseconds each. Starting one from Python
+takes longer than running it. So the step is recorded: an ordinary run of the Python code in which nothing is
+computed, every kernel and every copy only noted down with its addresses. From then on one call repeats all of
+it. What changes from step to step, the learning rate, the images, the random numbers, must therefore be read
+from the GPU's memory, at addresses that stay; nothing may be asked of the GPU or sent to it on the way.
+"""
+
+from contextlib import contextmanager, suppress
+
+from minires.backend.device import load_cupy
+from minires.errors import RecordingError
+
+
+class Recorder:
+    """A stream to work on, and memory that belongs to the work recorded there.
+
+    What a recorded step allocates and frees goes back to this pool, where only work of the same stream can
+    take it: that runs before or after the step, never beside it.
+    """
+
+    def __init__(self):
+        cuda = load_cupy().cuda
+        # Not the default stream, which cannot be recorded; and one that does not wait for that.
+        self.stream = cuda.Stream(non_blocking=True)
+        self.pool = cuda.MemoryPool()
+        cuda.Device().synchronize()  # what was begun on another stream must be there
+
+    @contextmanager
+    def working(self):
+        """Do everything inside on this stream and with this memory; at the end, wait until it is done."""
+        with self.stream, load_cupy().cuda.using_allocator(self.pool.malloc):
+            yield
+        self.stream.synchronize()  # whoever looks at the results next may be on another stream
+
+    def record(self, work):
+        """A function without arguments that repeats what `work()` does, at the same addresses.
+
+        To be called inside of `working`, and so is that function. Nothing is computed yet. Whatever `work`
+        needs compiled must have run before. Raises RecordingError if it does what cannot be recorded.
+        """
+        self.stream.begin_capture()
+        try:
+            work()
+        except Exception as error:
+            self._give_up()
+            raise RecordingError(f"this step cannot be recorded: {error}") from error
+        graph = self.stream.end_capture()
+        return lambda: graph.launch(self.stream)
+
+    def _give_up(self):
+        """End a recording that has failed, so that the stream can be used again."""
+        with suppress(load_cupy().cuda.runtime.CUDARuntimeError):  # that the recording is of no use
+            self.stream.end_capture()

@@ -1,0 +1,189 @@
+// The gradient of a convolution with respect to its weights.
+//
+//     gW[o, c, i] = sum over images n and output pixels q of  gy[n, q, o] x[n, stride q - padding + dilation i, c]
+//
+// For each tap i this is a product whose long axis are the pixels: (channels, pixels) times (pixels, output channels).
+// A task is such a product for one tap and 16 channels: the 16 rows of a fragment A. A block takes 9 tasks, 3 for each
+// of its 3 warps, and BN output channels. With 3 x 3 taps these are all tasks of 16 channels, and the same small piece
+// of x in shared memory serves the 9 of them.
+//
+//         pixels of a row:  0 1 2 3 4 5 6 7                              output channels
+//     channel 0             x . . . . . . .           pixel 0      gy . . .      . . .
+//        ...                . . . . . . . .            ...          . . . .      . . .
+//     channel 15            . . . . . . . .           pixel 7       . . . .      . . .
+//                             fragment A                        fragments B, BN / 8 of them
+//
+// The block goes over the pixel tiles, 8 x 8, of its share of all images: it loads a tile's halo of x (gather.cuh) and
+// the tile of gy, and each row of the tile is one step of the product, 8 pixels deep. Pixels lie 16 k + 8 floats apart
+// in shared memory, 8 or 24 (mod 32): 4 pixels t times 8 channels g are 32 different banks.
+//
+// There are few weights and many pixels, so the pixels are split: each of `splits` blocks sums up over its own share
+// of the tiles, and a second kernel adds their sums, in a fixed order.
+#include "gather.cuh"
+
+constexpr int WARPS = 3, TASKS = 3;  // of a block, and of a warp
+constexpr int TILE_ROWS = 8;
+constexpr int CHANNELS = 16;  // of x in a task
+
+struct Layer {
+    Axis rows, columns;
+    int channels_in, channels_out;  // of a group
+    int groups;
+};
+
+// The tile of gy, shared [pixel][BN + 8], 0 outside of the map. Neighbouring threads read neighbouring channels.
+template <bool PRECISE, int BN, class T>
+__device__ void load_gradient(float* tile, const T* gy, const Layer& layer, int group, int first_out, int row,
+                              int column) {
+    constexpr int QUADS = BN / 4;
+    int own = threadIdx.x % QUADS * 4, there = layer.channels_out - first_out - own;
+    bool by_four = layer.channels_out % 4 == 0;
+    gy += group * layer.channels_out + first_out + own;
+    for (int pixel = threadIdx.x / QUADS; pixel < TILE_ROWS * TILE_COLUMNS; pixel += WARPS * WARP / QUADS) {
+        int i = row + pixel / TILE_COLUMNS, j = column + pixel % TILE_COLUMNS;
+        float v[4] = {};
+        if (i < layer.rows.target && j < layer.columns.target) {
+            size_t offset = (size_t(i) * layer.columns.target + j) * (layer.groups * layer.channels_out);
+            load_channels(v, gy + offset, there, by_four);
+        }
+        for (int k = 0; k < 4; k++) v[k] = as_factor<PRECISE>(v[k]);
+        store_channels(tile + pixel * (BN + 8) + own, v, 4, true);
+    }
+}
+
+// The tasks of a warp: where in the halo the pixel that is tap i of the tile's first pixel begins, with the task's own
+// channels. Tasks are numbered through all taps of the first 16 channels, then all of the next ones.
+struct Tasks {
+    int first_block, blocks;  // of 16 channels each, that the block needs
+    bool there[TASKS];
+    int offset[TASKS];
+};
+
+__device__ inline Tasks tasks_of_warp(const Layer& layer, int halo_columns) {
+    int taps = layer.rows.taps * layer.columns.taps, all = ceil_div(layer.channels_in, CHANNELS) * taps;
+    int first = blockIdx.x * WARPS * TASKS, last = min(first + WARPS * TASKS, all) - 1;
+    Tasks tasks;
+    tasks.first_block = first / taps;
+    tasks.blocks = last / taps - tasks.first_block + 1;
+    for (int s = 0; s < TASKS; s++) {
+        int task = first + s * WARPS + threadIdx.x / WARP;
+        int i = task % taps / layer.columns.taps, j = task % taps % layer.columns.taps;
+        int pixel = i * layer.rows.spacing * halo_columns + j * layer.columns.spacing;
+        tasks.there[s] = task <= last;
+        tasks.offset[s] = pixel * (CHANNELS * tasks.blocks + 8) + (task / taps - tasks.first_block) * CHANNELS;
+    }
+    return tasks;
+}
+
+// sums += x gy^T over the rows of a tile.
+template <bool PRECISE, int BN>
+__device__ void multiply_tile(float (&sums)[TASKS][BN / 8][4], const float* halo, const float* gy, const Tasks& tasks,
+                              int next_row, int next_column, int rows) {
+    int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
+    halo += t * next_column + g;
+    gy += t * (BN + 8) + g;
+    for (int row = 0; row < rows; row++, halo += next_row, gy += TILE_COLUMNS * (BN + 8)) {
+        Fragment<2> b[BN / 8];
+#pragma unroll
+        for (int n = 0; n < BN / 8; n++) b[n] = fragment<PRECISE>({gy[8 * n], gy[4 * (BN + 8) + 8 * n]});
+#pragma unroll
+        for (int s = 0; s < TASKS; s++) {
+            if (!tasks.there[s]) continue;
+            const float *left = halo + tasks.offset[s], *right = left + 4 * next_column;
+            Fragment<4> a = fragment<PRECISE>({left[0], left[8], right[0], right[8]});
+#pragma unroll
+            for (int n = 0; n < BN / 8; n++) multiply_add<PRECISE>(sums[s][n], a, b[n]);
+        }
+    }
+}
+
+// Leave the sums in partials, (splits, groups and output channels, tasks, 16, BN), each task's as it is in a fragment's
+// matrix D. What of it belongs to no channel, nobody reads.
+template <int BN>
+__device__ void write_partials(const float (&sums)[TASKS][BN / 8][4], float* partials, const Layer& layer,
+                               const Tasks& tasks) {
+    int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
+    int all = ceil_div(layer.channels_in, CHANNELS) * layer.rows.taps * layer.columns.taps;
+    int first = blockIdx.x * WARPS * TASKS + threadIdx.x / WARP;
+    for (int s = 0; s < TASKS; s++) {
+        if (!tasks.there[s]) continue;
+        size_t task = (size_t(blockIdx.z) * gridDim.y + blockIdx.y) * all + first + s * WARPS;
+        float* upper = partials + (task * CHANNELS + g) * BN + 2 * t;
+#pragma unroll
+        for (int n = 0; n < BN / 8; n++) {
+            *reinterpret_cast<float2*>(upper + 8 * n) = make_float2(sums[s][n][0], sums[s][n][1]);
+            *reinterpret_cast<float2*>(upper + 8 * BN + 8 * n) = make_float2(sums[s][n][2], sums[s][n][3]);
+        }
+    }
+}
+
+// blockIdx: (9 tasks, group and BN output channels, split).
+template <class T, bool PRECISE, int BN>
+__device__ void weight_gradient(const T* gy, const T* x, float* partials, int N, const Layer& layer,
+                                Prologue prologue) {
+    int blocks_of_group = ceil_div(layer.channels_out, BN);
+    int group = blockIdx.y / blocks_of_group, first_out = blockIdx.y % blocks_of_group * BN;
+    int halo_columns = reach_of(layer.columns, 0, 0, TILE_COLUMNS).size;
+    Tasks tasks = tasks_of_warp(layer, halo_columns);
+    int channels = CHANNELS * tasks.blocks, pitch = channels + 8;
+    int first_in = CHANNELS * tasks.first_block;
+    ChannelRange range = {group * layer.channels_in + first_in, layer.channels_in - first_in,
+                          layer.groups * layer.channels_in};
+    float *gradient = shared_floats(), *halo = gradient + TILE_ROWS * TILE_COLUMNS * (BN + 8);
+
+    int down = ceil_div(layer.rows.target, TILE_ROWS), across = ceil_div(layer.columns.target, TILE_COLUMNS);
+    int share = ceil_div(N * down * across, gridDim.z), begin = blockIdx.z * share;
+    int end = min(begin + share, N * down * across);
+    size_t source = size_t(layer.rows.source) * layer.columns.source * layer.groups * layer.channels_in;
+    size_t target = size_t(layer.rows.target) * layer.columns.target * layer.groups * layer.channels_out;
+
+    float sums[TASKS][BN / 8][4] = {};
+    for (int tile = begin; tile < end; tile++) {
+        int image = tile / (down * across);
+        int row = tile / across % down * TILE_ROWS, column = tile % across * TILE_COLUMNS;
+        Reach rows = reach_of(layer.rows, 0, row, TILE_ROWS);
+        Reach columns = reach_of(layer.columns, 0, column, TILE_COLUMNS);
+        __syncthreads();  // the tile before has been multiplied
+        load_gradient<PRECISE, BN>(gradient, gy + image * target, layer, group, first_out, row, column);
+        load_halo<PRECISE>(halo, pitch, channels / 4, x + image * source, range, layer.rows, rows, layer.columns,
+                           columns, prologue);
+        __syncthreads();
+        multiply_tile<PRECISE, BN>(sums, halo, gradient, tasks, layer.rows.step * halo_columns * pitch,
+                                   layer.columns.step * pitch, min(TILE_ROWS, layer.rows.target - row));
+    }
+    write_partials<BN>(sums, partials, layer, tasks);
+}
+
+// gW = the sum of the splits, (O, C/G, taps), from partials as above. A block for 32 numbers side by side of them.
+extern "C" __global__ void add_splits(const float* partials, float* gW, int splits, int channels_in, int channels_out,
+                                      int groups, int taps, int BN) {
+    int o_blocks = ceil_div(channels_out, BN), tasks = ceil_div(channels_in, CHANNELS) * taps;
+    int task_size = CHANNELS * BN, count = groups * o_blocks * tasks * task_size;
+    int e = blockIdx.x * WARP + threadIdx.x % WARP;
+    int within = e % task_size, task = e / task_size % tasks, o_block = e / task_size / tasks;
+    int o = o_block % o_blocks * BN + within % BN, c = task / taps * CHANNELS + within / BN;
+    bool exists = e < count && o < channels_out && c < channels_in;
+    float sum = sum_of_parts(partials + e, splits, count, exists, shared_floats());
+    if (threadIdx.x >= WARP || !exists) return;
+    size_t row = size_t(o_block / o_blocks) * channels_out + o;
+    gW[(row * channels_in + c) * taps + task % taps] = sum;
+}
+
+// BLOCKS: how many should fit on a multiprocessor at a time, which decides how many registers a thread may have.
+#define WEIGHT_GRADIENT(T, NAME, PRECISE, BN, BLOCKS)                                                                \
+    extern "C" __global__ void __launch_bounds__(96, BLOCKS) weight_gradient_##T##_##NAME##_##BN(                    \
+        const T* gy, const T* x, float* partials, int N, AXIS_PARAMETERS(rows), AXIS_PARAMETERS(columns),            \
+        int channels_in, int channels_out, int groups, const float* scale, const float* shift) {                     \
+        Layer layer = {AXIS(rows), AXIS(columns), channels_in, channels_out, groups};                                \
+        weight_gradient<T, PRECISE, BN>(gy, x, partials, N, layer, {scale, shift});                                  \
+    }
+#define FOR_MAPS_OF(T)                     \
+    WEIGHT_GRADIENT(T, fp32, true, 16, 7)  \
+    WEIGHT_GRADIENT(T, fp32, true, 32, 5)  \
+    WEIGHT_GRADIENT(T, fp32, true, 64, 2)  \
+    WEIGHT_GRADIENT(T, tf32, false, 16, 6) \
+    WEIGHT_GRADIENT(T, tf32, false, 32, 5) \
+    WEIGHT_GRADIENT(T, tf32, false, 64, 4)
+
+FOR_MAPS_OF(float)
+FOR_MAPS_OF(bfloat16)

@@ -1,0 +1,48 @@
+"""Every operation on the device: values and gradients as on the CPU, gradients as finite differences say."""
+
+import numpy as np
+import pytest
+
+from minires import Tensor, gradcheck
+from minires.backend import to_device
+from minires.lab.gradient_operations import OPERATIONS
+
+
+def cases(names):
+    """Each case of the operations as (function, inputs)."""
+    return list(all_cases(names))
+
+
+def all_cases(names):
+    for name in names:
+        found = OPERATIONS[name] if isinstance(OPERATIONS[name], list) else [OPERATIONS[name]]
+        for i, (f, inputs) in enumerate(found):
+            yield pytest.param(f, inputs, id=name if len(found) == 1 else f"{name}-{i}")
+
+
+def computed(f, inputs, dtype, device):
+    """The result and each input's gradient, under a random upstream gradient, as arrays of NumPy."""
+    tensors = [Tensor(to_device(x.astype(dtype), device), requires_grad=True) for x in inputs]
+    y = f(*tensors)
+    assert y.device == device
+    upstream = np.random.default_rng(7).standard_normal(y.shape).astype(y.dtype)
+    y.backward(to_device(upstream, device))
+    assert all(t.grad.device == device for t in tensors)
+    return [y.numpy(), *(t.grad.numpy() for t in tensors)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("f", "inputs"), cases(OPERATIONS))
+def test_as_on_the_cpu(cupy, agree, f, inputs, dtype):
+    here, there = (computed(f, inputs, dtype, device) for device in ("cpu", "cuda"))
+    for ours, theirs in zip(there, here, strict=True):
+        agree(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("f", "inputs"),
+    cases(["conv2d", "max_pool2d", "avg_pool2d", "batch_norm", "linear", "cross_entropy", "getitem", "pad"]),
+)
+def test_gradients(cupy, f, inputs):
+    tensors = [Tensor(to_device(np.array(x), "cuda"), requires_grad=True) for x in inputs]
+    assert gradcheck(f, tensors) < 1e-6

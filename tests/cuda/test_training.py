@@ -1,0 +1,207 @@
+"""Whole training runs on the device: the same as on the CPU, recorded or not, stopped or not."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from minires.data import Dataset, Split
+from minires.errors import DeviceError, DeviceMemoryError, OptionError, TrainingInterrupted
+from minires.train import Hardware, Recipe, RunFolder, Trainer, train
+from minires.train.step import RecordedStep
+
+RUNGS = ("explicit", "implicit", "fused")
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    """Five images of 8 x 8 for training, so that with batches of 3 the last one of an epoch is smaller."""
+    return Dataset("noise", noise(5), noise(4), ("a", "b", "c"))
+
+
+def noise(n):
+    rng = np.random.default_rng(n)
+    return Split(rng.integers(0, 256, (n, 3, 8, 8), np.uint8), rng.integers(0, 3, n))
+
+
+def recipe(model="resnet8", iterations=7, **changes):
+    """Seven steps: both sizes of batch are recorded after two of their kind."""
+    options = {
+        "model_options": {"widths": [4, 6, 8]},
+        "batch_size": 3,
+        "learning_rate": 0.05,
+        "crop_padding": 1,
+        "flip": True,
+        "log_every": 2,
+        "evaluate_every": 4,
+        "drops": (4,),
+    }
+    return Recipe(model, "noise", iterations, **options | changes)
+
+
+def weights(run):
+    return run.model.state_dict()
+
+
+def largest_difference(a, b):
+    """Between two state dicts, relative to each tensor's largest entry."""
+    assert a.keys() == b.keys()
+    return max(np.abs(a[name] - b[name]).max() / max(np.abs(a[name]).max(), 1e-3) for name in a)
+
+
+def same_bits(a, b):
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize(
+    ("rung", "model"),
+    [
+        ("explicit", "resnet8"),
+        ("implicit", "resnet8"),
+        ("fused", "resnet8"),
+        ("fused", "plain8"),
+        ("fused", "preact_resnet8"),
+    ],
+)
+def test_a_run_is_that_of_the_cpu(cupy, rung, model, dataset):
+    short = recipe(model, iterations=3, log_every=1, drops=(2,))
+    here = train(short, dataset=dataset)
+    there = train(short, dataset=dataset, hardware=Hardware.choose("cuda", rung, "fp32"))
+    assert largest_difference(weights(here), weights(there)) < 1e-4
+    for ours, theirs in zip(here.history.rows, there.history.rows, strict=True):
+        for name in ("loss", "test_loss"):
+            assert ours.get(name, 0) == pytest.approx(theirs.get(name, 0), rel=1e-4)
+        for name in ("train_error", "test_error", "learning_rate", "step"):
+            assert ours.get(name) == theirs.get(name)
+
+
+@pytest.mark.parametrize("rung", ["implicit", "fused"])
+def test_recorded_steps_are_the_steps_recorded(cupy, rung, dataset, monkeypatch):
+    """Same bits, whether each step is computed anew or one is recorded and repeated."""
+    hardware = Hardware.choose("cuda", rung)
+    recorded = train(recipe(), dataset=dataset, hardware=hardware)
+    assert sorted(recorded.training_step.recordings) == [2, 3]  # both sizes of batch
+    monkeypatch.setattr("minires.train.step.STEPS_BEFORE_RECORDING", 1000)
+    anew = train(recipe(), dataset=dataset, hardware=hardware)
+    assert anew.training_step.recordings == {}
+    assert same_bits(weights(recorded), weights(anew))
+    assert without_seconds(recorded) == without_seconds(anew)
+
+
+def without_seconds(run):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in run.history.rows]
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(cupy, dataset, tmp_path):
+    hardware = Hardware.choose("cuda")
+    whole = train(recipe(), tmp_path / "whole", dataset=dataset, hardware=hardware)
+
+    def stop_at_five(trainer):
+        if trainer.state.step == 5:
+            trainer.stop()
+
+    with pytest.raises(TrainingInterrupted):
+        train(recipe(), tmp_path / "run", dataset=dataset, hardware=hardware, on_step=stop_at_five)
+    resumed = train(recipe(), tmp_path / "run", dataset=dataset, hardware=hardware, resume=True)
+    assert same_bits(weights(whole), weights(resumed))
+    assert without_seconds(whole) == without_seconds(resumed)
+    assert RunFolder(tmp_path / "run").latest().name == "step-00000007"
+
+
+def test_a_run_of_the_device_goes_on_on_the_cpu(cupy, dataset, tmp_path):
+    short = recipe()
+    first = Trainer(short, dataset, Hardware.choose("cuda", precision="fp32"))
+    first.keep_in(RunFolder(tmp_path))
+    with first.working():
+        for _ in range(3):
+            first.step()
+        first.save()
+    resumed = train(short, tmp_path, dataset=dataset, resume=True)
+    assert largest_difference(weights(train(short, dataset=dataset)), weights(resumed)) < 1e-4
+
+
+def test_tf32_rounds_and_fp32_does_not(cupy, dataset):
+    exact = weights(train(recipe(iterations=2), dataset=dataset))
+    difference = {
+        precision: largest_difference(
+            exact,
+            weights(
+                train(
+                    recipe(iterations=2),
+                    dataset=dataset,
+                    hardware=Hardware.choose("cuda", precision=precision),
+                )
+            ),
+        )
+        for precision in ("fp32", "tf32")
+    }
+    assert difference["fp32"] < 1e-5 < difference["tf32"] < 0.05
+
+
+def test_dropout_keeps_a_step_from_being_recorded(cupy, dataset):
+    options = {"shortcut": "dropout", "widths": [4, 6, 8]}
+    run = train(
+        recipe(iterations=4, model_options=options), dataset=dataset, hardware=Hardware.choose("cuda")
+    )
+    assert not isinstance(run.training_step, RecordedStep)
+    assert "draws its random numbers on the CPU" in str(run.hardware)
+
+
+def test_what_cannot_be_recorded_goes_on_with_a_warning(cupy, dataset):
+    trainer = Trainer(recipe(iterations=5, log_every=1), dataset, Hardware.choose("cuda"))
+    forward = trainer.model.forward
+
+    def looking(x):
+        y = forward(x)
+        assert np.isfinite(float(y.data.sum()))  # which asks the device for a number
+        return y
+
+    trainer.model.forward = looking
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trainer.run()
+    assert "cannot be recorded" in str(caught[0].message)
+    assert trainer.state.step == 5
+    assert trainer.history.last("loss") > 0
+
+
+def test_the_learning_rate_changes_in_repeated_steps(cupy, dataset):
+    """From step 6 on it is 0 to all intents: the steps before decide all."""
+    options = {"log_every": 10, "evaluate_every": 10}
+    hardware = Hardware.choose("cuda")
+    frozen = train(recipe(drops=(6,), drop_factor=1e-30, **options), dataset=dataset, hardware=hardware)
+    before = train(recipe(iterations=6, drops=(), **options), dataset=dataset, hardware=hardware)
+    parameters = [name for name in weights(before) if "running" not in name]
+    assert frozen.training_step.recordings
+    assert all(np.array_equal(weights(frozen)[name], weights(before)[name]) for name in parameters)
+
+
+def test_too_large_a_batch_is_told_what_would_fit(cupy, dataset):
+    if not hasattr(cupy.cuda, "device"):
+        pytest.skip("needs the fake, whose memory can be made small")
+    many = Dataset("noise", noise(64), dataset.test, dataset.classes)
+    cupy.cuda.device.memory = 2 << 20
+    with pytest.raises(DeviceMemoryError, match=r"a batch of 64 .*would fit: --batch-size (\d+)") as caught:
+        train(recipe(batch_size=64), dataset=many, hardware=Hardware.choose("cuda"))
+    fits = int(str(caught.value).split()[-1])
+    assert 4 <= fits < 64
+    train(recipe(batch_size=fits, iterations=2), dataset=many, hardware=Hardware.choose("cuda"))
+
+
+def test_an_old_card_takes_the_explicit_rung(cupy, dataset):
+    if not hasattr(cupy.cuda, "device"):
+        pytest.skip("needs the fake, which can be an old card")
+    cupy.cuda.device.compute_capability = "75"
+    hardware = Hardware.choose("cuda")
+    assert (hardware.rung, hardware.precision) == ("explicit", "fp32")
+    for asked in ({"precision": "tf32"}, {"rung": "fused"}):
+        name, value = next(iter(asked.items()))
+        with pytest.raises(DeviceError, match=rf"{name} '{value}' needs .*has 7\.5; use --{name}"):
+            Hardware.choose("cuda", **asked)
+
+
+@pytest.mark.parametrize("asked", [{"rung": "fused"}, {"precision": "tf32"}])
+def test_a_rung_without_a_gpu_is_refused(asked):
+    name, value = next(iter(asked.items()))
+    with pytest.raises(OptionError, match=f"--{name} {value} is for a GPU; add --device cuda"):
+        Hardware.choose("cpu", **asked)
