@@ -1,10 +1,12 @@
 """The explicit rung: convolution as im2col, which writes its columns to memory, and products of cuBLAS.
 
-A window becomes a row of KH*KW*C/G numbers here, not a column: in memory as N, H, W, C its channels lie side by
-side, and so does the result's pixel in the product. See im2col.cu.
+A window becomes a row of KH*KW*C/G numbers here, not a column: in a map that lies as N, H, W, C the channels
+of a pixel are side by side, in the product's result too. cuBLAS multiplies float32; maps in bfloat16 are
+converted for it. See im2col.cu.
 """
 
 from minires.backend.cuda.batch_norm import scale_and_shift
+from minires.backend.cuda.cublas import product
 from minires.backend.cuda.launch import blocks_for, launch
 from minires.backend.cuda.maps import channels_last, empty_map, geometry, table
 from minires.backend.device import library
@@ -20,44 +22,45 @@ def convolution(x, W, window, groups, b=None, z=None, relu=False):
 
     z: a map of the same shape to be added to it; relu: whether to end with max(y, 0).
     """
-    x = channels_last(x)
+    kept, x, z = x.dtype, _float32(x), None if z is None else _float32(z)
     y = empty_map(x, (len(x), len(W), *window.output_size(*x.shape[2:])))
     filters = _rows_of_filters(W, groups)
     for images in _pieces(x.shape, window):
         columns = _columns(x[images], window, groups)
-        for rows, column, filter in zip(_parts(y[images], groups), columns, filters, strict=True):
-            _multiply(column, filter.T, rows)
-    if b is None and z is None and not relu:
-        return y
-    return scale_and_shift(y, None, b, z, relu, out=y)
+        for column, filter, rows in zip(columns, filters, _parts(y[images], groups), strict=True):
+            product(column, filter.T, out=rows)
+    if b is not None or z is not None or relu:
+        scale_and_shift(y, None, b, z, relu, out=y)
+    return y.astype(kept, copy=False)
 
 
 def convolution_input_gradient(gy, W, shape, window, groups):
     """gx = col^T(W^T gy): (N, O, OH, OW), (O, C/G, KH, KW) -> (N, C, H, W) = shape."""
-    gy = channels_last(gy)
+    kept, gy = gy.dtype, _float32(gy)
     gx = empty_map(gy, shape)
     filters = _rows_of_filters(W, groups)
     for images in _pieces(shape, window):
+        rows = _parts(gy[images], groups)
         if _is_a_product(window):
             columns = _parts(gx[images], groups)
         else:
-            columns = library(gy).empty((groups, gy[images].size // len(W), filters.shape[2]), gy.dtype)
-        for rows, column, filter in zip(_parts(gy[images], groups), columns, filters, strict=True):
-            _multiply(rows, filter, column)
+            columns = library(gy).empty((groups, len(rows[0]), filters.shape[2]), gy.dtype)
+        for row, filter, column in zip(rows, filters, columns, strict=True):
+            product(row, filter, out=column)
         if not _is_a_product(window):
-            _col2im(columns, gx[images], window)
-    return gx
+            col2im(columns, gx[images], window)
+    return gx.astype(kept, copy=False)
 
 
 def convolution_weight_gradient(gy, x, shape, window, groups):
     """gW = gy col(x)^T: (N, O, OH, OW), (N, C, H, W) -> (O, C/G, KH, KW) = shape."""
-    gy, x, xp = channels_last(gy), channels_last(x), library(x)
+    gy, x, xp = _float32(gy), _float32(x), library(x)
     O, D, KH, KW = shape
     gW = xp.zeros((groups, O // groups, KH * KW * D), x.dtype)
     for images in _pieces(x.shape, window):
         columns = _columns(x[images], window, groups)
-        for rows, column, gradient in zip(_parts(gy[images], groups), columns, gW, strict=True):
-            gradient += rows.T @ column
+        for column, rows, gradient in zip(columns, _parts(gy[images], groups), gW, strict=True):
+            gradient += product(rows.T, column)
     return xp.ascontiguousarray(gW.reshape(O, KH, KW, D).transpose(0, 3, 1, 2))
 
 
@@ -75,19 +78,21 @@ def im2col(x, window, groups):
     return columns
 
 
-def col2im(columns, shape, window):
-    """Add every row's numbers to where im2col took them from: (G, N*OH*OW, KH*KW*C/G) -> shape (N, C, H, W)."""
-    return _col2im(columns, empty_map(columns, shape), window)
+def col2im(columns, x, window):
+    """Fill the map x, (N, C, H, W): each pixel with the sum of what the windows over it hold of it.
 
-
-def _col2im(columns, x, window):
+    columns: (G, N*OH*OW, KH*KW*C/G), as of im2col, of which this is the adjoint.
+    """
     (N, C, H, W), groups = x.shape, len(columns)
     if x.size:
         width, side_by_side, tables = table(C // groups, columns, x)
         blocks = blocks_for(N * H * W, THREADS // side_by_side), tables * groups
         arguments = columns, x, N, *geometry(x.shape, window), groups, width, side_by_side
         launch(FILE, "col2im_float", blocks, THREADS, *arguments)
-    return x
+
+
+def _float32(x):
+    return channels_last(x).astype("float32", copy=False)
 
 
 def _columns(x, window, groups):
@@ -108,14 +113,6 @@ def _parts(x, groups):
 def _rows_of_filters(W, groups):
     """(O, C/G, KH, KW) -> (G, O/G, KH*KW*C/G), as the rows of im2col."""
     return W.transpose(0, 2, 3, 1).reshape(groups, len(W) // groups, -1)
-
-
-def _multiply(a, b, out):
-    """out = a b; cuBLAS writes to it at once if it has no gaps."""
-    if out.flags.c_contiguous:
-        library(out).matmul(a, b, out=out)
-    else:
-        out[...] = a @ b
 
 
 def _pieces(shape, window):
