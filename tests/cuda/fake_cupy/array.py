@@ -189,8 +189,8 @@ def apply(function, arguments, options=None, may_share=False, out=None, strict=T
         issue(compute, inputs.blocks())
         return out[0] if isinstance(out, tuple) else out
     # What is only written down is tried on zeros, for the shape and dtype of its result.
-    later = get_current_stream().is_capturing() and not may_share
-    result = tried_on_zeros(function, arguments, options) if later else compute()
+    later = get_current_stream().is_capturing()
+    result = tried_on_zeros(function, arguments, options) if later and not may_share else compute()
     if strict and "dtype" not in options:
         check_precision(function, inputs.arrays, result)
     if isinstance(result, (tuple, list)):
