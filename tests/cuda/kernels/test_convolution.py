@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layers import ACROSS_TILES, LIMIT, PRECISIONS, STORED, double, error, layer, layers, outputs
+from layers import ACROSS_TILES, LIMIT, PRECISIONS, STORED, double, error, layer, layers, outputs, same_twice
 from on_device import STORAGE, Maps, few
 
 from minires.backend import cuda, reference
@@ -37,7 +37,7 @@ def cut(plan):
     return mock.patch.object(planning, "plan_for", otherwise)
 
 
-@few(60)
+@few(100)
 @given(layers(), PLANS, PRECISIONS, STORAGE, st.booleans())
 def test_convolution_and_input_gradient(cupy, layer, plan, precision, storage, channels_last):
     maps, limit = Maps(cupy, storage, channels_last), LIMIT[precision] + STORED[storage]
@@ -52,7 +52,7 @@ def test_convolution_and_input_gradient(cupy, layer, plan, precision, storage, c
     maps.agree(gx, reference.convolution_input_gradient(*double(gy, W), x.shape, *where), limit)
 
 
-@few(30)
+@few(60)
 @given(layers(), PLANS, PRECISIONS, STORAGE, st.tuples(*[st.booleans()] * 5))
 def test_what_is_done_on_the_way(cupy, layer, plan, precision, storage, chosen):
     with_prologue, with_b, with_z, relu, statistics = chosen
@@ -79,7 +79,7 @@ def test_what_is_done_on_the_way(cupy, layer, plan, precision, storage, chosen):
         np.testing.assert_allclose(var, expected.var((0, 2, 3)), rtol=0, atol=2 * limit * largest**2)
 
 
-@few(30)
+@few(60)
 @given(layers(), PLANS, PRECISIONS, STORAGE)
 def test_gradient_through_batch_norm(cupy, layer, plan, precision, storage):
     maps, C = Maps(cupy, storage), layer.shape[1]
@@ -107,29 +107,22 @@ def test_gradient_through_batch_norm(cupy, layer, plan, precision, storage):
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32"])
 @pytest.mark.parametrize("name", ACROSS_TILES)
-def test_across_tiles(cupy, turns, name, precision):
+def test_across_tiles(cupy, name, precision):
     layer, maps = ACROSS_TILES[name], Maps(cupy)
-    where = layer.window, layer.groups
-    x, W = layer.x_and_weights()
-    gy, _ = layer.gy_and_weights()
+    (x, W), (gy, _), where = layer.x_and_weights(), layer.gy_and_weights(), (layer.window, layer.groups)
+
+    def results():
+        yield from cuda.convolution_and_statistics(maps.there(x), cupy.asarray(W), *where)
+        yield cuda.convolution_input_gradient(maps.there(gy), cupy.asarray(W), x.shape, *where)
+
     with ladder.using("fused", precision):
-        runs = [
-            (
-                *cuda.convolution_and_statistics(maps.there(x), cupy.asarray(W), *where),
-                cuda.convolution_input_gradient(maps.there(gy), cupy.asarray(W), x.shape, *where),
-            )
-            for _ in range(2)
-        ]
+        ours = same_twice(results)
     y = outputs(layer, x, W)
     gx = reference.convolution_input_gradient(*double(gy, W), x.shape, *where)
-    errors = [
-        error(ours.get(), expected) for ours, expected in zip(runs[0], (y, *moments(y), gx), strict=True)
-    ]
+    errors = [error(one, other) for one, other in zip(ours, (y, *moments(y), gx), strict=True)]
     assert max(errors) <= LIMIT[precision]
     # TF32 is really in use where it is asked for, and nowhere else.
     assert (errors[0] > 1e-6, errors[3] > 1e-6) == (precision == "tf32",) * 2
-    for one, other in zip(*runs, strict=True):
-        assert one.get().tobytes() == other.get().tobytes()
 
 
 def moments(y):
