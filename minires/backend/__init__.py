@@ -5,13 +5,23 @@ The only folder that may import CuPy.
 
 from minires.backend.cpu.blas import one_thread_per_product
 from minires.backend.cpu.threads import Future, get_num_threads, set_num_threads
-from minires.backend.device import as_array, device_of, library, number, same_library, to_device, to_numpy
+from minires.backend.device import (
+    as_array,
+    device_of,
+    is_floating,
+    library,
+    number,
+    same_library,
+    to_device,
+    to_numpy,
+)
 
 __all__ = [
     "Future",
     "as_array",
     "device_of",
     "get_num_threads",
+    "is_floating",
     "library",
     "number",
     "one_thread_per_product",

@@ -39,7 +39,8 @@ def as_array(data, dtype=None):
     elif isinstance(data, np.generic):
         data = np.asarray(data)
     library(data)  # refuses what neither NumPy nor CuPy made
-    if dtype is None and data.dtype.kind == "f" and data.dtype.itemsize not in (4, 8):
+    kept = ("float32", "float64", "bfloat16")
+    if dtype is None and data.dtype.kind == "f" and data.dtype.name not in kept:
         dtype = np.float32
     return data if dtype is None else data.astype(dtype, copy=False)
 
@@ -52,6 +53,22 @@ def number(value, like):
     """
     dtype = np.float32 if like.dtype.kind != "f" and not isinstance(value, Integral) else like.dtype
     return np.asarray(value, dtype) if library(like) is np else library(like).full((), value, dtype)
+
+
+def is_floating(dtype):
+    """Whether numbers of this dtype can have gradients: float32, float64, and bfloat16 for maps on a GPU."""
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
+def bfloat16():
+    """The dtype bfloat16, which NumPy knows from the package ml_dtypes; DeviceError where that is missing."""
+    try:
+        from ml_dtypes import bfloat16
+    except ImportError as error:
+        raise DeviceError(
+            "precision 'bf16' needs the package ml_dtypes; run pip install ml_dtypes"
+        ) from error
+    return np.dtype(bfloat16)
 
 
 def same_library(arrays, op):

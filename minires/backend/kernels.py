@@ -60,7 +60,9 @@ def _kernel(name, decides=0):
 
 def is_on_gpu(array):
     """Whether the kernels take their CUDA versions for this array."""
-    return not isinstance(array, np.ndarray) and array.dtype == np.float32 and not _plain_only.get()
+    if isinstance(array, np.ndarray) or _plain_only.get():
+        return False
+    return array.dtype.name in ("float32", "bfloat16")
 
 
 def reads_through_batch_norm(array):
@@ -104,3 +106,9 @@ convolution_and_statistics = _kernel("convolution_and_statistics")
 normalized_convolution = _kernel("normalized_convolution")
 normalized_convolution_input_gradient = _kernel("normalized_convolution_input_gradient")
 normalized_convolution_weight_gradient = _kernel("normalized_convolution_weight_gradient")
+
+
+@wraps(reference.sgd_update)
+def sgd_update(parameters, *rest, **options):
+    at_once = all(is_on_gpu(p) and p.flags.c_contiguous for p in parameters)
+    return (cuda if at_once else reference).sgd_update(parameters, *rest, **options)

@@ -135,7 +135,7 @@ def global_mean(x):
     return x.mean(axis=(2, 3))
 
 
-def global_mean_gradient(gy, shape):
+def global_mean_gradient(gy, shape, dtype=None):
     """gx = gy / (H W) for every pixel: (N, C) -> shape (N, C, H, W)."""
     return library(gy).broadcast_to((gy / (shape[2] * shape[3]))[:, :, None, None], shape)
 
@@ -215,14 +215,29 @@ def cross_entropy_gradient(gy, log_p, labels):
     return gx
 
 
-def count_batch(sums, losses, logits, labels):
-    """Add to sums, float64 (3,): the sum of the losses (N,), how many of the N predictions are wrong, and N.
+def count_batch(sums, loss, logits, labels):
+    """Add to sums, float64 (3,): N times the mean loss, one element, how many predictions are wrong, and N.
 
     The prediction is the place of the largest of an image's logits, (N, K), the first if there are several.
     """
-    sums[0] += losses.sum(dtype="float64")
+    sums[0] += len(logits) * loss.astype("float64").reshape(())
     sums[1] += (logits.argmax(axis=1) != labels).sum()
-    sums[2] += len(losses)
+    sums[2] += len(logits)
+
+
+def sgd_update(parameters, gradients, velocities, rate, momentum, weight_decay, nesterov, updates=None):
+    """p and v of stochastic gradient descent, formulas in optim/sgd.py, in place; None for no gradient.
+
+    updates: what a GPU keeps for them, here nothing.
+    """
+    for p, g, v in zip(parameters, gradients, velocities, strict=True):
+        if g is None:
+            continue
+        if weight_decay:
+            g = g + weight_decay * p
+        v *= momentum
+        v += g
+        p -= rate * (g + momentum * v if nesterov else v)
 
 
 def relu(x):

@@ -42,7 +42,7 @@ Rung = Annotated[
     str | None, typer.Option(help="On a GPU: explicit, implicit or fused kernels; the fastest if left out.")
 ]
 Precision = Annotated[
-    str | None, typer.Option(help="Of products on a GPU: fp32 or tf32; tf32 if left out and the GPU has it.")
+    str | None, typer.Option(help="On a GPU: fp32, tf32 or bf16; tf32 if left out and the GPU has it.")
 ]
 Seed = Annotated[int, typer.Option(help="Decides the weights, the order and the augmentation.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")]

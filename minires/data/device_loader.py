@@ -9,16 +9,16 @@ from minires.data.dataset import Split
 from minires.errors import DataError
 
 
-def on_device(loader, classes=None):
+def on_device(loader, classes=None, dtype=np.float32):
     """A DeviceLoader of the loader if there is one, else a HostLoader.
 
     There is one if the images are in memory and all that becomes of them is a normalization and at most one
-    CropAndFlip. classes: how many there are; see DeviceLoader.
+    CropAndFlip. classes: how many there are; see DeviceLoader. dtype: of the images, float32 or bfloat16.
     """
     normalized, cropped = _normalization(loader.normalize), _crop_and_flip(loader.augment)
     if type(loader.split) is Split and normalized is not None and cropped is not None:
-        return DeviceLoader(loader, classes)
-    return HostLoader(loader)
+        return DeviceLoader(loader, classes, dtype)
+    return HostLoader(loader, dtype)
 
 
 class DeviceLoader:
@@ -35,11 +35,11 @@ class DeviceLoader:
     DataError if one is out of range. Not checked if left out.
     """
 
-    def __init__(self, loader, classes=None):
+    def __init__(self, loader, classes=None, dtype=np.float32):
         split, crop = loader.split, _crop_and_flip(loader.augment)
         if classes is not None:
             _check_labels(split.labels, classes)
-        self.loader = loader
+        self.loader, self.dtype = loader, dtype
         self._epoch = None  # whose order is on the device
         mean, std = (
             np.broadcast_to(statistic, (1, *split.images.shape[1:]))[0]
@@ -61,7 +61,7 @@ class DeviceLoader:
         return len(self.loader)
 
     def batch(self, step):
-        """The batch after `step` others: float32 (N, C, H, W), in memory N, H, W, C, and int64 (N,)."""
+        """The batch after `step` others: (N, C, H, W), in memory N, H, W, C, and int64 (N,)."""
         return self.draw(self.prepare(step))
 
     def epoch(self, epoch=0):
@@ -81,19 +81,16 @@ class DeviceLoader:
         first = step % len(self) * self.loader.batch_size
         return min(self.loader.batch_size, len(self.loader.split) - first)
 
-    def draw(self, N, dtype=np.float32):
-        """The batch that was prepared, in new arrays; N: how many images it has.
-
-        dtype: float32, or uint16 for the bits of bfloat16.
-        """
-        return self._stock.draw(N, dtype)
+    def draw(self, N):
+        """The batch that was prepared, in new arrays; N: how many images it has."""
+        return self._stock.draw(N, self.dtype)
 
 
 class HostLoader:
-    """The batches of a Loader, made on the host and copied to the GPU, always to the same place."""
+    """The batches of a Loader, made on the host and copied to the GPU, always to one place for `draw`."""
 
-    def __init__(self, loader):
-        self.loader = loader
+    def __init__(self, loader, dtype=np.float32):
+        self.loader, self.dtype = loader, dtype
         self._places = {}  # shape of the images: arrays for images and labels
 
     def __len__(self):
@@ -102,25 +99,27 @@ class HostLoader:
 
     def batch(self, step):
         """The batch after `step` others, as Loader.batch says."""
-        return tuple(to_device(array, "cuda") for array in self.loader.batch(step))
+        return self._moved(self.loader.batch(step))
 
     def epoch(self, epoch=0):
         """The batches of one epoch, as Loader.epoch says."""
-        return (tuple(to_device(array, "cuda") for array in batch) for batch in self.loader.epoch(epoch))
+        return map(self._moved, self.loader.epoch(epoch))
 
     def prepare(self, step):
         """Put the batch after `step` others where `draw` finds it; returns its shape. Not to be recorded."""
-        batch = self.loader.batch(step)
-        shape = batch[0].shape
-        if shape not in self._places:
-            self._places[shape] = tuple(to_device(array, "cuda") for array in batch)
-        for place, array in zip(self._places[shape], batch, strict=True):
-            place.set(np.ascontiguousarray(array, place.dtype))
-        return shape
+        batch = self._moved(self.loader.batch(step))
+        places = self._places.setdefault(batch[0].shape, batch)
+        for place, array in zip(places, batch, strict=True):
+            place[...] = array
+        return batch[0].shape
 
     def draw(self, shape):
         """The batch that was prepared: images of this shape, and labels."""
         return self._places[shape]
+
+    def _moved(self, batch):
+        images, labels = (to_device(array, "cuda") for array in batch)
+        return images.astype(self.dtype, copy=False), labels
 
 
 def _to_gpu(array):

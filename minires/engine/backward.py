@@ -36,7 +36,7 @@ def backpropagate(root, gradient):
             if uses[parent] == 0:
                 ready.append(parent)
     for tensor, gx, node in leaves:
-        tensor.accumulate(fit(gx, tensor, node))
+        tensor.accumulate(fit(gx, tensor, node), node.fresh_gradients)
 
 
 def count_uses(root):

@@ -8,7 +8,7 @@ from numbers import Real
 
 import numpy as np
 
-from minires.backend import number, same_library
+from minires.backend import is_floating, number, same_library
 from minires.engine.tensor import Tensor
 from minires.errors import MiniresError, ShapeError
 
@@ -34,6 +34,7 @@ class Function:
     """
 
     name = "function"
+    fresh_gradients = False  # whether backward's arrays are new, one for each input: leaves keep them
     keeps_float32 = True  # float64 comes out only where it went in, not where NumPy meets whole numbers
     saved, inputs = None, ()
 
@@ -60,7 +61,7 @@ class Function:
         y = y if isinstance(y, Tensor) else Tensor(y)
         if y.dtype.char == "d" and self.keeps_float32 and "d" not in [a.dtype.char for a in arrays]:
             y = Tensor(y, dtype=np.float32)
-        if recording.get() and any(self.needs_grad) and y.dtype.kind == "f":
+        if recording.get() and any(self.needs_grad) and is_floating(y.dtype):
             self.inputs = tensors
             y.creator, y.requires_grad = self, True
         else:
@@ -70,8 +71,7 @@ class Function:
     def input_gradients(self, gy):
         """(input, its gradient) for the inputs that need one; then forget everything that was kept."""
         gradients = self.backward(gy)
-        if not isinstance(gradients, tuple):
-            gradients = (gradients,)
+        gradients = gradients if isinstance(gradients, tuple) else (gradients,)
         pairs = zip(self.inputs, gradients, self.needs_grad, strict=True)
         pairs = [(tensor, gx) for tensor, gx, needed in pairs if needed]
         self.saved = self.inputs = None

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minires.backend import as_array, device_of, library, to_numpy
+from minires.backend import as_array, device_of, is_floating, library, to_numpy
 from minires.engine.backward import backpropagate
 from minires.errors import GraphError, OptionError, ShapeError
 
@@ -25,7 +25,7 @@ class Tensor:
 
     def __init__(self, data, requires_grad=False, dtype=None):
         self._array = as_array(data.data if isinstance(data, Tensor) else data, dtype)
-        if requires_grad and self.data.dtype.kind != "f":
+        if requires_grad and not is_floating(self.data.dtype):
             raise OptionError(
                 f"requires_grad=True needs float32 or float64, not {self.data.dtype}; "
                 "convert first, for example Tensor(data, dtype='float32', requires_grad=True)"
@@ -100,10 +100,10 @@ class Tensor:
             raise ShapeError(f"backward(): the gradient has shape {gradient.shape}, the tensor {self.shape}")
         backpropagate(self, gradient)
 
-    def accumulate(self, gradient):
-        """Add the array `gradient` to `grad`. The sum is this leaf's own memory, shared with no one."""
+    def accumulate(self, gradient, fresh=False):
+        """Add the array `gradient` to `grad`, which this leaf shares with no one; `fresh`: nor the array."""
         if self.grad is None:
-            self.grad = Tensor(gradient.copy())
+            self.grad = Tensor(gradient if fresh and gradient.flags.c_contiguous else gradient.copy())
         else:
             self.grad.data += gradient
 

@@ -9,6 +9,7 @@ from numbers import Real
 import numpy as np
 
 from minires.backend import to_device
+from minires.backend.window import Window
 from minires.errors import OptionError
 from minires.nn import functional as F
 from minires.nn.init import as_generator, he_normal, initialize
@@ -55,6 +56,12 @@ class Conv2d(WeightedLayer):
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
         kernel_size = pair(kernel_size, "Conv2d: kernel_size")
         self._set_weights((out_channels, in_channels // groups, *kernel_size), bias, generator)
+
+    @property
+    def window(self):
+        """The geometry of the window, a backend.window.Window."""
+        geometry = (self.stride, self.padding, self.dilation)
+        return Window(self.weight.shape[2:], *(pair(value, "Conv2d") for value in geometry))
 
     def forward(self, x):
         return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)

@@ -23,6 +23,7 @@ class Conv2d(Joinable):
     What follows may join in where nothing is recorded (fusion.py): y = max(scale y + shift + z, 0).
     """
 
+    fresh_gradients = True
     scaled = False
     output_statistics = None  # the mean and the variance of y's channels, (O,) each, where they were taken
 

@@ -31,6 +31,8 @@ class Linear(Function):
     x: (..., I), W: (O, I), b: (O,) or left out, y: (..., O); gW and gb sum over all leading axes.
     """
 
+    fresh_gradients = True
+
     def forward(self, x, W, b=None):
         self.saved = x, W
         y = kernels.matmul(x.reshape(-1, W.shape[1]), W.T).reshape(*x.shape[:-1], len(W))

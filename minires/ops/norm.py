@@ -29,6 +29,10 @@ class BatchNorm(Joinable):
         self.eps, self.statistics = eps, statistics
         self.following = following  # what moves the running statistics, see kernels.batch_norm_factors
 
+    @property
+    def fresh_gradients(self):
+        return self.relu or not self.added  # without a ReLU, gz is gy itself
+
     def measure(self, x):
         """mean, var: (C,), (C,); those that the convolution before has taken already, if it has."""
         return self.statistics or kernels.batch_statistics(x)

@@ -18,6 +18,8 @@ class NormalizedConv2d(Function):
     the variance of y's channels, (O,) each, taken while y is written: the next batch norm needs them.
     """
 
+    fresh_gradients = True
+
     def __init__(self, window, groups, normalization):
         self.window, self.groups, self.normalization = window, groups, normalization
 

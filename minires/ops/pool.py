@@ -69,11 +69,11 @@ class GlobalAvgPool2d(Function):
     """
 
     def forward(self, x):
-        self.saved = x.shape
+        self.saved = x.shape, x.dtype
         return kernels.global_mean(x)
 
     def backward(self, gy):
-        return kernels.global_mean_gradient(gy, self.saved)
+        return kernels.global_mean_gradient(gy, *self.saved)
 
 
 def _pooling_window(op, x, kernel_size, stride, padding, ceil_mode):

@@ -2,13 +2,20 @@
 
 from operator import index
 
+import numpy as np
+
 from minires.backend.window import Window
 from minires.errors import OptionError, ShapeError
 
 
 def same_float(op, *tensors):
-    """OptionError unless all are float32 or all float64: a product of both would be twice the work."""
+    """OptionError unless all are float32 or all float64: a product of both would be twice the work.
+
+    On a GPU the first one, a map, may be bfloat16 where the others are float32.
+    """
     dtypes = [tensor.dtype for tensor in tensors]
+    if dtypes[0].name == "bfloat16" and tensors[0].device == "cuda":
+        dtypes[0] = np.dtype(np.float32)
     if dtypes.count(dtypes[0]) < len(dtypes) or dtypes[0].kind != "f":
         raise OptionError(
             f"{op}: the inputs are {', '.join(map(str, dtypes))}, but must all be float32 or all float64; "

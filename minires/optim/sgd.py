@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from minires.backend import library, to_device, to_numpy
+from minires.backend import kernels, library, to_device, to_numpy
+from minires.backend.cuda import Updates
 from minires.errors import CheckpointError, OptionError
 
 
@@ -31,6 +32,7 @@ class SGD:
         self.lr, self.momentum, self.weight_decay = float(lr), float(momentum), float(weight_decay)
         self.nesterov = nesterov
         self.velocities = [library(p.data).zeros_like(p.data) for p in self.params]
+        self.updates = Updates()  # what a GPU keeps to make all updates at once
 
     def __repr__(self):
         options = ("lr", "momentum", "weight_decay", "nesterov")
@@ -38,18 +40,27 @@ class SGD:
 
     def step(self):
         """Move every parameter once, in place."""
-        lr, momentum = float(self.lr), self.momentum
-        for i, parameter in enumerate(self.params):
-            if parameter.grad is None:
-                continue
-            p, g, v = parameter.data, parameter.grad.data, self.velocities[i]
-            if v.dtype != p.dtype:  # after model.to("float64"): the velocity follows its parameter
-                v = self.velocities[i] = v.astype(p.dtype)
-            if self.weight_decay:
-                g = g + self.weight_decay * p
-            v *= momentum
-            v += g
-            p -= lr * (g + momentum * v if self.nesterov else v)
+        for i, p in enumerate(self.params):
+            if p.grad is not None:  # after model.to("float64") or to("cuda") the velocity follows
+                self.velocities[i] = to_device(self.velocities[i], p.device).astype(p.dtype, copy=False)
+        kernels.sgd_update(
+            [p.data for p in self.params],
+            [None if p.grad is None else p.grad.data for p in self.params],
+            self.velocities,
+            float(self.lr),
+            self.momentum,
+            self.weight_decay,
+            self.nesterov,
+            self.updates,
+        )
+
+    def after_recording(self):
+        """To be called when steps were recorded as a CUDA graph; what it returns must live as long as that."""
+        return self.updates.write_captured()
+
+    def before_repeating(self):
+        """To be called before a recorded step is repeated: it takes the learning rate of now."""
+        self.updates.set_rate(self.lr)
 
     def zero_grad(self):
         """Forget all gradients."""

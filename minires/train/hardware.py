@@ -3,10 +3,13 @@
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from minires.backend.cuda import ladder
 from minires.backend.cuda.card import Card, card
-from minires.backend.cuda.convolution import fits
 from minires.backend.cuda.graph import Recorder
+from minires.backend.cuda.implicit import fits
+from minires.backend.device import bfloat16
 from minires.data import on_device
 from minires.errors import DeviceError, OptionError
 from minires.nn import Conv2d, Dropout
@@ -73,7 +76,9 @@ class Hardware:
 
     def loader(self, loader, classes):
         """A Loader whose batches are there; classes: how many there are."""
-        return loader if self.device == "cpu" else on_device(loader, classes)
+        if self.device == "cpu":
+            return loader
+        return on_device(loader, classes, bfloat16() if self.precision == "bf16" else np.float32)
 
     def tally(self, check, like):
         """A Tally that does not make the device wait; `like` is an array there."""
@@ -104,6 +109,6 @@ def why_not_recorded(model, rung):
     for name, module in model.named_modules():
         if isinstance(module, Dropout) and module.p > 0:
             return f"{name} (dropout) draws its random numbers on the CPU"
-        if isinstance(module, Conv2d) and not fits(module.weight.shape, module.stride, module.dilation):
+        if isinstance(module, Conv2d) and not fits(module.window):
             return f"the window of {name} is too large for the kernels of this rung, and cuBLAS takes over"
     return None

@@ -42,7 +42,7 @@ class RecordedStep(Step):
     def __init__(self, model, optimizer, loader, tally, recorder):
         super().__init__(model, optimizer, loader, tally)
         self.recorder = recorder
-        self.taken, self.recordings = Counter(), {}
+        self.taken, self.recordings, self.kept = Counter(), {}, []
 
     def run(self, step):
         kind = self.loader.prepare(step)
@@ -61,4 +61,4 @@ class RecordedStep(Step):
         except RecordingError as error:
             warn(f"{error}; training goes on with kernels started one by one", stacklevel=2)
         else:
-            self.optimizer.after_recording()
+            self.kept.append(self.optimizer.after_recording())

@@ -43,7 +43,7 @@ class DeviceTally(Tally):
         super().__init__(check)
 
     def add(self, loss, logits, labels):
-        kernels.tally(self.sums, loss.data, logits.data, labels)
+        kernels.count_batch(self.sums, loss.data, logits.data, labels)
 
     def read(self):
         loss_sum, error_count, image_count = self.sums.get().tolist()

@@ -9,7 +9,11 @@ from minires.lab.gradient_operations import OPERATIONS
 
 
 def cases(names):
-    """(name, function, inputs) of each case of the operations."""
+    """Each case of the operations as (function, inputs)."""
+    return list(all_cases(names))
+
+
+def all_cases(names):
     for name in names:
         found = OPERATIONS[name] if isinstance(OPERATIONS[name], list) else [OPERATIONS[name]]
         for i, (f, inputs) in enumerate(found):

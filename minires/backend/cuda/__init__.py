@@ -12,8 +12,18 @@ from minires.backend.cuda.batch_norm import (
     combine_moments,
     scale_and_shift,
 )
+from minires.backend.cuda.convolutions import (
+    convolution,
+    convolution_and_statistics,
+    convolution_input_gradient,
+    convolution_weight_gradient,
+    normalized_convolution,
+    normalized_convolution_input_gradient,
+    normalized_convolution_weight_gradient,
+)
 from minires.backend.cuda.cross_entropy import count_batch, cross_entropy, cross_entropy_gradient
 from minires.backend.cuda.elementwise import add, relu, relu_gradient
+from minires.backend.cuda.matmul import matmul
 from minires.backend.cuda.pooling import (
     global_mean,
     global_mean_gradient,
@@ -22,18 +32,10 @@ from minires.backend.cuda.pooling import (
     sum_pool,
     sum_pool_gradient,
 )
-from minires.backend.reference import (
-    convolution,
-    convolution_and_statistics,
-    convolution_input_gradient,
-    convolution_weight_gradient,
-    matmul,
-    normalized_convolution,
-    normalized_convolution_input_gradient,
-    normalized_convolution_weight_gradient,
-)
+from minires.backend.cuda.sgd import Updates, sgd_update
 
 __all__ = [
+    "Updates",
     "add",
     "batch_norm_factors",
     "batch_norm_gradient",
@@ -58,6 +60,7 @@ __all__ = [
     "relu",
     "relu_gradient",
     "scale_and_shift",
+    "sgd_update",
     "sum_pool",
     "sum_pool_gradient",
 ]

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from minires.backend.cuda.launch import blocks_for, launch
-from minires.backend.cuda.maps import empty_map
+from minires.backend.cuda.maps import empty_map, storage
 from minires.backend.device import library
 
 THREADS = 256
 PIXELS = 4 * THREADS  # of an image that one block makes: enough to make up for the image's random word
-STORAGE = {np.dtype(np.float32): "float", np.dtype(np.uint16): "bfloat16"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +39,7 @@ class Stock:
     def draw(self, N, dtype=np.float32):
         """The first N images of the batch of `step`: x (N, C, H, W), in memory N, H, W, C, and labels (N,).
 
-        dtype: float32, or uint16 for the bits of bfloat16.
+        dtype: float32 or bfloat16.
         """
         _, C, H, W = self.images.shape
         x = empty_map(self.images, (N, C, H, W), dtype)
@@ -48,7 +47,7 @@ class Stock:
         if x.size:
             launch(
                 "augment.cu",
-                f"draw_batch_{STORAGE[x.dtype]}",
+                f"draw_batch_{storage(x)}",
                 (N, blocks_for(H * W, PIXELS)),
                 THREADS,
                 *(self.images, self.labels, self.order, self.step, self.mean, self.std, x, labels),

@@ -8,7 +8,6 @@ from minires.backend.cuda.batch_norm import batch_norm_input_gradient, combine_m
 from minires.backend.cuda.gather import (
     BLOCKS_WANTED,
     MOST_SHARED,
-    MOST_TAPS,
     TILE_COLUMNS,
     backward_axes,
     forward_axes,
@@ -75,7 +74,7 @@ def _gather(source, W, target, axes, groups, backward, prologue, epilogue, quant
     if quantities:
         partials = library(target).empty((tiles, quantities, target.shape[1]), "float32")
     if target.size:
-        name = f"convolution_{storage(target)}_{ladder.precision()}_{plan.width}"
+        name = f"convolution_{storage(target)}_{ladder.products()}_{plan.width}"
         rows, columns = axes
         layer = *rows, *columns, *channels, groups, plan.depth, backward
         arguments = source, W, target, *layer, *(prologue or (None, None)), *epilogue, partials
@@ -131,10 +130,8 @@ def _plan(rows, columns, images, groups, channels_out, warps, width, depth):
     )
 
 
-def fits(window):
-    """Whether the kernels take such a window, for any map: its taps and its halo must fit into a block."""
-    if window.size[0] * window.size[1] > MOST_TAPS:
-        return False
+def gathers(window):
+    """Whether a block can take such a window, of any map, forward and backward: its halo and its weights."""
     shape = 1, 1, *window.size
     return all(
         _plan(*axes(shape, window), 1, 1, 1, 1, 16, 16).shared <= MOST_SHARED

@@ -62,28 +62,18 @@ __device__ inline bool is_wrong(const float* logits, long long label, int K) {
     return at != label;
 }
 
-// sums += (sum of the losses, how many predictions are wrong, N). sums: (3,), in double precision, because a run adds
-// up many batches. One block: each warp takes every so many-th row, then the first thread adds up the warps.
-extern "C" __global__ void count_batch(double* sums, const float* losses, const float* logits, const long long* labels,
+// sums += (N loss, how many predictions are wrong, N). loss: the mean of the losses; sums: (3,), in double precision,
+// because a run adds up many batches. One block: each warp takes every so many-th row, then the first thread adds up the warps.
+extern "C" __global__ void count_batch(double* sums, const float* loss, const float* logits, const long long* labels,
                                        int N, int K) {
-    int warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
-    double loss = 0, wrong = 0;
-    for (int row = warp; row < N; row += warps) {
-        loss += losses[row];
-        wrong += is_wrong(logits + size_t(row) * K, labels[row], K);
-    }
-    double* shared = reinterpret_cast<double*>(shared_floats());
-    if (threadIdx.x % WARP == 0) {
-        shared[2 * warp] = loss;
-        shared[2 * warp + 1] = wrong;
-    }
+    int warp = threadIdx.x / WARP, warps = blockDim.x / WARP, wrong = 0;
+    for (int row = warp; row < N; row += warps) wrong += is_wrong(logits + size_t(row) * K, labels[row], K);
+    float* shared = shared_floats();
+    if (threadIdx.x % WARP == 0) shared[warp] = wrong;
     __syncthreads();
     if (threadIdx.x > 0) return;
-    for (int i = 1; i < warps; i++) {
-        loss += shared[2 * i];
-        wrong += shared[2 * i + 1];
-    }
-    sums[0] += loss;
+    for (int i = 1; i < warps; i++) wrong += int(shared[i]);
+    sums[0] += double(*loss) * N;
     sums[1] += wrong;
     sums[2] += N;
 }

@@ -32,13 +32,13 @@ def cross_entropy_gradient(gy, log_p, labels):
     return gx
 
 
-def count_batch(sums, losses, logits, labels):
-    """sums += (sum of losses, wrong predictions, N), float64 (3,)."""
+def count_batch(sums, loss, logits, labels):
+    """sums += (N loss, wrong predictions, N), float64 (3,)."""
     xp, (N, K) = library(logits), logits.shape
     if N:
         warps = min(N, MOST_WARPS)
-        arguments = sums, xp.ascontiguousarray(losses), xp.ascontiguousarray(logits), _labels(labels), N, K
-        launch(FILE, "count_batch", 1, warps * WARP, *arguments, shared=16 * warps)
+        arguments = sums, loss, xp.ascontiguousarray(logits), _labels(labels), N, K
+        launch(FILE, "count_batch", 1, warps * WARP, *arguments, shared=4 * warps)
 
 
 def _labels(labels):

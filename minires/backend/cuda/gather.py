@@ -6,7 +6,6 @@ from typing import NamedTuple
 from minires.backend.cuda.launch import blocks_for
 
 TILE_COLUMNS = 8
-MOST_TAPS = 49
 MOST_SHARED = 96 << 10  # bytes of shared memory that a block may take: what all cards with TF32 have
 BLOCKS_WANTED = 264  # two for each of the 132 multiprocessors of the largest cards
 

@@ -8,6 +8,8 @@
 
 "fp32"   each product of two float32 to float32's precision
 "tf32"   their factors rounded to 10 bits behind the point, as tensor cores take them; sums in float32
+"bf16"   the same, and the maps between layers kept in bfloat16, 7 bits behind the point: half as much to
+         read and write. Weights, statistics and gradients of weights stay float32
 """
 
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ from minires.backend.cuda.card import card
 from minires.errors import DeviceError, UnknownNameError
 
 RUNGS = ("explicit", "implicit", "fused")
-PRECISIONS = ("fp32", "tf32")
+PRECISIONS = ("fp32", "tf32", "bf16")
 ANYWHERE = {"rung": "explicit", "precision": "fp32"}  # what needs no tensor cores
 
 _rung = ContextVar("rung", default=None)
@@ -30,8 +32,13 @@ def rung():
 
 
 def precision():
-    """The precision of products in use: fp32, unless `using` says otherwise."""
+    """The precision in use: fp32, unless `using` says otherwise."""
     return _precision.get()
+
+
+def products():
+    """The precision of products: "fp32" or "tf32"."""
+    return "fp32" if precision() == "fp32" else "tf32"
 
 
 def highest(card):
@@ -56,7 +63,7 @@ def using(rung=None, precision=None):
 
 
 def check(rung=None, precision=None):
-    """UnknownNameError for another name, DeviceError for what the card in use does not have."""
+    """UnknownNameError for another name, DeviceError for what the card in use or the rung does not have."""
     for kind, asked, known in (("rung", rung, RUNGS), ("precision", precision, PRECISIONS)):
         if asked is not None and asked not in known:
             raise UnknownNameError(kind, asked, known)
@@ -65,3 +72,5 @@ def check(rung=None, precision=None):
                 f"{kind} {asked!r} needs tensor cores that multiply TF32, compute capability 8.0 or newer; "
                 f"{card().name} has {'.'.join(map(str, card().capability))}; use --{kind} {ANYWHERE[kind]}"
             )
+    if precision == "bf16" and rung == "explicit":
+        raise DeviceError("precision 'bf16' is for the rungs implicit and fused; use --precision tf32")

@@ -35,8 +35,8 @@ def pixels_and_channels(x):
 
 
 def storage(x):
-    """The kernels' name for the type of a map's numbers; NumPy, without a bfloat16, knows that as uint16."""
-    return {"float32": "float", "uint16": "bfloat16"}[x.dtype.name]
+    """The kernels' name for the type of a map's numbers."""
+    return {"float32": "float", "bfloat16": "bfloat16"}[x.dtype.name]
 
 
 def table(C, *maps):

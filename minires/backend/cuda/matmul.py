@@ -1,6 +1,6 @@
-"""Products of matrices on tensor cores, or by cuBLAS. See matmul.cu."""
+"""Products of matrices on tensor cores. See matmul.cu."""
 
-from minires.backend.cuda import ladder
+from minires.backend.cuda import cublas, ladder
 from minires.backend.cuda.gather import BLOCKS_WANTED
 from minires.backend.cuda.launch import blocks_for, launch
 from minires.backend.device import library
@@ -14,7 +14,13 @@ ADDING = 512  # threads that add splits, 32 sums side by side
 
 
 def matmul(a, b):
-    """y = a b: (M, K), (K, P) -> (M, P)."""
+    """y = a b: (..., M, K), (..., K, P) -> (..., M, P), by cuBLAS where it is not about two matrices."""
+    if ladder.rung() == "explicit" or not a.ndim == b.ndim == 2:
+        return cublas.product(a, b)
+    return _on_tensor_cores(a, b)
+
+
+def _on_tensor_cores(a, b):
     (M, K), P = a.shape, b.shape[1]
     if not M * K * P:
         return library(a).zeros((M, P), "float32")
@@ -23,7 +29,7 @@ def matmul(a, b):
     splits = blocks[2]
     partials = y if splits == 1 else library(a).empty((splits, M, P), "float32")
     strides = (stride // 4 for stride in (*a.strides, *b.strides))
-    name = f"matmul_{ladder.precision()}"
+    name = f"matmul_{ladder.products()}"
     launch(FILE, name, blocks, THREADS, a, b, partials, M, K, P, *strides, shared=SHARED)
     if splits > 1:
         sums = blocks_for(M * P, WARP)

@@ -20,7 +20,10 @@ ADDING = 512  # threads that add splits, 32 sums side by side
 
 
 def convolution_weight_gradient(gy, x, shape, window, groups, *, prologue=None):
-    """gW = gy col(x)^T, as in backend/reference.py; prologue: (scale, shift), x is max(scale x + shift, 0)."""
+    """gW = gy col(x)^T, as in backend/reference.py.
+
+    prologue: (scale, shift), (C,) each: x is read as max(scale x + shift, 0).
+    """
     gW = library(x).empty(shape, "float32")
     O, C, *size = shape
     rows, columns = forward_axes(x.shape, window)
@@ -29,7 +32,7 @@ def convolution_weight_gradient(gy, x, shape, window, groups, *, prologue=None):
         gW.fill(0)
         return gW
     partials = library(x).empty((plan.blocks[2], plan.numbers), "float32")
-    name = f"weight_gradient_{storage(x)}_{ladder.precision()}_{plan.width}"
+    name = f"weight_gradient_{storage(x)}_{ladder.products()}_{plan.width}"
     layer = len(x), *rows, *columns, C, O // groups, groups
     arguments = channels_last(gy), channels_last(x), partials, *layer, *(prologue or (None, None))
     launch(FILE, name, plan.blocks, WARPS * WARP, *arguments, shared=plan.shared)
@@ -88,7 +91,7 @@ def _blocks_of_channels(tasks, taps):
     return max((min(first + TASKS, tasks) - 1) // taps - first // taps + 1 for first in firsts)
 
 
-def fits(window):
-    """Whether the kernel takes such a window, for any map."""
+def sums_up(window):
+    """Whether a block can take such a window, of any map: its halo."""
     rows, columns = forward_axes((1, 1, *window.size), window)
     return _plan(rows, columns, 1, 1, 1 << 10, 1, 16).shared <= MOST_SHARED

@@ -17,6 +17,7 @@ memory.py      pools of memory
 blocks.py      the device's memory in blocks
 raw.py         RawModule
 cuda.py        cupy.cuda
+_core.py       cupy._core
 device.py      what a test may change about the device
 """
 
@@ -25,7 +26,7 @@ import sys
 import numpy as np
 
 import fake_cupy.methods  # noqa: F401, which it puts on ndarray
-from fake_cupy import blocks, cuda, device, functions, memory, streams
+from fake_cupy import _core, blocks, cuda, device, functions, memory, streams
 from fake_cupy.array import ndarray
 from fake_cupy.functions import array, asarray, asnumpy, empty, empty_like, lib
 from fake_cupy.memory import get_default_memory_pool
@@ -36,6 +37,7 @@ __version__ = "14.2.0"
 __all__ = [
     "RawKernel",
     "RawModule",
+    "_core",
     "array",
     "asarray",
     "asnumpy",
@@ -58,7 +60,7 @@ def get_array_module(*arrays):
 
 def reset():
     """As after a first import: no memory in use, no stream captured, the device as it was."""
-    for part in (streams, device, blocks, memory):
+    for part in (streams, device, blocks, memory, _core):
         part.reset()
 
 

@@ -32,7 +32,7 @@ def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocki
     if (order or "K") in "KA":
         order = "F" if isinstance(obj, np.ndarray) and obj.flags.fnc else "C"
     host = np.array(obj, dtype, order=order, ndmin=ndmin)
-    if host.dtype.kind not in "biufc":
+    if host.dtype.kind not in "biufc" and host.dtype.name != "bfloat16":
         raise ValueError(f"Unsupported dtype {host.dtype}")
     refused_by_cupy("copying an array to the device")
     result = ndarray(host.shape, host.dtype, order=order)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from minires.backend.cuda.augment import Stock
 from minires.backend.cuda.launch import source
+from minires.backend.device import bfloat16
 from minires.data import NORMALIZATIONS, CropAndFlip
 from minires.data.randomness import batch_generator, batch_key, draw_words
 
@@ -99,7 +100,7 @@ def test_a_batch_in_bfloat16_is_the_other_rounded(cupy):
     images, labels, order = some((4, 3, 5, 6))
     normalize, crop, key = NORMALIZATIONS["channel"](images), CropAndFlip(2), batch_key(1)
     here = stock(cupy, images, labels, order, 0, normalize, crop, 4, key)
-    exact, rounded = here.draw(4)[0].get(), here.draw(4, np.uint16)[0].get()
+    exact, rounded = here.draw(4)[0].get(), here.draw(4, bfloat16())[0].get().view(np.uint16)
     bits = np.ascontiguousarray(exact).view(np.uint32).astype(np.uint64)
     expected = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
     np.testing.assert_array_equal(rounded, expected)

@@ -57,9 +57,9 @@ def test_counts_of_two_batches(cupy, N, K, seed):
     there, here = cupy.zeros(3), np.zeros(3)
     for x, labels in (drawn(N, K, seed), drawn(N, K, seed + 1)):
         x = np.round(x / 5)  # few values, so that the largest tie
-        losses = reference.cross_entropy(x, labels)[0]
-        cuda.count_batch(there, *map(cupy.asarray, (losses, x, labels)))
-        reference.count_batch(here, losses, x, labels)
+        loss = reference.cross_entropy(x, labels)[0].mean()
+        cuda.count_batch(there, *map(cupy.asarray, (loss, x, labels)))
+        reference.count_batch(here, loss, x, labels)
     np.testing.assert_allclose(there.get(), here, rtol=1e-12)
     assert there.get()[1:].tolist() == here[1:].tolist()
 
@@ -67,7 +67,7 @@ def test_counts_of_two_batches(cupy, N, K, seed):
 @pytest.mark.parametrize("K", [1, 10, 40])
 def test_the_first_of_equal_logits_counts(cupy, K):
     sums, x = cupy.zeros(3), np.full((K, K), -np.inf, np.float32)
-    cuda.count_batch(sums, *map(cupy.asarray, (np.zeros(K, np.float32), x, np.arange(K))))
+    cuda.count_batch(sums, *map(cupy.asarray, (np.float32(0), x, np.arange(K))))
     assert sums.get().tolist() == [0, K - 1, K]
 
 
@@ -77,7 +77,7 @@ def test_no_image(cupy):
     assert (losses.shape, log_p.shape) == ((0,), (0, 10))
     assert cuda.cross_entropy_gradient(losses, log_p, labels).shape == (0, 10)
     sums = cupy.zeros(3)
-    cuda.count_batch(sums, losses, x, labels)
+    cuda.count_batch(sums, cupy.asarray(np.float32(1)), x, labels)
     assert not sums.get().any()
 
 

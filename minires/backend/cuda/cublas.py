@@ -1,0 +1,26 @@
+"""Products of matrices by cuBLAS, in the precision in use. It may not be used while a step is recorded."""
+
+from contextlib import contextmanager
+
+from minires.backend.cuda import ladder
+from minires.backend.device import library
+
+
+def product(a, b):
+    """y = a b: (..., M, K), (..., K, P) -> (..., M, P). TF32 is for two axes only; more stay float32."""
+    if ladder.products() == "fp32":
+        return a @ b
+    with tf32(library(a)):
+        return a @ b
+
+
+@contextmanager
+def tf32(cupy):
+    """Let cuBLAS round factors to TF32 inside of `with tf32(cupy):`."""
+    products = cupy._core._routines_linalg  # CuPy has no public name for it
+    before = products.get_compute_type("f")
+    products.set_compute_type("f", products.COMPUTE_TYPE_TF32)
+    try:
+        yield
+    finally:
+        products.set_compute_type("f", before)

@@ -1,0 +1,188 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from on_device import SEEDS, few
+
+from minires import Tensor
+from minires.backend import cuda
+from minires.errors import DeviceError
+from minires.nn import Parameter
+from minires.optim import SGD
+
+OPTIONS = st.fixed_dictionaries(
+    {"momentum": st.sampled_from([0.0, 0.9]), "weight_decay": st.sampled_from([0.0, 0.1])}
+)
+SIZES = st.lists(st.sampled_from([1, 3, 4, 7, 64, 2047, 2048, 2049, 5000]), min_size=1, max_size=4)
+
+
+def drawn(sizes, seed):
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal(size).astype(np.float32) for size in sizes]
+
+
+class Twins:
+    """The same optimizer twice, over the same parameters there and here."""
+
+    def __init__(self, cupy, sizes, **options):
+        self.to = cupy.asarray, np.copy
+        self.both = [
+            SGD([Parameter(to(array)) for array in drawn(sizes, 0)], lr=0.1, **options) for to in self.to
+        ]
+        self.there, self.here = self.both
+        self.sizes = sizes
+
+    def give_gradients(self, seed, without=()):
+        for optimizer, to in zip(self.both, self.to, strict=True):
+            for i, gradient in enumerate(drawn(self.sizes, seed)):
+                optimizer.params[i].grad = None if i in without else Tensor(to(gradient))
+
+    def step(self, seed, without=()):
+        self.give_gradients(seed, without)
+        for optimizer in self.both:
+            optimizer.step()
+
+    def agree(self):
+        for ours, expected in zip(self.there.params, self.here.params, strict=True):
+            np.testing.assert_allclose(ours.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
+        expected = self.here.state_dict()
+        for name, velocity in self.there.state_dict().items():
+            np.testing.assert_allclose(velocity, expected[name], rtol=1e-5, atol=1e-6)
+
+
+class Capture:
+    """`with Capture(cupy) as capture`: what is inside is written down, for capture.graph to do."""
+
+    def __init__(self, cupy):
+        self.stream, self.pool = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
+        self.allocator = cupy.cuda.using_allocator(self.pool.malloc)
+
+    def __enter__(self):
+        self.allocator.__enter__()
+        self.stream.__enter__()
+        self.stream.begin_capture()
+        return self
+
+    def __exit__(self, *_):
+        self.graph = self.stream.end_capture()
+        self.stream.__exit__()
+        self.allocator.__exit__(None, None, None)
+
+
+@pytest.fixture
+def launches(monkeypatch):
+    """The names of the kernels that were started."""
+    names = []
+    launch = cuda.sgd.launch
+    monkeypatch.setattr(cuda.sgd, "launch", lambda *a, **k: names.append(a[1]) or launch(*a, **k))
+    return names
+
+
+@few(20)
+@given(SIZES, OPTIONS, st.booleans(), SEEDS)
+def test_steps(cupy, sizes, options, nesterov, seed):
+    twins = Twins(cupy, sizes, nesterov=nesterov and options["momentum"] > 0, **options)
+    for step in range(3):
+        twins.step(seed + step)
+        for optimizer in twins.both:
+            optimizer.lr *= 0.5
+    twins.agree()
+
+
+def test_all_parameters_in_one_launch(cupy, launches):
+    twins = Twins(cupy, [5, 3000, 1], momentum=0.9)
+    twins.step(1)
+    twins.step(2)
+    assert launches == ["sgd_update", "sgd_update"]
+
+
+def test_parameter_without_a_gradient_is_left_alone(cupy):
+    twins = Twins(cupy, [5, 6], momentum=0.9, weight_decay=0.1)
+    before = twins.there.params[1].numpy()
+    twins.step(1, without=[1])
+    np.testing.assert_array_equal(twins.there.params[1].numpy(), before)
+    twins.step(2)
+    twins.agree()
+
+
+def test_gradient_whose_elements_lie_in_another_order(cupy):
+    p = Parameter(cupy.zeros((2, 3), "float32"))
+    gradient = cupy.asarray(np.arange(6, dtype=np.float32).reshape(3, 2)).T
+    p.grad = Tensor(gradient)
+    SGD([p], lr=1.0).step()
+    np.testing.assert_array_equal(p.numpy(), -gradient.get())
+
+
+def test_an_array_that_begins_anywhere_in_memory(cupy):
+    p = Parameter(cupy.zeros(10, "float32")[1:])
+    p.grad = Tensor(cupy.asarray(np.arange(9, dtype=np.float32)))
+    SGD([p], lr=1.0).step()
+    np.testing.assert_array_equal(p.numpy(), -np.arange(9))
+
+
+def test_float64_goes_tensor_by_tensor(cupy, launches):
+    p = Parameter(cupy.zeros(3))
+    p.grad = Tensor(cupy.ones(3))
+    SGD([p], lr=0.5).step()
+    assert p.numpy().tolist() == [-0.5] * 3
+    assert not launches
+
+
+def test_velocity_follows_its_parameter_to_the_gpu(cupy):
+    p, idle = Parameter(np.zeros(3, np.float32)), Parameter(np.zeros(3, np.float32))
+    optimizer = SGD([p, idle], lr=1.0, momentum=0.5)
+    p.grad = Tensor(np.ones(3, np.float32))
+    optimizer.step()
+    for tensor in (p, idle):
+        tensor.data = cupy.asarray(tensor.data)
+    p.grad = Tensor(cupy.ones(3, "float32"))
+    optimizer.step()
+    assert p.numpy().tolist() == [-2.5] * 3
+
+
+def test_a_captured_step(cupy):
+    """Its learning rate changes from launch to launch, and steps in between leave its table alone."""
+    twins = Twins(cupy, [5, 3000], momentum=0.9, weight_decay=0.1)
+    twins.step(1)
+    gradients = [cupy.zeros(size, "float32") for size in twins.sizes]
+    for p, gradient in zip(twins.there.params, gradients, strict=True):
+        p.grad = Tensor(gradient)
+    with Capture(cupy) as capture:
+        twins.there.step()
+    kept = twins.there.updates.write_captured()
+    assert len(kept) == 1
+    twins.agree()  # a capture computes nothing
+    for step in range(2, 6):
+        if step == 4:
+            twins.step(step)
+            continue
+        twins.give_gradients(step)
+        for there, p in zip(gradients, twins.there.params, strict=True):
+            there[...] = p.grad.data
+        twins.here.lr = 1 / step
+        twins.here.step()
+        twins.there.updates.set_rate(1 / step)
+        capture.graph.launch()
+        twins.there.lr = twins.here.lr
+    twins.agree()
+
+
+def test_a_table_is_written_only_when_an_array_has_moved(cupy, monkeypatch):
+    writes = []
+    write = cuda.sgd.Table.write
+    monkeypatch.setattr(cuda.sgd.Table, "write", lambda self: writes.append(1) or write(self))
+    twins = Twins(cupy, [5])
+    twins.step(1)
+    before = len(writes)
+    twins.there.step()
+    assert len(writes) == before
+    twins.there.params[0].data = twins.there.params[0].data.copy()
+    twins.there.step()
+    assert len(writes) == before + 1
+
+
+def test_a_capture_before_the_first_step_is_refused(cupy):
+    twins = Twins(cupy, [5])
+    twins.give_gradients(1)
+    with pytest.raises(DeviceError, match="take a step before"), Capture(cupy):
+        twins.there.step()

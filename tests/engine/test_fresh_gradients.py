@@ -1,0 +1,105 @@
+"""A leaf keeps the array that an operation made for its gradient, and still shares memory with nobody."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from minires import Function, Tensor
+from minires.ops import batch_norm, conv2d, linear
+from minires.ops.fusion import as_a_whole
+from minires.ops.linear import Linear
+
+
+def leaf(*shape):
+    return Tensor(np.random.default_rng(0).standard_normal(shape), requires_grad=True)
+
+
+def batch_norm_of(x, gamma, beta):
+    return batch_norm(x, Tensor(np.zeros(3)), Tensor(np.ones(3)), gamma, beta, training=True)
+
+
+OPERATIONS = {
+    "conv2d": (conv2d, [(2, 3, 4, 4), (2, 3, 3, 3), (2,)]),
+    "linear": (linear, [(2, 3), (4, 3), (4,)]),
+    "batch_norm": (batch_norm_of, [(2, 3, 4, 4), (3,), (3,)]),
+    "batch_norm + z": (lambda x, gamma, beta, z: batch_norm_of(x, gamma, beta) + z,
+                       [(2, 3, 4, 4), (3,), (3,), (2, 3, 4, 4)]),
+}  # fmt: skip
+
+
+def test_what_an_operation_made_is_not_copied(monkeypatch):
+    made = []
+    backward = Linear.backward
+    monkeypatch.setattr(Linear, "backward", lambda self, gy: made.append(backward(self, gy)) or made[-1])
+    leaves = leaf(2, 3), leaf(4, 3), leaf(4)
+    linear(*leaves).backward(np.ones((2, 4)))
+    for tensor, array in zip(leaves, *made, strict=True):
+        assert tensor.grad.data is array
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("whole", [False, True], ids=["alone", "in a module"])
+def test_gradients_share_memory_with_nothing(name, whole):
+    operation, shapes = OPERATIONS[name]
+    leaves = [leaf(*shape) for shape in shapes]
+    y = as_a_whole(operation, *leaves) if whole else operation(*leaves)
+    upstream = np.ones(y.shape)
+    y.backward(upstream)
+    arrays = [upstream, *(t.data for t in leaves), *(t.grad.data for t in leaves)]
+    assert not any(np.shares_memory(a, b) for a, b in combinations(arrays, 2))
+
+
+def test_a_leaf_that_is_used_twice():
+    x, weight = leaf(2, 3), leaf(3, 3)
+    linear(linear(x, weight), weight).backward(np.ones((2, 3)))
+    middle = x.data @ weight.data.T
+    upstream = np.ones((2, 3))
+    np.testing.assert_allclose(weight.grad.numpy(), upstream.T @ middle + (upstream @ weight.data).T @ x.data)
+
+
+def test_a_leaf_that_is_both_inputs():
+    weight = leaf(3, 3)
+    linear(weight, weight).backward(np.ones((3, 3)))
+    np.testing.assert_allclose(weight.grad.numpy(), 2 * np.ones((3, 3)) @ weight.data)
+
+
+def test_a_second_backward_adds_to_what_was_kept():
+    x, weight = leaf(2, 3), leaf(4, 3)
+    linear(x, weight).backward(np.ones((2, 4)))
+    first = weight.grad.numpy().copy()
+    linear(x, weight).backward(np.ones((2, 4)))
+    np.testing.assert_array_equal(weight.grad.numpy(), 2 * first)
+
+
+def test_a_gradient_whose_elements_lie_in_another_order_is_copied():
+    class Turned(Function):
+        fresh_gradients = True
+
+        def forward(self, x):
+            return x * 1
+
+        def backward(self, gy):
+            return (gy.T * 1).T
+
+    x = leaf(2, 3)
+    Turned()(x).backward(np.ones((2, 3)))
+    assert x.grad.data.flags.c_contiguous
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_an_operation_that_says_nothing_has_its_gradients_copied(fresh):
+    """Two leaves under one array: what would happen if Add said that its gradients are fresh."""
+
+    class Sum(Function):
+        fresh_gradients = fresh
+
+        def forward(self, a, b):
+            return a + b
+
+        def backward(self, gy):
+            return gy, gy
+
+    a, b = leaf(2), leaf(2)
+    Sum()(a, b).backward(np.ones(2))
+    assert np.shares_memory(a.grad.data, b.grad.data) == fresh
