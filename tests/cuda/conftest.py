@@ -17,6 +17,14 @@ def cupy(request, monkeypatch):
     forget()
 
 
+@pytest.fixture
+def cp():
+    """The fake CuPy by its own name, to be tested itself."""
+    fake_cupy.reset()
+    yield fake_cupy
+    fake_cupy.reset()
+
+
 def forget():
     """What was compiled for, or found out about, whoever was CuPy before."""
     for remembered in (launch.kernel, launch.module, card.card):

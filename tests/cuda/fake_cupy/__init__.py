@@ -5,15 +5,28 @@ captured waiting, copying from or to the host, cuBLAS and results whose shape on
 stricter in three points: new memory is full of NaN, the default memory pool may not serve a captured stream,
 and float32 may not become float64 unasked.
 
-streams.py   where all work goes through, and graphs
-memory.py    pools
-array.py     ndarray, and how a function of NumPy becomes one for the device
-functions.py the module's functions
-raw.py       RawModule
-cuda.py      cupy.cuda
+array.py       ndarray: memory, what the host knows of it, from and to the host
+methods.py     what computes with an ndarray: its methods and operators
+functions.py   the module's functions
+signatures.py  how they are called: with CuPy's keywords, not with all of NumPy's
+apply.py       how a function of NumPy becomes one for the device
+refusals.py    what CuPy refuses
+streams.py     where all work goes through; graphs and events
+capture.py     what is written down while a stream is captured, and what CUDA refuses meanwhile
+memory.py      pools of memory
+blocks.py      the device's memory in blocks
+raw.py         RawModule
+cuda.py        cupy.cuda
+_core.py       cupy._core
+device.py      what a test may change about the device
 """
 
-from fake_cupy import _core, cuda, functions, memory, streams
+import sys
+
+import numpy as np
+
+import fake_cupy.methods  # noqa: F401, which it puts on ndarray
+from fake_cupy import _core, blocks, cuda, device, functions, memory, streams
 from fake_cupy.array import ndarray
 from fake_cupy.functions import array, asarray, asnumpy, empty, empty_like, lib
 from fake_cupy.memory import get_default_memory_pool
@@ -42,14 +55,12 @@ is_available = cuda.is_available
 
 
 def get_array_module(*arrays):
-    import sys
-
-    return sys.modules[__name__] if any(isinstance(a, ndarray) for a in arrays) else functions.np
+    return sys.modules[__name__] if any(isinstance(a, ndarray) for a in arrays) else np
 
 
 def reset():
     """As after a first import: no memory in use, no stream captured, the device as it was."""
-    for part in (streams, memory, cuda):
+    for part in (streams, device, blocks, memory, _core):
         part.reset()
 
 

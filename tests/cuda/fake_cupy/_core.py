@@ -19,3 +19,7 @@ _routines_linalg = SimpleNamespace(
     get_compute_type=get_compute_type,
     set_compute_type=set_compute_type,
 )
+
+
+def reset():
+    _types.clear()

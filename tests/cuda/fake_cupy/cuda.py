@@ -1,8 +1,11 @@
-"""cupy.cuda: memory, streams, and a device that is what a test wants it to be."""
+"""cupy.cuda: memory, streams, the device."""
 
 from types import SimpleNamespace
 
-from fake_cupy import memory, streams
+from fake_cupy import memory
+from fake_cupy.blocks import free_bytes
+from fake_cupy.capture import CUDARuntimeError, refused_in_any_capture
+from fake_cupy.device import device
 from fake_cupy.memory import (
     MemoryPointer,
     MemoryPool,
@@ -31,16 +34,6 @@ __all__ = [
     "set_allocator",
     "using_allocator",
 ]
-
-# What a test may change, for its own duration.
-device = SimpleNamespace()
-
-
-def reset():
-    device.__dict__.update(available=True, name="Fake GPU", compute_capability="90", multiprocessors=132)
-
-
-reset()
 
 
 def is_available():
@@ -75,7 +68,7 @@ class Device:
         return {"MultiProcessorCount": device.multiprocessors}
 
     def synchronize(self):
-        streams.refuse_in_any_capture("waiting for the device")
+        refused_in_any_capture("waiting for the device")
 
 
 def _properties(_):
@@ -85,18 +78,18 @@ def _properties(_):
         "major": major,
         "minor": minor,
         "multiProcessorCount": device.multiprocessors,
-        "totalGlobalMem": memory.DEVICE_BYTES,
+        "totalGlobalMem": device.memory,
         "sharedMemPerBlockOptin": 227 << 10,
     }
 
 
 runtime = SimpleNamespace(
-    CUDARuntimeError=RuntimeError,
+    CUDARuntimeError=CUDARuntimeError,
     getDeviceProperties=_properties,
     getDeviceCount=lambda: 1,
     getDevice=lambda: 0,
     deviceSynchronize=lambda: Device().synchronize(),
-    memGetInfo=memory.free_and_total,
+    memGetInfo=lambda: (free_bytes(), device.memory),
     runtimeGetVersion=lambda: 13000,
     driverGetVersion=lambda: 13000,
 )

@@ -5,50 +5,47 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from fake_cupy.array import Key, apply, ndarray
-from fake_cupy.streams import refuse_in_capture
+from fake_cupy.apply import Key, apply
+from fake_cupy.array import ndarray
+from fake_cupy.signatures import FUNCTIONS, signature
+from fake_cupy.streams import refused_by_cupy
 
 # Those whose result is a view of the argument where it can be one.
 VIEWS = {
-    *("reshape", "transpose", "swapaxes", "moveaxis", "rollaxis", "expand_dims", "squeeze", "ravel", "flip"),
-    *("broadcast_to", "broadcast_arrays", "diagonal", "ascontiguousarray", "asfortranarray"),
-    *("split", "array_split", "permute_dims", "matrix_transpose"),
+    *("reshape", "transpose", "swapaxes", "moveaxis", "expand_dims", "squeeze", "ravel", "flip", "diagonal"),
+    *("broadcast_to", "ascontiguousarray", "asfortranarray", "split", "array_split"),
 }
-# Those that never touch an array's elements.
-ON_HOST = {
-    "result_type",
-    "can_cast",
-    "issubdtype",
-    "promote_types",
-    "broadcast_shapes",
-    "ndim",
-    "shape",
-    "size",
+# Those that never touch an array's elements, and what is no function: NumPy's own.
+OF_NUMPY = {
+    *("result_type", "can_cast", "promote_types", "broadcast_shapes", "ndim", "shape", "size"),
+    *("dtype", "iinfo", "finfo", "newaxis", "inf", "nan", "pi", "e"),
 }
-# Those of which CuPy's own behaviour is too different to be imitated here.
-MISSING = {"random", "linalg", "fft", "save", "load", "vectorize", "frompyfunc", "nditer", "ndindex"}
+SCATTERING = {np.add, np.subtract, np.maximum, np.minimum, np.bitwise_and, np.bitwise_or, np.bitwise_xor}
+SCATTERED = ("float32", "float64", "int32", "uint32", "uint64")
 
 
-def array(data, dtype=None, copy=True, order="K", ndmin=0):
+def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocking=False):
     """A copy on the device of an array of either side, of a number, or of lists of numbers."""
-    if isinstance(data, ndarray):
-        same = dtype is None or data.dtype == dtype
-        return data if same and not copy else data.astype(data.dtype if dtype is None else dtype)
-    host = np.array(data, dtype, order=order, ndmin=ndmin)
+    if isinstance(obj, ndarray):
+        same = dtype is None or obj.dtype == dtype
+        return obj if same and not copy else obj.astype(obj.dtype if dtype is None else dtype, order or "K")
+    if (order or "K") in "KA":
+        order = "F" if isinstance(obj, np.ndarray) and obj.flags.fnc else "C"
+    host = np.array(obj, dtype, order=order, ndmin=ndmin)
     if host.dtype.kind not in "biufc" and host.dtype.name != "bfloat16":
         raise ValueError(f"Unsupported dtype {host.dtype}")
-    refuse_in_capture("copying an array to the device")
-    result = ndarray(host.shape, host.dtype, strides=np.empty_like(host).strides)
+    refused_by_cupy("copying an array to the device")
+    result = ndarray(host.shape, host.dtype, order=order)
     result._view[...] = host
     return result
 
 
-def asarray(data, dtype=None, order="K"):
-    return array(data, dtype, copy=False, order=order)
+def asarray(a, dtype=None, order=None, *, copy=None, blocking=False):
+    return array(a, dtype, bool(copy), order)
 
 
-def asnumpy(data, stream=None, order="C"):
-    return data.get() if isinstance(data, ndarray) else np.asarray(data, order=order)
+def asnumpy(a, stream=None, order="C", out=None, *, blocking=True):
+    return a.get(order=order, out=out) if isinstance(a, ndarray) else np.asarray(a, order=order)
 
 
 def empty(shape, dtype=float, order="C"):
@@ -61,22 +58,33 @@ def empty_like(prototype, dtype=None, order="K", subok=None, shape=None):
     return ndarray(host.shape, host.dtype, strides=host.strides)
 
 
-def like_numpy(function, may_share=False):
+def like_numpy(function, signature, may_share=False):
     """A function of NumPy, for arrays of the device."""
 
     @wraps(function)
     def on_device(*arguments, **options):
+        signature.bind(*arguments, **options)
+        if isinstance(function, np.ufunc) and len(arguments) > function.nin:
+            *arguments, options["out"] = arguments
         return apply(function, arguments, options, may_share)
 
-    if isinstance(function, np.ufunc):
-        on_device.at = lambda a, index, b: apply(function.at, (a, Key(index), b), out=a)
+    on_device.__signature__ = signature
+    if function in SCATTERING:
+        on_device.at = lambda a, indices, b: scatter(function, a, indices, b)
     return on_device
 
 
+def scatter(function, a, indices, b):
+    """function.at of NumPy; on a GPU one atomic operation for each element."""
+    if a.dtype not in SCATTERED:
+        raise TypeError(f"{function.__name__}.at is not there for {a.dtype}")
+    apply(function.at, (a, Key(indices), b), out=a)
+
+
+AS_STRIDED = signature("(x, shape=None, strides=None)")
 lib = SimpleNamespace(
     stride_tricks=SimpleNamespace(
-        as_strided=like_numpy(np.lib.stride_tricks.as_strided, may_share=True),
-        sliding_window_view=like_numpy(np.lib.stride_tricks.sliding_window_view, may_share=True),
+        as_strided=like_numpy(np.lib.stride_tricks.as_strided, AS_STRIDED, may_share=True),
     )
 )
 
@@ -84,9 +92,11 @@ lib = SimpleNamespace(
 @cache
 def by_name(name):
     """What `cupy.name` is: a function for the device, or NumPy's own constant or type."""
+    if name in FUNCTIONS:
+        return like_numpy(getattr(np, name), FUNCTIONS[name], may_share=name in VIEWS)
     found = getattr(np, name)  # AttributeError as it should be
-    if name in MISSING:
-        raise AttributeError(f"the fake cupy has no {name}")
-    if name in ON_HOST or isinstance(found, type) or not callable(found):
+    if name in OF_NUMPY or (isinstance(found, type) and issubclass(found, np.generic)):
         return found
-    return like_numpy(found, may_share=name in VIEWS)
+    raise AttributeError(
+        f"the fake cupy has no {name}; if CuPy has it, signatures.py can say how it is called"
+    )

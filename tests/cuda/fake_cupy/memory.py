@@ -1,54 +1,23 @@
 """Device memory: every allocation a block of its own, full of NaN, from a pool that keeps what is freed."""
 
-import ctypes
+import gc
 import threading
 import weakref
 from contextlib import contextmanager
 
-import emulator
-
+from fake_cupy.blocks import Block, free_bytes, rounded
+from fake_cupy.device import device
 from fake_cupy.streams import get_current_stream, issue
 
-_libc = ctypes.CDLL(None)
-_libc.free.argtypes = [ctypes.c_void_p]
 _local = threading.local()
-
-ALIGNMENT = 256
-# Bytes before and behind a block that must stay untouched. AddressSanitizer watches the block's own borders.
-MARGIN = 0 if emulator.SANITIZED else ALIGNMENT
-DEVICE_BYTES = 4 << 30
-UNTOUCHED = b"\xff" * MARGIN
 
 
 class OutOfMemoryError(MemoryError):
-    def __init__(self, size, total, limit):
+    def __init__(self, size, total, limit=0):
+        limited = f", limit set to: {limit:,} bytes" if limit else ""
         super().__init__(
-            f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes, "
-            f"limit set to: {limit:,} bytes)."
+            f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes{limited})."
         )
-
-
-class Block:
-    """`size` bytes of memory."""
-
-    def __init__(self, size):
-        start = ctypes.c_void_p()
-        if _libc.posix_memalign(ctypes.byref(start), ALIGNMENT, ctypes.c_size_t(max(size + 2 * MARGIN, 1))):
-            raise MemoryError
-        weakref.finalize(self, _libc.free, start.value)
-        self.size, self.start, self.ptr = size, start.value, start.value + MARGIN
-        self.gone = False  # its pool has given it back: on a GPU it would not exist any more
-        ctypes.memset(self.start, 0xFF, size + 2 * MARGIN)
-
-    def poison(self):
-        ctypes.memset(self.ptr, 0xFF, self.size)
-
-    def check(self, kernel):
-        """Raise EmulatorError if `kernel` wrote before or behind the block."""
-        for side, address in (("before", self.start), ("behind", self.ptr + self.size)):
-            if ctypes.string_at(address, MARGIN) != UNTOUCHED:
-                ctypes.memset(address, 0xFF, MARGIN)
-                raise emulator.EmulatorError(f"{kernel}: wrote {side} an array of {self.size} bytes")
 
 
 class MemoryPointer:
@@ -57,10 +26,6 @@ class MemoryPointer:
     def __init__(self, block, pool):
         self.mem, self.ptr = block, block.ptr
         weakref.finalize(self, pool._free, block)
-
-
-def rounded(size):
-    return -(-size // 512) * 512
 
 
 class MemoryPool:
@@ -83,12 +48,19 @@ class MemoryPool:
         return MemoryPointer(block, self)
 
     def _new_block(self, size):
-        if self._limit and self.total_bytes() + rounded(size) > self._limit:
-            if not get_current_stream().is_capturing():
-                self.free_all_blocks()
-            if self.total_bytes() + rounded(size) > self._limit:
-                raise OutOfMemoryError(rounded(size), self.total_bytes(), self._limit)
-        return Block(size)
+        for make_room in (lambda: None, self.free_all_blocks, self._free_what_hangs_in_cycles):
+            make_room()
+            if self._has_room(rounded(size)):
+                return Block(size)
+        raise OutOfMemoryError(rounded(size), self.total_bytes(), self._limit)
+
+    def _has_room(self, size):
+        within_limit = not self._limit or self.total_bytes() + size <= self._limit
+        return within_limit and size <= free_bytes()
+
+    def _free_what_hangs_in_cycles(self):
+        gc.collect()
+        self.free_all_blocks()
 
     def _free(self, block):
         self._used -= rounded(block.size)
@@ -110,7 +82,7 @@ class MemoryPool:
         _give_back(self._freed)
 
     def set_limit(self, size=None, fraction=None):
-        self._limit = int(size if fraction is None else fraction * DEVICE_BYTES)
+        self._limit = int(size if fraction is None else fraction * device.memory)
 
     def get_limit(self):
         return self._limit
@@ -119,7 +91,7 @@ class MemoryPool:
 def _give_back(freed):
     for blocks in freed.values():
         for block in blocks:
-            block.gone = True
+            block.give_back()
     freed.clear()
 
 
@@ -128,11 +100,6 @@ _default_pool = MemoryPool()
 
 def get_default_memory_pool():
     return _default_pool
-
-
-def free_and_total():
-    """Bytes of the device: cupy.cuda.runtime.memGetInfo()."""
-    return DEVICE_BYTES - _default_pool.total_bytes(), DEVICE_BYTES
 
 
 def get_allocator():

@@ -2,8 +2,10 @@
 
 import emulator
 import numpy as np
+from emulator.build import build
 
 from fake_cupy.array import ndarray
+from fake_cupy.capture import refused_in_any_capture
 from fake_cupy.streams import issue
 
 
@@ -16,7 +18,8 @@ class RawModule:
         self.code = code
 
     def compile(self, log_stream=None):
-        """Not needed: compiled is what a kernel asks for."""
+        refused_in_any_capture("compiling, which has to have been done before,")
+        build(self.code)
 
     def get_function(self, name):
         return RawKernel(self.code, name)
@@ -26,6 +29,7 @@ class RawKernel:
     """One kernel: cupy.RawKernel."""
 
     def __init__(self, code, name, options=(), backend="nvrtc"):
+        refused_in_any_capture("loading a kernel, which has to have been done before,")
         self.kernel = emulator.Kernel(code, name)
 
     @property

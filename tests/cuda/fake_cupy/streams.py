@@ -7,17 +7,19 @@ written down and not done; the graph's launch() does it, on the same memory.
 import threading
 import time
 
+from fake_cupy import capture
+from fake_cupy.capture import Capture, CUDARuntimeError, refuse_the_null_stream, refused_by_cuda
+
 _local = threading.local()
-_capturing = []  # the streams that write down what they are given
 
 
 class Stream:
     """A queue of work: cupy.cuda.Stream."""
 
     def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
-        self.is_null = null
+        self.ptr = 0 if null else id(self)
         self.is_non_blocking = non_blocking
-        self.captured = None  # the work written down since begin_capture
+        self.capture = None
 
     def __enter__(self):
         _stack().append(self)
@@ -31,32 +33,27 @@ class Stream:
         return self
 
     def begin_capture(self, mode=None):
-        if self.is_null:
-            raise RuntimeError("the null stream cannot be captured")
-        if self.captured is not None:
-            raise RuntimeError("this stream is being captured already")
-        self.captured = []
-        _capturing.append(self)
+        if self.ptr == 0:
+            raise RuntimeError("cannot capture on the default (legacy) stream")
+        if self.capture is not None:
+            raise CUDARuntimeError("this stream is captured already")
+        Capture(self)
 
     def end_capture(self):
-        if self.captured is None:
-            raise RuntimeError("this stream is not being captured")
-        work = self.captured
-        for stream in [s for s in _capturing if s.captured is work]:  # those that joined by an event, too
-            stream.captured = None
-            _capturing.remove(stream)
-        return Graph(work)
+        if self.capture is None or self.capture.origin is not self:
+            raise CUDARuntimeError("no capture has begun on this stream")
+        return Graph(self.capture.end())
 
     def is_capturing(self):
-        return self.captured is not None
+        return self.capture is not None
 
     @property
     def done(self):
-        refuse_in_capture("asking a stream whether it is done", self)
+        refused_by_cuda("asking a stream whether it is done", self.capture)
         return True
 
     def synchronize(self):
-        refuse_in_capture("waiting for a stream", self)
+        refused_by_cuda("waiting for a stream", self.capture)
 
     def record(self, event=None):
         event = Event() if event is None else event
@@ -64,13 +61,13 @@ class Stream:
         return event
 
     def wait_event(self, event):
-        if event.captured is not None and self.captured is None:
-            self.captured = event.captured
-            _capturing.append(self)
-
-    @property
-    def ptr(self):
-        return 0 if self.is_null else id(self)
+        if self.capture is None and event.is_captured():
+            event.capture.let_join(self)
+        if self.capture is None or event.stream is None:
+            return
+        if event.capture is not self.capture:
+            refused_by_cuda("waiting for what was not captured with it", self.capture)
+        self.capture.wait(self, event)
 
 
 Stream.null = Stream(null=True)
@@ -80,7 +77,7 @@ class Graph:
     """What a stream was given between begin_capture and end_capture."""
 
     def __init__(self, work):
-        self.work = work  # pairs (a function, the blocks of memory that it touches)
+        self.work = work
 
     def launch(self, stream=None):
         for do, blocks in self.work:
@@ -94,25 +91,31 @@ class Event:
     """A moment in a stream: cupy.cuda.Event."""
 
     def __init__(self, block=False, disable_timing=False, interprocess=False):
-        self.time = self.captured = None
+        self.stream = self.time = self.capture = self.position = None
 
     def record(self, stream=None):
-        stream = get_current_stream() if stream is None else stream
-        self.time, self.captured = time.perf_counter(), stream.captured
+        self.stream = get_current_stream() if stream is None else stream
+        self.time, self.capture = time.perf_counter(), self.stream.capture
+        self.position = len(self.capture.work) if self.capture else None
+
+    def is_captured(self):
+        """Whether it was recorded in a capture that goes on."""
+        return self.capture is not None and self.stream.capture is self.capture
 
     def synchronize(self):
-        refuse_in_capture("waiting for an event")
+        refused_by_cuda("waiting for a captured event", self.capture)
 
     @property
     def done(self):
-        refuse_in_capture("asking an event whether it is done")
+        refused_by_cuda("asking a captured event whether it is done", self.capture)
         return True
 
 
-def get_elapsed_time(start, end):
+def get_elapsed_time(start_event, end_event):
     """Milliseconds between two events."""
-    refuse_in_capture("reading the time of an event")
-    return 1000 * (end.time - start.time)
+    for event in (start_event, end_event):
+        refused_by_cuda("reading the time of a captured event", event.capture)
+    return 1000 * (end_event.time - start_event.time)
 
 
 def _stack():
@@ -121,7 +124,7 @@ def _stack():
     return _local.streams
 
 
-def get_current_stream():
+def get_current_stream(device_id=-1):
     return _stack()[-1]
 
 
@@ -131,28 +134,22 @@ def issue(do, blocks=(), stream=None):
     blocks: the memory that it touches, which the graph does not keep from being given away, as on a GPU.
     """
     stream = get_current_stream() if stream is None else stream
-    if stream.captured is not None:
-        stream.captured.append((do, blocks))
+    if stream.capture is not None:
+        stream.capture.write_down(stream, do, blocks)
         return
+    if stream.ptr == 0:
+        refuse_the_null_stream()
     if any(block.gone for block in blocks):
         raise RuntimeError("a graph uses memory that its pool has given back")
     do()
 
 
-def refuse_in_capture(what, stream=None, error=RuntimeError):
-    """Raise `error` if the stream is being captured."""
-    stream = get_current_stream() if stream is None else stream
-    if stream.captured is not None:
+def refused_by_cupy(what, error=RuntimeError):
+    """Raise `error` if the current stream is captured, before CUDA hears of it: the capture goes on."""
+    if get_current_stream().is_capturing():
         raise error(f"{what} is not possible while a stream is captured")
 
 
-def refuse_in_any_capture(what):
-    if _capturing:
-        raise RuntimeError(f"{what} is not possible while a stream is captured")
-
-
 def reset():
-    for stream in _capturing:
-        stream.captured = None
-    _capturing.clear()
+    capture.reset()
     _stack()[:] = [Stream.null]
