@@ -86,6 +86,11 @@ def test_scale_and_shift_in_place_and_without_factors(cupy):
     maps.agree(y, np.maximum(x + z, 0))
 
 
+def test_a_nan_stays(cupy):
+    x = cupy.asarray(np.full((1, 4, 2, 2), np.nan, np.float32))
+    assert np.isnan(cuda.scale_and_shift(x, None, None, relu=True).get()).all()
+
+
 def test_no_image_no_kernel(cupy):
     x, values = cupy.empty((0, 4, 3, 3), "float32"), cupy.zeros(4, "float32")
     assert cuda.scale_and_shift(x, values, values).shape == x.shape
