@@ -70,9 +70,9 @@ def apply(function, arguments, options=None, may_share=False, out=None):
     if out is not None:
         issue(compute, inputs.blocks())
         return out[0] if isinstance(out, tuple) else out
-    # What is only written down is tried on zeros, for the shape and dtype of its result.
-    later = get_current_stream().is_capturing() and not may_share
-    result = tried_on_zeros(function, arguments, options) if later else compute()
+    # What is only written down is tried on zeros, for the shape and dtype of its result; a view is one at once.
+    later = get_current_stream().is_capturing()
+    result = tried_on_zeros(function, arguments, options) if later and not may_share else compute()
     check_precision(function, inputs.arrays, options, result)
     in_order = "K" if function in IN_AN_ORDER_OF_THEIR_OWN else "C"
     if isinstance(result, (tuple, list)):
