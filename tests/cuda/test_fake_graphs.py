@@ -25,6 +25,17 @@ def test_a_graph_does_what_was_captured_and_not_before(cp):
     assert float(total) == 4 + 8 + 12
 
 
+@pytest.mark.parametrize("copies", [False, True])
+def test_a_graph_reads_anew_what_may_be_a_view_or_a_copy(cp, copies):
+    x = cp.zeros((2, 3), np.float32)
+    with Capturing(cp) as captured:
+        rows = cp.ascontiguousarray(x.T if copies else x)
+        total = rows.reshape(6).sum()
+    x += 1
+    captured.graph.launch()
+    assert float(total) == 6
+
+
 def test_a_graph_launched_in_a_capture_becomes_part_of_it(cp):
     x = cp.zeros(4, np.float32)
     with Capturing(cp) as inner:

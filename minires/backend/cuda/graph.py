@@ -46,10 +46,10 @@ class Recorder:
         try:
             with cupy.cuda.using_allocator(self.pool.malloc):
                 work()
+            graph = self.stream.end_capture()
         except Exception as error:
             self._give_up()
             raise RecordingError(f"this step cannot be recorded: {error}") from error
-        graph = self.stream.end_capture()
         return lambda: graph.launch(self.stream)
 
     def _give_up(self):
