@@ -38,7 +38,7 @@ MIXTURES = {
     "conv2d": lambda a, b: F.conv2d(tensor(a, 2, 4, 5, 5), tensor(b, 4, 4, 3, 3)),
     "linear": lambda a, b: F.linear(tensor(a, 2, 4), tensor(b, 3, 4)),
     "batch_norm": lambda a, b: F.batch_norm(
-        tensor(a, 2, 4, 5, 5), tensor(a, 4), tensor(a, 4), tensor(b, 4), tensor(b, 4), training=True
+        tensor(a, 2, 4, 5, 5), tensor(b, 4), tensor(b, 4), tensor(b, 4), tensor(b, 4), training=True
     ),
     "batch_norm, weight and statistics": lambda a, b: F.batch_norm(
         tensor(a, 2, 4, 5, 5), tensor(b, 4), tensor(b, 4), tensor(a, 4), tensor(a, 4), training=True
