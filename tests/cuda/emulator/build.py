@@ -27,7 +27,9 @@ KERNEL = re.compile(
     r'extern\s*"C"\s*__global__\s+(?:__launch_bounds__\s*\((?P<before>[^)]*)\)\s*)?void\s+'
     r"(?:__launch_bounds__\s*\((?P<after>[^)]*)\)\s*)?(?P<name>\w+)\s*\("
 )
-MOST_THREADS = "1024"
+# The most threads of a block whose kernel does not say __launch_bounds__. A GPU would start more of them if a
+# thread's registers are few enough for that, which the emulator does not know.
+THREADS_WITHOUT_BOUNDS = 512
 
 
 class EmulatorError(RuntimeError):
@@ -46,7 +48,10 @@ def kernels_of(code):
     done = subprocess.run(command, input=code, capture_output=True, text=True, check=False)
     if done.returncode:
         raise EmulatorError(done.stderr)
-    found = {m["name"]: m["before"] or m["after"] or MOST_THREADS for m in KERNEL.finditer(done.stdout)}
+    found = {
+        m["name"]: m["before"] or m["after"] or str(THREADS_WITHOUT_BOUNDS)
+        for m in KERNEL.finditer(done.stdout)
+    }
     if not found:
         raise EmulatorError('there is no kernel `extern "C" __global__ void name(...)` in this source')
     return found
