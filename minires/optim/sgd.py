@@ -55,7 +55,7 @@ class SGD:
         )
 
     def after_recording(self):
-        """To be called when steps were recorded as a CUDA graph; what it returns must live as long as that."""
+        """To be called when a step has been recorded as a CUDA graph; what it returns must live as long."""
         return self.updates.write_captured()
 
     def before_repeating(self):

@@ -116,26 +116,49 @@ def test_a_run_of_the_device_goes_on_on_the_cpu(cupy, dataset, tmp_path):
         for _ in range(3):
             first.step()
         first.save()
+    first.history.close()
     resumed = train(short, tmp_path, dataset=dataset, resume=True)
     assert largest_difference(weights(train(short, dataset=dataset)), weights(resumed)) < 1e-4
 
 
 def test_tf32_rounds_and_fp32_does_not(cupy, dataset):
-    exact = weights(train(recipe(iterations=2), dataset=dataset))
-    difference = {
-        precision: largest_difference(
-            exact,
-            weights(
-                train(
-                    recipe(iterations=2),
-                    dataset=dataset,
-                    hardware=Hardware.choose("cuda", precision=precision),
-                )
-            ),
-        )
+    def filters(hardware):
+        run = train(recipe(iterations=1), dataset=dataset, hardware=hardware)
+        return {name: array for name, array in weights(run).items() if "conv" in name}
+
+    exact = filters(Hardware())
+    fp32, tf32 = (
+        largest_difference(exact, filters(Hardware.choose("cuda", precision=precision)))
         for precision in ("fp32", "tf32")
-    }
-    assert difference["fp32"] < 1e-5 < difference["tf32"] < 0.05
+    )
+    assert fp32 < 1e-6 < tf32 < 0.05
+
+
+@pytest.mark.parametrize("rung", ["implicit", "fused"])
+def test_in_bf16_maps_are_narrow_and_weights_are_not(cupy, rung, dataset):
+    seen = set()
+
+    def look(module, inputs, output):
+        seen.add((type(module).__name__, output.dtype.name))
+
+    trainer = Trainer(recipe(iterations=5), dataset, Hardware.choose("cuda", rung, "bf16"))
+    for module in trainer.model.modules():
+        module.register_forward_hook(look)
+    with trainer.working():
+        trainer.step()
+    assert ("Conv2d", "bfloat16") in seen
+    assert {name for name in seen if name[0] == "Linear"} == {("Linear", "float32")}
+    assert {array.dtype.name for array in weights(trainer).values()} == {"float32"}
+    assert {p.grad.dtype.name for p in trainer.model.parameters()} == {"float32"}
+    exact = train(recipe(iterations=5), dataset=dataset)
+    trainer.run()
+    assert trainer.history.last("loss") == pytest.approx(exact.history.last("loss"), rel=0.1)
+    assert trainer.training_step.recordings
+
+
+def test_bf16_needs_the_kernels_for_it(cupy):
+    with pytest.raises(DeviceError, match="'bf16' is for the rungs implicit and fused"):
+        Hardware.choose("cuda", "explicit", "bf16")
 
 
 def test_dropout_keeps_a_step_from_being_recorded(cupy, dataset):

@@ -9,6 +9,7 @@ from minires.backend.cuda.gather import (
     BLOCKS_WANTED,
     MOST_SHARED,
     TILE_COLUMNS,
+    as_large_as,
     backward_axes,
     forward_axes,
 )
@@ -132,8 +133,7 @@ def _plan(rows, columns, images, groups, channels_out, warps, width, depth):
 
 def gathers(window):
     """Whether a block can take such a window, of any map, forward and backward: its halo and its weights."""
-    shape = 1, 1, *window.size
     return all(
-        _plan(*axes(shape, window), 1, 1, 1, 1, 16, 16).shared <= MOST_SHARED
+        _plan(*axes(as_large_as(window), window), 1, 1, 1, 1, 16, 16).shared <= MOST_SHARED
         for axes in (forward_axes, backward_axes)
     )

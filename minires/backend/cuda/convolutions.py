@@ -3,8 +3,7 @@
 Windows that are too large for the implicit kernels take the explicit ones on every rung.
 """
 
-from minires.backend import reference as explicit
-from minires.backend.cuda import implicit, ladder
+from minires.backend.cuda import explicit, implicit, ladder
 from minires.backend.cuda.batch_norm import batch_norm_gradient, batch_statistics, scale_and_shift
 
 

@@ -1,17 +1,19 @@
 """Products of matrices by cuBLAS, in the precision in use. It may not be used while a step is recorded."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from minires.backend.cuda import ladder
 from minires.backend.device import library
 
 
-def product(a, b):
-    """y = a b: (..., M, K), (..., K, P) -> (..., M, P). TF32 is for two axes only; more stay float32."""
-    if ladder.products() == "fp32":
-        return a @ b
-    with tf32(library(a)):
-        return a @ b
+def product(a, b, out=None):
+    """y = a b: (..., M, K), (..., K, P) -> (..., M, P). TF32 is for two axes only; more stay float32.
+
+    out: where y goes, if not to new memory.
+    """
+    xp = library(a)
+    with nullcontext() if ladder.products() == "fp32" else tf32(xp):
+        return xp.matmul(a, b, out=out)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from minires.backend.cuda.launch import blocks_for
 
 TILE_COLUMNS = 8
 MOST_SHARED = 96 << 10  # bytes of shared memory that a block may take: what all cards with TF32 have
-BLOCKS_WANTED = 264  # two for each of the 132 multiprocessors of the largest cards
+BLOCKS_WANTED = 256  # about two for each multiprocessor of a large card
 
 
 class Axis(NamedTuple):
@@ -67,3 +67,8 @@ def backward_axes(shape, window):
         axis(out, n, k, s, 1, p - (k - 1) * d, d)
         for n, out, k, s, p, d in zip(*sizes, window.stride, window.padding, window.dilation, strict=True)
     )
+
+
+def as_large_as(window):
+    """The shape of the smallest map that a window fits on."""
+    return 1, 1, *(d * (k - 1) + 1 for k, d in zip(window.size, window.dilation, strict=True))

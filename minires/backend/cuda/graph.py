@@ -14,10 +14,10 @@ from minires.errors import RecordingError
 
 
 class Recorder:
-    """A stream to work on, and memory that belongs to the work recorded there.
+    """A stream to work on, and memory that belongs to what is recorded there.
 
-    What a recorded step allocates and frees goes back to this pool, where only work of the same stream can
-    take it: that runs before or after the step, never beside it.
+    Whatever a recorded step allocates and frees comes from a pool of its own. It writes there each time that
+    it is repeated; so nothing else may lie there, and nothing that is to last longer than a step.
     """
 
     def __init__(self):
@@ -29,8 +29,8 @@ class Recorder:
 
     @contextmanager
     def working(self):
-        """Do everything inside on this stream and with this memory; at the end, wait until it is done."""
-        with self.stream, load_cupy().cuda.using_allocator(self.pool.malloc):
+        """Do everything inside on this stream; at the end, wait until it is done."""
+        with self.stream:
             yield
         self.stream.synchronize()  # whoever looks at the results next may be on another stream
 
@@ -40,13 +40,16 @@ class Recorder:
         To be called inside of `working`, and so is that function. Nothing is computed yet. Whatever `work`
         needs compiled must have run before. Raises RecordingError if it does what cannot be recorded.
         """
+        cupy = load_cupy()
+        cupy.get_default_memory_pool().free_all_blocks()  # what steps needed so far
         self.stream.begin_capture()
         try:
-            work()
+            with cupy.cuda.using_allocator(self.pool.malloc):
+                work()
+            graph = self.stream.end_capture()
         except Exception as error:
             self._give_up()
             raise RecordingError(f"this step cannot be recorded: {error}") from error
-        graph = self.stream.end_capture()
         return lambda: graph.launch(self.stream)
 
     def _give_up(self):

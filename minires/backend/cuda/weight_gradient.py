@@ -4,7 +4,7 @@ from functools import cache
 from typing import NamedTuple
 
 from minires.backend.cuda import ladder
-from minires.backend.cuda.gather import BLOCKS_WANTED, MOST_SHARED, TILE_COLUMNS, forward_axes
+from minires.backend.cuda.gather import BLOCKS_WANTED, MOST_SHARED, TILE_COLUMNS, as_large_as, forward_axes
 from minires.backend.cuda.launch import blocks_for, launch
 from minires.backend.cuda.maps import channels_last, storage
 from minires.backend.device import library
@@ -71,7 +71,8 @@ def _plan(rows, columns, images, groups, channels_in, channels_out, width):
     numbers = parts[1] * tasks * CHANNELS * width
     tiles = images * blocks_for(rows.target, TILE_ROWS) * blocks_for(columns.target, TILE_COLUMNS)
     splits = max(1, min(2 * BLOCKS_WANTED // (parts[0] * parts[1]), MOST_PARTIALS // numbers, tiles))
-    splits = max(1, blocks_for(tiles, blocks_for(tiles, splits)))  # none of them without a tile
+    share = max(1, blocks_for(tiles, splits))
+    splits = max(1, blocks_for(tiles, share))  # none of them without a tile
     halo = (
         rows.reach(TILE_ROWS)
         * columns.reach(TILE_COLUMNS)
@@ -93,5 +94,5 @@ def _blocks_of_channels(tasks, taps):
 
 def sums_up(window):
     """Whether a block can take such a window, of any map: its halo."""
-    rows, columns = forward_axes((1, 1, *window.size), window)
+    rows, columns = forward_axes(as_large_as(window), window)
     return _plan(rows, columns, 1, 1, 1 << 10, 1, 16).shared <= MOST_SHARED

@@ -167,6 +167,20 @@ def test_a_captured_step(cupy):
     twins.agree()
 
 
+def test_two_captures_one_after_the_other(cupy):
+    twins = Twins(cupy, [5], momentum=0.9)
+    twins.step(1)
+    graphs = []
+    for _ in range(2):
+        with Capture(cupy) as capture:
+            twins.there.step()
+        graphs.append((capture, twins.there.updates.write_captured()))
+    for capture, _ in graphs:
+        capture.graph.launch()
+        twins.here.step()
+    twins.agree()
+
+
 def test_a_table_is_written_only_when_an_array_has_moved(cupy, monkeypatch):
     writes = []
     write = cuda.sgd.Table.write

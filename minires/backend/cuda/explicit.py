@@ -1,0 +1,123 @@
+"""The explicit rung: convolution as im2col, which writes its columns to memory, and products of cuBLAS.
+
+A window becomes a row of KH*KW*C/G numbers here, not a column: in a map that lies as N, H, W, C the channels
+of a pixel are side by side, in the product's result too. cuBLAS multiplies float32; maps in bfloat16 are
+converted for it. See im2col.cu.
+"""
+
+from minires.backend.cuda.batch_norm import scale_and_shift
+from minires.backend.cuda.cublas import product
+from minires.backend.cuda.launch import blocks_for, launch
+from minires.backend.cuda.maps import channels_last, empty_map, geometry, table
+from minires.backend.device import library
+
+FILE = "im2col.cu"
+THREADS = 256
+TOGETHER = 2048  # times that a block of im2col writes, 1 or 4 numbers each
+WORKSPACE = 1 << 30  # bytes of columns at a time
+
+
+def convolution(x, W, window, groups, b=None, z=None, relu=False):
+    """y = W col(x) + b, group by group: (N, C, H, W), (O, C/G, KH, KW), (O,) -> (N, O, OH, OW).
+
+    z: a map of the same shape to be added to it; relu: whether to end with max(y, 0).
+    """
+    kept, x, z = x.dtype, _float32(x), None if z is None else _float32(z)
+    y = empty_map(x, (len(x), len(W), *window.output_size(*x.shape[2:])))
+    filters = _rows_of_filters(W, groups)
+    for images in _pieces(x.shape, window):
+        columns = _columns(x[images], window, groups)
+        for column, filter, rows in zip(columns, filters, _parts(y[images], groups), strict=True):
+            product(column, filter.T, out=rows)
+    if b is not None or z is not None or relu:
+        scale_and_shift(y, None, b, z, relu, out=y)
+    return y.astype(kept, copy=False)
+
+
+def convolution_input_gradient(gy, W, shape, window, groups):
+    """gx = col^T(W^T gy): (N, O, OH, OW), (O, C/G, KH, KW) -> (N, C, H, W) = shape."""
+    kept, gy = gy.dtype, _float32(gy)
+    gx = empty_map(gy, shape)
+    filters = _rows_of_filters(W, groups)
+    for images in _pieces(shape, window):
+        rows = _parts(gy[images], groups)
+        if _is_a_product(window):
+            columns = _parts(gx[images], groups)
+        else:
+            columns = library(gy).empty((groups, len(rows[0]), filters.shape[2]), gy.dtype)
+        for row, filter, column in zip(rows, filters, columns, strict=True):
+            product(row, filter, out=column)
+        if not _is_a_product(window):
+            col2im(columns, gx[images], window)
+    return gx.astype(kept, copy=False)
+
+
+def convolution_weight_gradient(gy, x, shape, window, groups):
+    """gW = gy col(x)^T: (N, O, OH, OW), (N, C, H, W) -> (O, C/G, KH, KW) = shape."""
+    gy, x, xp = _float32(gy), _float32(x), library(x)
+    O, D, KH, KW = shape
+    gW = xp.zeros((groups, O // groups, KH * KW * D), x.dtype)
+    for images in _pieces(x.shape, window):
+        columns = _columns(x[images], window, groups)
+        for column, rows, gradient in zip(columns, _parts(gy[images], groups), gW, strict=True):
+            gradient += product(rows.T, column)
+    return xp.ascontiguousarray(gW.reshape(O, KH, KW, D).transpose(0, 3, 1, 2))
+
+
+def im2col(x, window, groups):
+    """(N, C, H, W) -> (G, N*OH*OW, KH*KW*C/G): each window a row, in the order KH, KW, C/G."""
+    x = channels_last(x)
+    N, C, *size = x.shape
+    (OH, OW), (KH, KW), D = window.output_size(*size), window.size, C // groups
+    columns = library(x).empty((groups, N * OH * OW, KH * KW * D), x.dtype)
+    if columns.size:
+        width, _, _ = table(D, x)
+        together = max(1, TOGETHER // (KH * KW * D // width))
+        arguments = x, columns, N * OH * OW, *geometry(x.shape, window), width, together
+        launch(FILE, "im2col_float", (blocks_for(N * OH * OW, together), groups), THREADS, *arguments)
+    return columns
+
+
+def col2im(columns, x, window):
+    """Fill the map x, (N, C, H, W): each pixel with the sum of what the windows over it hold of it.
+
+    columns: (G, N*OH*OW, KH*KW*C/G), as of im2col, of which this is the adjoint.
+    """
+    (N, C, H, W), groups = x.shape, len(columns)
+    if x.size:
+        width, side_by_side, tables = table(C // groups, columns, x)
+        blocks = blocks_for(N * H * W, THREADS // side_by_side), tables * groups
+        arguments = columns, x, N, *geometry(x.shape, window), groups, width, side_by_side
+        launch(FILE, "col2im_float", blocks, THREADS, *arguments)
+
+
+def _float32(x):
+    return channels_last(x).astype("float32", copy=False)
+
+
+def _columns(x, window, groups):
+    """im2col; where a window is one pixel, without a copy."""
+    return _parts(x, groups) if _is_a_product(window) else im2col(x, window, groups)
+
+
+def _is_a_product(window):
+    return window.size == window.stride == (1, 1) and window.padding == (0, 0)
+
+
+def _parts(x, groups):
+    """A map that lies as N, H, W, C as a matrix for each group of channels: views, (N*H*W, C/G) each."""
+    rows, D = x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1]), x.shape[1] // groups
+    return [rows[:, g * D : (g + 1) * D] for g in range(groups)]
+
+
+def _rows_of_filters(W, groups):
+    """(O, C/G, KH, KW) -> (G, O/G, KH*KW*C/G), as the rows of im2col."""
+    return W.transpose(0, 2, 3, 1).reshape(groups, len(W) // groups, -1)
+
+
+def _pieces(shape, window):
+    """Slices of the images, (N, C, H, W), whose columns are WORKSPACE bytes together, at least one each."""
+    N, C, *size = shape
+    (OH, OW), (KH, KW) = window.output_size(*size), window.size
+    images = max(1, WORKSPACE // max(1, 4 * C * KH * KW * OH * OW))
+    return [slice(first, first + images) for first in range(0, N, images)]

@@ -1,0 +1,88 @@
+import importlib
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from layers import ACROSS_TILES, LIMIT, PRECISIONS, double, error, layer, layers, same_twice
+from on_device import STORAGE, Maps, few
+
+from minires.backend import cuda, reference
+from minires.backend.cuda import implicit, ladder
+from minires.backend.cuda.gather import BLOCKS_WANTED, MOST_SHARED, forward_axes
+from minires.backend.window import Window
+
+planning = importlib.import_module("minires.backend.cuda.weight_gradient")
+
+WIDTHS = st.sampled_from([None, 16, 32, 64])
+
+
+def cut(width):
+    """Blocks of so many output channels, if they can take the layer, instead of those that are planned."""
+    planned = planning.plan_for.__wrapped__
+
+    def otherwise(*layer):
+        mine = None if width is None else planning._plan(*layer, width)
+        return mine if mine and mine.shared <= MOST_SHARED else planned(*layer)
+
+    return mock.patch.object(planning, "plan_for", otherwise)
+
+
+@few(100)
+@given(layers(), WIDTHS, PRECISIONS, STORAGE, st.booleans(), st.booleans())
+def test_weight_gradient(cupy, layer, width, precision, storage, with_prologue, channels_last):
+    maps, C = Maps(cupy, storage, channels_last), layer.shape[1]
+    where = layer.filters, layer.window, layer.groups
+    gy, x, scale, shift = layer.draw(layer.output, layer.shape, C, C)
+    gy, x = maps.rounded(gy), maps.rounded(x)
+    scale_shift = tuple(map(cupy.asarray, (scale, shift))) if with_prologue else None
+    with ladder.using("fused", precision), cut(width):
+        gW = implicit.convolution_weight_gradient(maps.there(gy), maps.there(x), *where, prologue=scale_shift)
+    a = reference.scale_and_shift(*double(x, scale, shift), relu=True) if with_prologue else x
+    expected = reference.convolution_weight_gradient(
+        *double(gy, a), layer.filters, layer.window, layer.groups
+    )
+    assert gW.dtype == np.float32
+    assert error(gW.get(), expected) <= LIMIT[precision]
+
+
+# More than nine tasks, for many channels or many taps; many tiles, so that there are splits.
+MANY_TASKS = {
+    "channels": layer(170, 5, 1, (3, 9)),
+    "taps": layer(20, 5, 7, (9, 9), padding=3),
+    "both": layer(36, 20, 2, (4, 9), N=3),
+    "splits": layer(3, 4, 3, (9, 17), N=3, padding=1),
+}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32"])
+@pytest.mark.parametrize("name", [*ACROSS_TILES, *MANY_TASKS])
+def test_across_tiles(cupy, name, precision):
+    layer, maps = (ACROSS_TILES | MANY_TASKS)[name], Maps(cupy)
+    gy, x = layer.draw(layer.output, layer.shape)
+    where = layer.filters, layer.window, layer.groups
+    with ladder.using("fused", precision):
+        (gW,) = same_twice(lambda: [cuda.convolution_weight_gradient(maps.there(gy), maps.there(x), *where)])
+    off = error(gW, reference.convolution_weight_gradient(*double(gy, x), *where))
+    assert off <= LIMIT[precision]
+    assert (off > 1e-6) == (precision == "tf32")
+
+
+def test_empty_batch(cupy):
+    maps = (cupy.asarray(np.empty((0, 4, size, size), np.float32)) for size in (4, 6))
+    with ladder.using("fused"):
+        gW = cuda.convolution_weight_gradient(*maps, (4, 4, 3, 3), Window((3, 3)), 1)
+    assert (gW.get() == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "O"), [((128, 16, 32, 32), 16), ((128, 32, 16, 16), 32), ((128, 64, 8, 8), 64)]
+)
+def test_a_batch_keeps_a_large_card_busy(shape, O):
+    """And its splits leave no more behind than they should."""
+    axes = forward_axes(shape, Window((3, 3), (1, 1), (1, 1)))
+    plan = planning.plan_for(*axes, shape[0], 1, shape[1], O)
+    assert np.prod(plan.blocks) >= BLOCKS_WANTED
+    assert plan.blocks[2] * plan.numbers <= planning.MOST_PARTIALS
+    assert plan.shared <= MOST_SHARED
