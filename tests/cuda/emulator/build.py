@@ -29,7 +29,7 @@ KERNEL = re.compile(
 )
 # The most threads of a block whose kernel does not say __launch_bounds__. A GPU would start more of them if a
 # thread's registers are few enough for that, which the emulator does not know.
-THREADS_WITHOUT_BOUNDS = 512
+THREADS_WITHOUT_BOUNDS = 1024
 
 
 class EmulatorError(RuntimeError):
@@ -63,8 +63,8 @@ def build(code):
 
     Raises EmulatorError with the compiler's words if it refuses.
     """
-    headers = "".join(file.read_text(encoding="utf-8") for file in sorted(HERE.glob("*.h")))
-    key = hashlib.sha256("\0".join((code, headers, *FLAGS, compiler())).encode()).hexdigest()[:24]
+    emulator = (file.read_text(encoding="utf-8") for file in (*sorted(HERE.glob("*.h")), Path(__file__)))
+    key = hashlib.sha256("\0".join((code, *emulator, *FLAGS, compiler())).encode()).hexdigest()[:24]
     folder = Path(tempfile.gettempdir()) / f"minires-emulator-{getpass.getuser()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     library = folder / f"{key}.so"
