@@ -20,7 +20,8 @@ FLAGS = (
     *("-Wall", "-Wextra", "-Werror", "-fmax-errors=3", "-Wno-unknown-pragmas", "-Wno-sign-compare"),
     f"-fsanitize={'address,undefined' if SANITIZED else 'alignment,null'}",
     "-fno-sanitize-recover=all",
-    *(("-Wno-maybe-uninitialized",) if SANITIZED else ()),
+    # Checks of pointers that AddressSanitizer makes better, and warnings that it provokes.
+    *(("-fno-sanitize=pointer-overflow,object-size", "-Wno-maybe-uninitialized") if SANITIZED else ()),
 )
 
 KERNEL = re.compile(
