@@ -143,6 +143,16 @@ def test_the_cut_into_blocks_changes_no_bit(cupy):
     assert len(seen) == 1
 
 
+def test_factors_are_rounded_to_the_nearest(cupy):
+    """Cut off, they would all be too small, and so would be their sums."""
+    layer = ACROSS_TILES["1x1"]
+    x, W = map(np.abs, layer.x_and_weights())
+    where = layer.window, layer.groups
+    with ladder.using("fused", "tf32"):
+        y = cuda.convolution(cupy.asarray(x), cupy.asarray(W), *where)
+    assert abs(np.mean(y.get() / outputs(layer, x, W) - 1)) < 1e-4
+
+
 def test_a_variance_far_from_zero_keeps_its_digits(cupy):
     """The mean of the squares minus the square of the mean would have none left."""
     layer = ACROSS_TILES["3x3"]
