@@ -27,7 +27,9 @@ KERNEL = re.compile(
     r'extern\s*"C"\s*__global__\s+(?:__launch_bounds__\s*\((?P<before>[^)]*)\)\s*)?void\s+'
     r"(?:__launch_bounds__\s*\((?P<after>[^)]*)\)\s*)?(?P<name>\w+)\s*\("
 )
-MOST_THREADS = "1024"
+# The most threads of a block whose kernel does not say __launch_bounds__. A GPU would start more of them if a
+# thread's registers are few enough for that, which the emulator does not know.
+THREADS_WITHOUT_BOUNDS = 1024
 
 
 class EmulatorError(RuntimeError):
@@ -46,7 +48,10 @@ def kernels_of(code):
     done = subprocess.run(command, input=code, capture_output=True, text=True, check=False)
     if done.returncode:
         raise EmulatorError(done.stderr)
-    found = {m["name"]: m["before"] or m["after"] or MOST_THREADS for m in KERNEL.finditer(done.stdout)}
+    found = {
+        m["name"]: m["before"] or m["after"] or str(THREADS_WITHOUT_BOUNDS)
+        for m in KERNEL.finditer(done.stdout)
+    }
     if not found:
         raise EmulatorError('there is no kernel `extern "C" __global__ void name(...)` in this source')
     return found
@@ -58,8 +63,8 @@ def build(code):
 
     Raises EmulatorError with the compiler's words if it refuses.
     """
-    headers = "".join(file.read_text(encoding="utf-8") for file in sorted(HERE.glob("*.h")))
-    key = hashlib.sha256("\0".join((code, headers, *FLAGS, compiler())).encode()).hexdigest()[:24]
+    emulator = (file.read_text(encoding="utf-8") for file in (*sorted(HERE.glob("*.h")), Path(__file__)))
+    key = hashlib.sha256("\0".join((code, *emulator, *FLAGS, compiler())).encode()).hexdigest()[:24]
     folder = Path(tempfile.gettempdir()) / f"minires-emulator-{getpass.getuser()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     library = folder / f"{key}.so"

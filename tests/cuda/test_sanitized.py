@@ -1,0 +1,46 @@
+"""The tests of kernels once more, under AddressSanitizer and UndefinedBehaviorSanitizer.
+
+They see every access beside an array or beside a block's shared memory, where the emulator alone sees only
+some of the writes; and what C++ leaves undefined.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from xml.etree import ElementTree
+
+import asan
+import emulator
+import pytest
+
+pytestmark = [
+    pytest.mark.skipif(asan.library() is None, reason="needs g++ with libasan"),
+    pytest.mark.skipif(emulator.SANITIZED, reason="runs itself"),
+]
+
+HERE = Path(__file__).parent
+FILES = [*sorted(HERE.glob("kernels/test_*.py")), HERE / "test_emulator.py", HERE / "test_fake_kernels.py"]
+SHARES = {"even": FILES[::2], "odd": FILES[1::2]}  # one for each of two processes
+MAY_SKIP = {"AddressSanitizer ends the process"}
+
+
+@cache
+def running(folder):
+    """{share: a Future of its process}, both at once."""
+    threads = ThreadPoolExecutor(len(SHARES))
+    options = ("-m", "pytest", "-m", "not gpu", "-p", "no:cacheprovider")
+    return {
+        share: threads.submit(asan.python, *options, f"--junitxml={folder / share}.xml", *files)
+        for share, files in SHARES.items()
+    }
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_kernels_stay_within_their_memory(share, tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp()
+    done = running(folder)[share].result()
+    assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
+    cases = list(ElementTree.parse(folder / f"{share}.xml").iter("testcase"))
+    skipped = {case.find("skipped").get("message") for case in cases if case.find("skipped") is not None}
+    assert skipped <= MAY_SKIP
+    assert {case.get("classname").split(".")[-1] for case in cases} == {file.stem for file in SHARES[share]}
