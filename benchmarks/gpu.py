@@ -147,14 +147,23 @@ def contenders(model, batch_size, dataset, rungs):
         for rung, precision in OURS
         if rung in rungs
     }
-    if find_spec("torch"):
+    if has_pytorch():
         makers |= {f"PyTorch {kind}": partial(PyTorch, model, batch_size, kind) for kind in THEIRS}
     return makers
 
 
+def has_pytorch():
+    """Whether PyTorch is here and sees the GPU, too."""
+    if not find_spec("torch"):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def kernels_in_a_step(contender):
     """How many kernels, copies and fills a step is; None where PyTorch's profiler is missing."""
-    if not find_spec("torch"):
+    if not has_pytorch():
         return None
     from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity, profile
@@ -205,14 +214,14 @@ def table_of(model, batch_size, results):
 def versions():
     """What was measured with."""
     found = {"python": platform.python_version(), "numpy": np.__version__, "cupy": load_cupy().__version__}
-    if find_spec("torch"):
+    if has_pytorch():
         import torch
 
         found["torch"] = torch.__version__
     return {"date": date.today().isoformat(), "gpu": card().name, **found}
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=["resnet20", "resnet56", "resnet110"])
     parser.add_argument("--rungs", nargs="+", default=["explicit", "implicit", "fused"])
@@ -221,7 +230,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--skip-tests", action="store_true")
     parser.add_argument("--json", type=Path, help="write everything to this file")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if not options.skip_tests:
         subprocess.run([sys.executable, "-m", "pytest", "-m", "gpu"], check=True)
     console, dataset, nets = Console(), noise(), {}

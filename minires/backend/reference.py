@@ -151,18 +151,21 @@ def batch_statistics(x):
     return x.mean(axis=axes), x.var(axis=axes)
 
 
-def batch_norm_factors(gamma, beta, mean, var, eps, running=None, momentum=0.0, count=0):
-    """scale = gamma / sqrt(var + eps), shift = beta - mean scale, of y = scale x + shift; all are (C,).
+def batch_norm_factors(gamma, beta, statistics, eps, running=None, momentum=0.0, count=0):
+    """mean, var, scale = gamma / sqrt(var + eps) and shift = beta - mean scale; all are (C,).
 
+    With the last two, y = scale x + shift is batch norm. statistics: what batch_statistics returns; here that
+    is (mean, var), on a GPU something that has yet to be brought to an end.
     running: (running_mean, running_var), which move in place towards the statistics s of a batch of `count`
     values: r = (1 - momentum) r + momentum s, with the unbiased variance.
     """
+    mean, var = statistics
     if running:
         for r, s in zip(running, (mean, var * (count / (count - 1))), strict=True):
             r *= 1 - momentum
             r += momentum * s
     scale = gamma / library(gamma).sqrt(var + eps)
-    return scale, beta - mean * scale
+    return mean, var, scale, beta - mean * scale
 
 
 def scale_and_shift(x, scale, shift, z=None, relu=False):
@@ -256,13 +259,13 @@ def add(a, b):
 
 
 def convolution_and_statistics(x, W, window, groups):
-    """y = W col(x), and the mean and the biased variance of each channel of y, (O,) each."""
+    """y = W col(x), and the statistics of y's channels, as of batch_statistics."""
     y = convolution(x, W, window, groups)
-    return y, *batch_statistics(y)
+    return y, batch_statistics(y)
 
 
 def normalized_convolution(u, scale, shift, W, window, groups):
-    """y = W col(a), a = max(scale u + shift, 0), and the mean and the biased variance of y's channels."""
+    """y = W col(a), a = max(scale u + shift, 0), and the statistics of y's channels."""
     return convolution_and_statistics(scale_and_shift(u, scale, shift, relu=True), W, window, groups)
 
 

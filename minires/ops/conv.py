@@ -25,7 +25,7 @@ class Conv2d(Joinable):
 
     fresh_gradients = True
     scaled = False
-    output_statistics = None  # the mean and the variance of y's channels, (O,) each, where they were taken
+    output_statistics = None  # of y's channels, where they were taken
 
     def __init__(self, window, groups):
         self.window, self.groups = window, groups
@@ -46,7 +46,7 @@ class Conv2d(Joinable):
             shape = len(x), len(W), *self.window.output_size(*x.shape[2:])
             return self.open(compute, shape, x.dtype)
         if b is None and kernels.reads_through_batch_norm(x):
-            y, *self.output_statistics = kernels.convolution_and_statistics(x, W, self.window, self.groups)
+            y, self.output_statistics = kernels.convolution_and_statistics(x, W, self.window, self.groups)
             return y
         return compute()
 

@@ -34,13 +34,12 @@ class BatchNorm(Joinable):
         return self.relu or not self.added  # without a ReLU, gz is gy itself
 
     def measure(self, x):
-        """mean, var: (C,), (C,); those that the convolution before has taken already, if it has."""
-        return self.statistics or kernels.batch_statistics(x)
+        """The statistics of x; those that the convolution before has taken already, if it has."""
+        return kernels.batch_statistics(x) if self.statistics is None else self.statistics
 
     def forward(self, x, gamma, beta, z=None):
         if not self.joined:
-            self.mean, self.var = self.measure(x)
-            self.scale, self.shift = self.scale_and_shift(gamma, beta)
+            self.mean, self.var, self.scale, self.shift = self.factors(self.measure(x), gamma, beta)
 
         def compute():
             return kernels.scale_and_shift(x, self.scale, self.shift, z, relu=self.relu)
@@ -51,9 +50,9 @@ class BatchNorm(Joinable):
         self.saved = x, gamma, y if self.relu and not isinstance(y, OpenTensor) else None
         return y
 
-    def scale_and_shift(self, gamma, beta):
-        """y = scale x + shift, (C,) each, with the statistics that there are."""
-        return kernels.batch_norm_factors(gamma, beta, self.mean, self.var, self.eps, **self.following)
+    def factors(self, statistics, gamma, beta):
+        """mean, var, and scale and shift of y = scale x + shift, (C,) each."""
+        return kernels.batch_norm_factors(gamma, beta, statistics, self.eps, **self.following)
 
     def backward(self, gy):
         x, gamma, y = self.saved
@@ -76,11 +75,7 @@ class FrozenBatchNorm(BatchNorm):
     frozen = True
 
     def __init__(self, mean, var, eps):
-        super().__init__(eps)
-        self.mean, self.var = mean, var
-
-    def measure(self, x):
-        return self.mean, self.var
+        super().__init__(eps, (mean, var))
 
 
 class LocalResponseNorm(Function):
@@ -132,7 +127,7 @@ def batch_norm(x, running_mean, running_var, weight, bias, training=False, momen
     same_float("batch_norm", x, weight, bias)
     if not training:
         op = FrozenBatchNorm(running_mean.data, running_var.data, eps)
-        y = join_scale(x, lambda: op.scale_and_shift(weight.data, bias.data))
+        y = join_scale(x, lambda: op.factors(op.statistics, weight.data, bias.data)[2:])
         return op(x, weight, bias) if y is None else y
     M = math.prod(x.shape) // max(x.shape[1], 1)
     if M < 2:

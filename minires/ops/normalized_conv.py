@@ -14,8 +14,8 @@ class NormalizedConv2d(Function):
     write and three reads of a whole map, which on a GPU take longer than the arithmetic.
 
     u: (N, C, H, W), gamma, beta: (C,), W: (O, C/G, KH, KW), y: (N, O, OH, OW).
-    normalization: the BatchNorm that was called on u, gamma and beta. `output_statistics` are the mean and
-    the variance of y's channels, (O,) each, taken while y is written: the next batch norm needs them.
+    normalization: the BatchNorm that was called on u, gamma and beta. `output_statistics` are those of y's
+    channels, taken while y is written: the next batch norm needs them.
     """
 
     fresh_gradients = True
@@ -26,7 +26,7 @@ class NormalizedConv2d(Function):
     def forward(self, u, gamma, beta, W):
         norm = self.normalization
         self.saved = u, gamma, W
-        y, *self.output_statistics = kernels.normalized_convolution(
+        y, self.output_statistics = kernels.normalized_convolution(
             u, norm.scale, norm.shift, W, self.window, self.groups
         )
         return y

@@ -38,8 +38,8 @@ def probabilities_of_whole(model, x):
 
 
 def device_of(model):
-    """Where a model's parameters are."""
-    return next(model.parameters()).device
+    """Where a model's parameters are; the CPU if it has none."""
+    return next((parameter.device for parameter in model.parameters()), "cpu")
 
 
 def finite(p):

@@ -1,7 +1,8 @@
 """The hot kernels on a GPU: CUDA sources in the .cu files, and beside each the Python that starts it.
 
-Each function computes what its namesake in backend/reference.py says, for float32. Importing them does not
-import CuPy: an array of CuPy brings its library along.
+Each function computes what its namesake in backend/reference.py says, for float32; only that statistics are
+left in pieces, which batch_norm_factors puts together on the way. Importing them does not import CuPy: an
+array of CuPy brings its library along.
 """
 
 from minires.backend.cuda.batch_norm import (
@@ -9,7 +10,6 @@ from minires.backend.cuda.batch_norm import (
     batch_norm_gradient,
     batch_norm_input_gradient,
     batch_statistics,
-    combine_moments,
     scale_and_shift,
 )
 from minires.backend.cuda.convolutions import (
@@ -41,7 +41,6 @@ __all__ = [
     "batch_norm_gradient",
     "batch_norm_input_gradient",
     "batch_statistics",
-    "combine_moments",
     "convolution",
     "convolution_and_statistics",
     "convolution_input_gradient",

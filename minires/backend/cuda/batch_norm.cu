@@ -107,10 +107,33 @@ __device__ inline double sum_of_rows(double value) {
     return sum;
 }
 
+// How a layer uses and remembers the statistics of a channel, all (C,); gamma and running_mean may be missing.
+//
+//     scale = gamma / sqrt(var + eps)        shift = beta - mean scale
+//     r = (1 - momentum) r + momentum s      for the running mean and the running variance, the unbiased one
+struct Layer {
+    const float *gamma, *beta;
+    float *scale, *shift, *running_mean, *running_var;
+    float eps, momentum;
+
+    __device__ void take(int c, float mean, float var, float unbiased_var) const {
+        if (gamma) {
+            scale[c] = gamma[c] / sqrtf(var + eps);
+            shift[c] = beta[c] - mean * scale[c];
+        }
+        if (running_mean) {
+            running_mean[c] = (1 - momentum) * running_mean[c] + momentum * mean;
+            running_var[c] = (1 - momentum) * running_var[c] + momentum * unbiased_var;
+        }
+    }
+};
+
 // partials: (blocks, 3, C) -> mean, var: (C,). Chan's formula for all blocks at once: with the count n_b, the mean
 // m_b and the centred squares s_b of each,
 //     n = sum n_b        mean = sum n_b m_b / n        var = sum (s_b + n_b (m_b - mean)^2) / n
-extern "C" __global__ void combine_moments(const float* partials, int blocks, int C, float* mean, float* var) {
+extern "C" __global__ void combine_moments(const float* partials, int blocks, int C, float* mean, float* var,
+                                           const float* gamma, const float* beta, float eps, float* scale,
+                                           float* shift, float* running_mean, float* running_var, float momentum) {
     int channel = blockIdx.x * CHANNELS + threadIdx.x % CHANNELS;
     int row = threadIdx.x / CHANNELS, rows = blockDim.x / CHANNELS;
     double count = 0, sum = 0, squares = 0;
@@ -130,6 +153,16 @@ extern "C" __global__ void combine_moments(const float* partials, int blocks, in
     if (row > 0 || channel >= C) return;
     mean[channel] = centre;
     var[channel] = squares / count;
+    Layer layer = {gamma, beta, scale, shift, running_mean, running_var, eps, momentum};
+    layer.take(channel, centre, squares / count, squares / (count - 1));
+}
+
+// The same where the statistics are given, in evaluation. A thread for each channel.
+extern "C" __global__ void factors(const float* mean, const float* var, int C, const float* gamma, const float* beta,
+                                   float eps, float* scale, float* shift) {
+    int c = blockIdx.x * blockDim.x + threadIdx.x;
+    Layer layer = {gamma, beta, scale, shift, nullptr, nullptr, eps, 0};
+    if (c < C) layer.take(c, mean[c], var[c], 0);
 }
 
 // partials: (blocks, columns) -> sums: (columns,).
@@ -140,22 +173,6 @@ extern "C" __global__ void combine_sums(const float* partials, int blocks, int c
     for (int b = row; b < blocks && column < columns; b += rows) sum += partials[size_t(b) * columns + column];
     sum = sum_of_rows(sum);
     if (row == 0 && column < columns) sums[column] = sum;
-}
-
-// scale = gamma / sqrt(var + eps)        shift = beta - mean scale        (C,) each
-//
-// Where there are running statistics, they move: r = (1 - momentum) r + momentum s, with the variance var * unbiased.
-// A thread for each channel.
-extern "C" __global__ void factors(const float* gamma, const float* beta, const float* mean, const float* var,
-                                   float eps, int C, float* scale, float* shift, float* running_mean,
-                                   float* running_var, float momentum, float unbiased) {
-    int c = blockIdx.x * blockDim.x + threadIdx.x;
-    if (c >= C) return;
-    scale[c] = gamma[c] / sqrtf(var[c] + eps);
-    shift[c] = beta[c] - mean[c] * scale[c];
-    if (!running_mean) return;
-    running_mean[c] = (1 - momentum) * running_mean[c] + momentum * mean[c];
-    running_var[c] = (1 - momentum) * running_var[c] + momentum * (var[c] * unbiased);
 }
 
 // y = scale x + shift + z, and without its negative part if `relu`. x, y, z: (pixels, C); scale, shift: (C,).

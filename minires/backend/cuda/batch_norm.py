@@ -12,7 +12,9 @@ MOST = 512  # blocks that leave a row of partial results
 
 
 def batch_statistics(x):
-    """The mean and the biased variance of each channel of (N, C, ...): (C,), (C,)."""
+    """The statistics of each channel of (N, C, ...), as far as one kernel takes them: (blocks, 3, C), count,
+    mean and centred squares of the pixels that each block had. batch_norm_factors combines them.
+    """
     x = channels_last(x)
     P, C = pixels_and_channels(x)
     width, columns, tables = table(C, x)
@@ -21,15 +23,24 @@ def batch_statistics(x):
     shared = 4 * THREADS * (2 * width + 1)
     arguments = x, P, C, width, columns, partials
     launch(FILE, f"moments_{storage(x)}", (blocks, tables), THREADS, *arguments, shared=shared)
-    return combine_moments(partials)
+    return partials
 
 
-def combine_moments(partials):
-    """mean, var: (C,) each, of counts, means and centred squares, (blocks, 3, C)."""
-    blocks, _, C = partials.shape
-    mean, var = library(partials).empty((2, C), "float32")
-    _combine("combine_moments", partials, blocks, C, mean, var)
-    return mean, var
+def batch_norm_factors(gamma, beta, statistics, eps, running=None, momentum=0.0, count=0):
+    """mean, var, scale and shift, (C,) each; see backend/reference.py.
+
+    statistics: of batch_statistics, or of a convolution; or (mean, var), with which nothing is running.
+    """
+    xp, C = library(gamma), len(gamma)
+    if isinstance(statistics, tuple):
+        scale, shift = xp.empty((2, C), "float32")
+        arguments = *statistics, C, gamma, beta, float(eps), scale, shift
+        launch(FILE, "factors", max(1, blocks_for(C, THREADS)), THREADS, *arguments)
+        return *statistics, scale, shift
+    mean, var, scale, shift = xp.empty((4, C), "float32")
+    layer = gamma, beta, float(eps), scale, shift, *(running or (None, None)), float(momentum)
+    _combine("combine_moments", statistics, len(statistics), C, mean, var, *layer)
+    return mean, var, scale, shift
 
 
 def combine_sums(partials):
@@ -38,17 +49,6 @@ def combine_sums(partials):
     sums = library(partials).empty(shape, "float32")
     _combine("combine_sums", partials, blocks, sums.size, sums)
     return sums
-
-
-def batch_norm_factors(gamma, beta, mean, var, eps, running=None, momentum=0.0, count=0):
-    """scale and shift, (C,) each, with which y = scale x + shift is batch norm; see backend/reference.py."""
-    C = len(gamma)
-    scale, shift = library(gamma).empty((2, C), "float32")
-    unbiased = count / (count - 1) if running else 1.0
-    moved = *(running or (None, None)), float(momentum), unbiased
-    arguments = gamma, beta, mean, var, float(eps), C, scale, shift, *moved
-    launch(FILE, "factors", max(1, blocks_for(C, THREADS)), THREADS, *arguments)
-    return scale, shift
 
 
 def scale_and_shift(x, scale, shift, z=None, relu=False, out=None):

@@ -4,7 +4,7 @@ from functools import cache
 from typing import NamedTuple
 
 from minires.backend.cuda import ladder
-from minires.backend.cuda.batch_norm import batch_norm_input_gradient, combine_moments, combine_sums
+from minires.backend.cuda.batch_norm import batch_norm_input_gradient, combine_sums
 from minires.backend.cuda.gather import (
     BLOCKS_WANTED,
     MOST_SHARED,
@@ -27,7 +27,7 @@ def convolution(x, W, window, groups, b=None, z=None, relu=False, *, prologue=No
     """y = W col(x) + b + z, as in backend/reference.py.
 
     prologue: (scale, shift), (C,) each: x is read as max(scale x + shift, 0).
-    statistics: also return the mean and the biased variance of each channel of y, (O,) each.
+    statistics: also return those of y's channels, as batch_statistics does.
     """
     N, O = len(x), len(W)
     y = empty_map(x, (N, O, *window.output_size(*x.shape[2:])))
@@ -35,7 +35,7 @@ def convolution(x, W, window, groups, b=None, z=None, relu=False, *, prologue=No
     axes = forward_axes(x.shape, window)
     epilogue = b, z, relu, *NOTHING
     partials = _gather(x, W, y, axes, groups, False, prologue, epilogue, 3 if statistics else 0)
-    return (y, *combine_moments(partials)) if statistics else y
+    return (y, partials) if statistics else y
 
 
 def convolution_input_gradient(gy, W, shape, window, groups):

@@ -31,7 +31,7 @@ def convolution_and_statistics(x, W, window, groups):
     if _is_implicit(window):
         return implicit.convolution(x, W, window, groups, statistics=True)
     y = explicit.convolution(x, W, window, groups)
-    return y, *batch_statistics(y)
+    return y, batch_statistics(y)
 
 
 def normalized_convolution(u, scale, shift, W, window, groups):

@@ -56,11 +56,14 @@ def convolution_weight_gradient(gy, x, shape, window, groups):
     """gW = gy col(x)^T: (N, O, OH, OW), (N, C, H, W) -> (O, C/G, KH, KW) = shape."""
     gy, x, xp = _float32(gy), _float32(x), library(x)
     O, D, KH, KW = shape
-    gW = xp.zeros((groups, O // groups, KH * KW * D), x.dtype)
+    gW = xp.empty((groups, O // groups, KH * KW * D), x.dtype)
     for images in _pieces(x.shape, window):
         columns = _columns(x[images], window, groups)
         for column, rows, gradient in zip(columns, _parts(gy[images], groups), gW, strict=True):
-            gradient += product(rows.T, column)
+            if images.start == 0:
+                product(rows.T, column, out=gradient)
+            else:
+                gradient += product(rows.T, column)
     return xp.ascontiguousarray(gW.reshape(O, KH, KW, D).transpose(0, 3, 1, 2))
 
 
@@ -116,8 +119,8 @@ def _rows_of_filters(W, groups):
 
 
 def _pieces(shape, window):
-    """Slices of the images, (N, C, H, W), whose columns are WORKSPACE bytes together, at least one each."""
+    """Slices of the images, (N, C, H, W), whose columns are WORKSPACE bytes together, or of single images."""
     N, C, *size = shape
     (OH, OW), (KH, KW) = window.output_size(*size), window.size
     images = max(1, WORKSPACE // max(1, 4 * C * KH * KW * OH * OW))
-    return [slice(first, first + images) for first in range(0, N, images)]
+    return [slice(first, first + images) for first in range(0, max(N, 1), images)]

@@ -6,6 +6,8 @@ from emulator import SANITIZED
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from minires.backend.cuda import batch_norm_factors
+
 SEEDS = st.integers(0, 2**32 - 1)
 STORAGE = st.sampled_from(["float32", "bfloat16"])
 CHANNELS = st.sampled_from([1, 3, 4, 5, 8, 10, 36])
@@ -31,6 +33,12 @@ def map_shapes(draw, most_images=3, largest=5, axes=(0, 1, 2, 3)):
 def bfloat16(x):
     """The numbers that are left of float32 ones: to the nearest of 8 bits, a tie to the even one."""
     return np.asarray(x).astype(ml_dtypes.bfloat16).astype(np.float32)
+
+
+def mean_and_var(statistics):
+    """What the GPU took of each channel while it wrote a map, (C,) each."""
+    weight = statistics[0, 0]
+    return batch_norm_factors(weight, weight, statistics, eps=1.0)[:2]
 
 
 class Maps:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from on_device import SEEDS, STORAGE, Maps, few, map_shapes
+from on_device import SEEDS, STORAGE, Maps, few, map_shapes, mean_and_var
 
 from minires.backend import cuda, reference
 
@@ -26,7 +26,7 @@ def per_channel(cupy, C, seed):
 def test_statistics(cupy, shape, storage, channels_last, seed):
     maps = Maps(cupy, storage, channels_last)
     x = maps.rounded(drawn(shape, seed)[0])
-    mean, var = cuda.batch_statistics(maps.there(x))
+    mean, var = mean_and_var(cuda.batch_statistics(maps.there(x)))
     expected = reference.batch_statistics(x.astype(np.float64))
     maps.agree(mean, expected[0], 1e-6)
     maps.agree(var, expected[1], 1e-6)
@@ -38,7 +38,7 @@ def test_statistics_of_many_blocks(cupy, turns):
     many = cuda.batch_norm.MOST
     try:
         cuda.batch_norm.MOST = 2
-        results = [cuda.batch_statistics(Maps(cupy).there(x)) for _ in range(2)]
+        results = [mean_and_var(cuda.batch_statistics(Maps(cupy).there(x))) for _ in range(2)]
     finally:
         cuda.batch_norm.MOST = many
     for ours, again, expected in zip(*results, reference.batch_statistics(x.astype(np.float64)), strict=True):
@@ -49,22 +49,33 @@ def test_statistics_of_many_blocks(cupy, turns):
 def test_a_variance_far_from_zero_keeps_its_digits(cupy):
     """The mean of the squares minus the square of the mean would have none left."""
     x = drawn((2, 3, 5, 5), 0)[0] + np.float32(3000)
-    var = cuda.batch_statistics(Maps(cupy).there(x))[1]
+    _, var = mean_and_var(cuda.batch_statistics(Maps(cupy).there(x)))
     np.testing.assert_allclose(var.get(), x.astype(np.float64).var(axis=(0, 2, 3)), rtol=1e-3)
 
 
 @few(10)
-@given(st.integers(1, 40), st.booleans(), SEEDS)
-def test_factors_and_running_statistics(cupy, C, with_running, seed):
-    there, here = per_channel(cupy, C, seed)
-    moved_there, moved = per_channel(cupy, C, seed + 1)
-    options = {"momentum": 0.1, "count": 7} if with_running else {}
-    results = [
-        module.batch_norm_factors(*values, EPS, running=running[2:] if with_running else None, **options)
-        for module, values, running in ((cuda, there, moved_there), (reference, here, moved))
-    ]
-    for ours, expected in zip(results[0] + tuple(moved_there), results[1] + tuple(moved), strict=True):
+@given(st.integers(1, 40), SEEDS)
+def test_factors_of_given_statistics(cupy, C, seed):
+    (gamma, beta, *statistics), here = per_channel(cupy, C, seed)
+    results = cuda.batch_norm_factors(gamma, beta, tuple(statistics), EPS)
+    for ours, expected in zip(results, reference.batch_norm_factors(*here[:2], here[2:], EPS), strict=True):
         Maps(cupy).agree(ours, expected, 1e-6)
+
+
+@few(10)
+@given(map_shapes(most_images=4), SEEDS)
+def test_factors_and_running_statistics_of_a_batch(cupy, shape, seed):
+    assume(np.prod(shape) > shape[1])
+    (x,), both = drawn(shape, seed), per_channel(cupy, shape[1], seed)
+    results = []
+    for module, array, (gamma, beta, *running) in zip(
+        (cuda, reference), (Maps(cupy).there(x), x.astype(np.float64)), both, strict=True
+    ):
+        options = {"running": running, "momentum": 0.1, "count": x.size // shape[1]}
+        factors = module.batch_norm_factors(gamma, beta, module.batch_statistics(array), EPS, **options)
+        results.append([*factors, *running])
+    for ours, expected in zip(*results, strict=True):
+        Maps(cupy).agree(ours, expected, 1e-5)
 
 
 @few(20)
@@ -84,6 +95,11 @@ def test_scale_and_shift_in_place_and_without_factors(cupy):
     y = maps.there(x)
     assert cuda.scale_and_shift(y, None, None, maps.there(z), relu=True, out=y) is y
     maps.agree(y, np.maximum(x + z, 0))
+
+
+def test_a_nan_stays(cupy):
+    x = cupy.asarray(np.full((1, 4, 2, 2), np.nan, np.float32))
+    assert np.isnan(cuda.scale_and_shift(x, None, None, relu=True).get()).all()
 
 
 def test_no_image_no_kernel(cupy):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from layers import ACROSS_TILES, LIMIT, PRECISIONS, STORED, double, error, layer, layers, outputs, same_twice
-from on_device import STORAGE, Maps, few
+from on_device import STORAGE, Maps, few, mean_and_var
 
 from minires.backend import cuda, reference
 from minires.backend.cuda import convolutions, implicit, ladder
@@ -74,7 +74,7 @@ def test_what_is_done_on_the_way(cupy, layer, plan, precision, storage, chosen):
     maps.agree(result[0] if statistics else result, expected, limit + STORED[storage])
     if statistics:
         largest = np.abs(expected).max() or 1
-        mean, var = (array.get() for array in result[1:])
+        mean, var = (array.get() for array in mean_and_var(result[1]))
         np.testing.assert_allclose(mean, expected.mean((0, 2, 3)), rtol=0, atol=limit * largest)
         np.testing.assert_allclose(var, expected.var((0, 2, 3)), rtol=0, atol=2 * limit * largest**2)
 
@@ -112,7 +112,8 @@ def test_across_tiles(cupy, name, precision):
     (x, W), (gy, _), where = layer.x_and_weights(), layer.gy_and_weights(), (layer.window, layer.groups)
 
     def results():
-        yield from cuda.convolution_and_statistics(maps.there(x), cupy.asarray(W), *where)
+        y, statistics = cuda.convolution_and_statistics(maps.there(x), cupy.asarray(W), *where)
+        yield from (y, *mean_and_var(statistics))
         yield cuda.convolution_input_gradient(maps.there(gy), cupy.asarray(W), x.shape, *where)
 
     with ladder.using("fused", precision):
@@ -142,6 +143,16 @@ def test_the_cut_into_blocks_changes_no_bit(cupy):
     assert len(seen) == 1
 
 
+def test_factors_are_rounded_to_the_nearest(cupy):
+    """Cut off, they would all be too small, and so would be their sums."""
+    layer = ACROSS_TILES["1x1"]
+    x, W = map(np.abs, layer.x_and_weights())
+    where = layer.window, layer.groups
+    with ladder.using("fused", "tf32"):
+        y = cuda.convolution(cupy.asarray(x), cupy.asarray(W), *where)
+    assert abs(np.mean(y.get() / outputs(layer, x, W) - 1)) < 1e-4
+
+
 def test_a_variance_far_from_zero_keeps_its_digits(cupy):
     """The mean of the squares minus the square of the mean would have none left."""
     layer = ACROSS_TILES["3x3"]
@@ -149,7 +160,8 @@ def test_a_variance_far_from_zero_keeps_its_digits(cupy):
     b = cupy.asarray(np.full(24, 3000, np.float32))
     with ladder.using("fused"):
         where = layer.window, layer.groups
-        y, _, var = implicit.convolution(cupy.asarray(x), cupy.asarray(W), *where, b, statistics=True)
+        y, taken = implicit.convolution(cupy.asarray(x), cupy.asarray(W), *where, b, statistics=True)
+        _, var = mean_and_var(taken)
     np.testing.assert_allclose(var.get(), y.get().astype(np.float64).var((0, 2, 3)), rtol=1e-4)
 
 
@@ -222,13 +234,16 @@ def test_convolutions_that_read_through_batch_norm(cupy, kernel):
     where = case.window, case.groups
     u, W, gy, gamma, beta = case.draw(case.shape, case.filters, case.output, 4, 4)
     mean, var = moments(u)
-    scale, shift = reference.batch_norm_factors(gamma, beta, mean, var, EPS)
+    _, _, scale, shift = reference.batch_norm_factors(gamma, beta, (mean, var), EPS)
     maps, there = Maps(cupy), list(map(cupy.asarray, (u, scale, shift, W, gy, gamma, mean, var)))
+
+    def with_statistics(y, taken):
+        return y, *(taken if isinstance(taken, tuple) else mean_and_var(taken))
 
     def results(kernels, u, scale, shift, W, gy, gamma, mean, var):
         statistics = gamma, mean, var, EPS, scale, shift
-        yield from kernels.convolution_and_statistics(u, W, *where)
-        yield from kernels.normalized_convolution(u, scale, shift, W, *where)
+        yield from with_statistics(*kernels.convolution_and_statistics(u, W, *where))
+        yield from with_statistics(*kernels.normalized_convolution(u, scale, shift, W, *where))
         yield from kernels.normalized_convolution_input_gradient(gy, W, u, *statistics, *where)
         yield kernels.normalized_convolution_weight_gradient(gy, u, scale, shift, W.shape, *where)
 

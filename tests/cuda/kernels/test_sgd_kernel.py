@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from capturing import Capturing
 from hypothesis import given
 from hypothesis import strategies as st
 from on_device import SEEDS, few
@@ -48,25 +49,6 @@ class Twins:
         expected = self.here.state_dict()
         for name, velocity in self.there.state_dict().items():
             np.testing.assert_allclose(velocity, expected[name], rtol=1e-5, atol=1e-6)
-
-
-class Capture:
-    """`with Capture(cupy) as capture`: what is inside is written down, for capture.graph to do."""
-
-    def __init__(self, cupy):
-        self.stream, self.pool = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
-        self.allocator = cupy.cuda.using_allocator(self.pool.malloc)
-
-    def __enter__(self):
-        self.allocator.__enter__()
-        self.stream.__enter__()
-        self.stream.begin_capture()
-        return self
-
-    def __exit__(self, *_):
-        self.graph = self.stream.end_capture()
-        self.stream.__exit__()
-        self.allocator.__exit__(None, None, None)
 
 
 @pytest.fixture
@@ -120,6 +102,14 @@ def test_an_array_that_begins_anywhere_in_memory(cupy):
     np.testing.assert_array_equal(p.numpy(), -np.arange(9))
 
 
+def test_what_lies_behind_an_array_stays(cupy):
+    memory = cupy.zeros(8, "float32")
+    p = Parameter(memory[:5])
+    p.grad = Tensor(cupy.ones(8, "float32")[:5])
+    SGD([p], lr=1.0).step()
+    assert memory.get().tolist() == [-1] * 5 + [0] * 3
+
+
 def test_float64_goes_tensor_by_tensor(cupy, launches):
     p = Parameter(cupy.zeros(3))
     p.grad = Tensor(cupy.ones(3))
@@ -147,7 +137,7 @@ def test_a_captured_step(cupy):
     gradients = [cupy.zeros(size, "float32") for size in twins.sizes]
     for p, gradient in zip(twins.there.params, gradients, strict=True):
         p.grad = Tensor(gradient)
-    with Capture(cupy) as capture:
+    with Capturing(cupy) as capture:
         twins.there.step()
     kept = twins.there.updates.write_captured()
     assert len(kept) == 1
@@ -172,7 +162,7 @@ def test_two_captures_one_after_the_other(cupy):
     twins.step(1)
     graphs = []
     for _ in range(2):
-        with Capture(cupy) as capture:
+        with Capturing(cupy) as capture:
             twins.there.step()
         graphs.append((capture, twins.there.updates.write_captured()))
     for capture, _ in graphs:
@@ -198,5 +188,5 @@ def test_a_table_is_written_only_when_an_array_has_moved(cupy, monkeypatch):
 def test_a_capture_before_the_first_step_is_refused(cupy):
     twins = Twins(cupy, [5])
     twins.give_gradients(1)
-    with pytest.raises(DeviceError, match="take a step before"), Capture(cupy):
+    with pytest.raises(DeviceError, match="take a step before"), Capturing(cupy):
         twins.there.step()
