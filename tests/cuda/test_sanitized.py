@@ -28,7 +28,8 @@ MAY_SKIP = {"AddressSanitizer ends the process"}
 def running(folder):
     """{share: a Future of its process}, both at once."""
     threads = ThreadPoolExecutor(len(SHARES))
-    options = ("-m", "pytest", "-m", "not gpu", "-p", "no:cacheprovider")
+    # --capture=sys: what AddressSanitizer says while it ends the process must not be held back.
+    options = ("-m", "pytest", "-m", "not gpu", "-p", "no:cacheprovider", "--capture=sys")
     return {
         share: threads.submit(asan.python, *options, f"--junitxml={folder / share}.xml", *files)
         for share, files in SHARES.items()
