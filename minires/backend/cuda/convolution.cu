@@ -368,13 +368,12 @@ __device__ void convolve(const T* x, const float* W, T* y, const Layer& layer, P
         Epilogue<T> epilogue = {b, z, relu != 0, u, scale, shift, mean, var, eps, partials};                          \
         convolve<T, PRECISE, BN>(x, W, y, layer, {x_scale, x_shift}, epilogue);                                       \
     }
-#define FOR_MAPS_OF(T)                 \
-    CONVOLUTION(T, fp32, true, 16, 5)  \
-    CONVOLUTION(T, fp32, true, 32, 4)  \
-    CONVOLUTION(T, fp32, true, 64, 2)  \
-    CONVOLUTION(T, tf32, false, 16, 6) \
-    CONVOLUTION(T, tf32, false, 32, 4) \
-    CONVOLUTION(T, tf32, false, 64, 3)
-
-FOR_MAPS_OF(float)
-FOR_MAPS_OF(bfloat16)
+CONVOLUTION(float, fp32, true, 16, 5)
+CONVOLUTION(float, fp32, true, 32, 4)
+CONVOLUTION(float, fp32, true, 64, 2)
+CONVOLUTION(float, tf32, false, 16, 6)
+CONVOLUTION(float, tf32, false, 32, 4)
+CONVOLUTION(float, tf32, false, 64, 3)
+CONVOLUTION(bfloat16, tf32, false, 16, 6)
+CONVOLUTION(bfloat16, tf32, false, 32, 4)
+CONVOLUTION(bfloat16, tf32, false, 64, 3)

@@ -162,13 +162,12 @@ extern "C" __global__ void add_splits(const float* partials, float* gW, int spli
         Layer layer = {AXIS(rows), AXIS(columns), channels_in, channels_out, groups};                                \
         weight_gradient<T, PRECISE, BN>(gy, x, partials, N, layer, {scale, shift});                                  \
     }
-#define FOR_MAPS_OF(T)                     \
-    WEIGHT_GRADIENT(T, fp32, true, 16, 4)  \
-    WEIGHT_GRADIENT(T, fp32, true, 32, 4)  \
-    WEIGHT_GRADIENT(T, fp32, true, 64, 2)  \
-    WEIGHT_GRADIENT(T, tf32, false, 16, 4) \
-    WEIGHT_GRADIENT(T, tf32, false, 32, 4) \
-    WEIGHT_GRADIENT(T, tf32, false, 64, 2)
-
-FOR_MAPS_OF(float)
-FOR_MAPS_OF(bfloat16)
+WEIGHT_GRADIENT(float, fp32, true, 16, 4)
+WEIGHT_GRADIENT(float, fp32, true, 32, 4)
+WEIGHT_GRADIENT(float, fp32, true, 64, 2)
+WEIGHT_GRADIENT(float, tf32, false, 16, 4)
+WEIGHT_GRADIENT(float, tf32, false, 32, 4)
+WEIGHT_GRADIENT(float, tf32, false, 64, 2)
+WEIGHT_GRADIENT(bfloat16, tf32, false, 16, 4)
+WEIGHT_GRADIENT(bfloat16, tf32, false, 32, 4)
+WEIGHT_GRADIENT(bfloat16, tf32, false, 64, 2)

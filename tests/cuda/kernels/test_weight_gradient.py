@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layers import ACROSS_TILES, LIMIT, PRECISIONS, double, error, layer, layers, same_twice
-from on_device import STORAGE, Maps, few
+from layers import ACROSS_TILES, KINDS, LIMIT, double, error, layer, layers, same_twice
+from on_device import Maps, few
 
 from minires.backend import cuda, reference
 from minires.backend.cuda import implicit, ladder
@@ -35,8 +35,9 @@ def cut(plan):
 
 
 @few(80)
-@given(layers(), st.none() | PLANS, PRECISIONS, STORAGE, st.booleans(), st.booleans())
-def test_weight_gradient(cupy, layer, plan, precision, storage, with_prologue, channels_last):
+@given(layers(), st.none() | PLANS, KINDS, st.booleans(), st.booleans())
+def test_weight_gradient(cupy, layer, plan, kind, with_prologue, channels_last):
+    precision, storage = kind
     maps, C = Maps(cupy, storage, channels_last), layer.shape[1]
     where = layer.filters, layer.window, layer.groups
     gy, x, scale, shift = layer.draw(layer.output, layer.shape, C, C)
