@@ -18,6 +18,14 @@ def cupy(request, monkeypatch):
 
 
 @pytest.fixture
+def device(cupy):
+    """What a test may change about the fake device; see fake_cupy/device.py. A real one stays as it is."""
+    if cupy is not fake_cupy:
+        pytest.skip("needs the fake GPU")
+    return cupy.cuda.device
+
+
+@pytest.fixture
 def cp():
     """The fake CuPy by its own name, to be tested itself."""
     fake_cupy.reset()
