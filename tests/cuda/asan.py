@@ -28,5 +28,5 @@ def python(*arguments, **options):
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    command = [sys.executable, *map(str, arguments)]
+    command = ["nice", sys.executable, *map(str, arguments)]  # it may run beside other tests
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, **options)

@@ -63,7 +63,7 @@ def kernel(name, report, ptx):
 def nvcc(source, architecture):
     with TemporaryDirectory() as folder:
         Path(folder, "kernels.cu").write_text(source, encoding="utf-8")
-        command = ("nvcc", "-cubin", f"-arch={architecture}", *FLAGS, "--keep", "kernels.cu")
+        command = ("nice", "nvcc", "-cubin", f"-arch={architecture}", *FLAGS, "--keep", "kernels.cu")
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:
             raise CompileError(done.stderr)

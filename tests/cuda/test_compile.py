@@ -40,13 +40,19 @@ extern "C" __global__ void few(float* x) { x[threadIdx.x] += 1; }
 
 @cache
 def running():
-    """{(file, architecture): a Future of its Kernels}, two compilers at once, the longest files first."""
-    threads = ThreadPoolExecutor(2)
+    """{(file, architecture): a Future of its Kernels}, the longest files first."""
+    threads = ThreadPoolExecutor(1)
     return {
         (file, architecture): threads.submit(compiled, source(file), architecture)
         for file in sorted(FILES, key=lambda file: len(source(file)), reverse=True)
         for architecture in ARCHITECTURES
     }
+
+
+def start():
+    """Called before the first of all tests."""
+    if compiler() is not None:
+        running()
 
 
 @pytest.fixture(params=ARCHITECTURES)

@@ -7,6 +7,7 @@ some of the writes; and what C++ leaves undefined.
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
 import asan
@@ -25,23 +26,34 @@ MAY_SKIP = {"AddressSanitizer ends the process"}
 
 
 @cache
-def running(folder):
-    """{share: a Future of its process}, both at once."""
-    threads = ThreadPoolExecutor(len(SHARES))
+def folder():
+    """Where the processes say which tests have run."""
+    return TemporaryDirectory()
+
+
+@cache
+def running():
+    """{share: a Future of its process}, one after the other."""
+    threads = ThreadPoolExecutor(1)
     # --capture=sys: what AddressSanitizer says while it ends the process must not be held back.
     options = ("-m", "pytest", "-m", "not gpu", "-p", "no:cacheprovider", "--capture=sys")
     return {
-        share: threads.submit(asan.python, *options, f"--junitxml={folder / share}.xml", *files)
+        share: threads.submit(asan.python, *options, f"--junitxml={folder().name}/{share}.xml", *files)
         for share, files in SHARES.items()
     }
 
 
+def start():
+    """Called before the first of all tests."""
+    if asan.library() is not None and not emulator.SANITIZED:
+        running()
+
+
 @pytest.mark.parametrize("share", SHARES)
-def test_kernels_stay_within_their_memory(share, tmp_path_factory):
-    folder = tmp_path_factory.getbasetemp()
-    done = running(folder)[share].result()
+def test_kernels_stay_within_their_memory(share):
+    done = running()[share].result()
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
-    cases = list(ElementTree.parse(folder / f"{share}.xml").iter("testcase"))
+    cases = list(ElementTree.parse(f"{folder().name}/{share}.xml").iter("testcase"))
     skipped = {case.find("skipped").get("message") for case in cases if case.find("skipped") is not None}
     assert skipped <= MAY_SKIP
     assert {case.get("classname").split(".")[-1] for case in cases} == {file.stem for file in SHARES[share]}
