@@ -58,12 +58,20 @@ def kernels_of(code):
     return found
 
 
-@cache
 def build(code):
     """The path of the shared library with all kernels of a source.
 
     Raises EmulatorError with the compiler's words if it refuses.
     """
+    library, error = built(code)
+    if error is not None:
+        raise EmulatorError(error)
+    return library
+
+
+@cache
+def built(code):
+    """(path, None), or (None, the compiler's words): what does not compile is not tried again, either."""
     emulator = (file.read_text(encoding="utf-8") for file in (*sorted(HERE.glob("*.h")), Path(__file__)))
     key = hashlib.sha256("\0".join((code, *emulator, *FLAGS, compiler())).encode()).hexdigest()[:24]
     folder = Path(tempfile.gettempdir()) / f"minires-emulator-{getpass.getuser()}"
@@ -71,8 +79,11 @@ def build(code):
     library = folder / f"{key}.so"
     if not library.exists():
         with tempfile.TemporaryDirectory(dir=folder) as work:
-            os.replace(compile_in(Path(work), code), library)  # another process may have been as quick
-    return library
+            try:
+                os.replace(compile_in(Path(work), code), library)  # another process may have been as quick
+            except EmulatorError as error:
+                return None, str(error)
+    return library, None
 
 
 def compile_in(work, code):
