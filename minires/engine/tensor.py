@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minires.backend import as_array, device_of, is_floating, library, to_numpy
+from minires.backend import as_array, device_of, is_floating, library, same_library, to_numpy
 from minires.engine.backward import backpropagate
 from minires.errors import GraphError, OptionError, ShapeError
 
@@ -96,6 +96,7 @@ class Tensor:
             )
         ones = library(self.data).ones_like(self.data)
         gradient = ones if gradient is None else Tensor(gradient, dtype=self.dtype).data
+        same_library([self.data, gradient], "backward")
         if gradient.shape != self.shape:
             raise ShapeError(f"backward(): the gradient has shape {gradient.shape}, the tensor {self.shape}")
         backpropagate(self, gradient)

@@ -2,7 +2,7 @@
 
 import math
 
-from minires.backend import kernels
+from minires.backend import kernels, same_library
 from minires.engine import Function
 from minires.engine.function import as_tensors
 from minires.errors import OptionError, ShapeError
@@ -125,6 +125,7 @@ def batch_norm(x, running_mean, running_var, weight, bias, training=False, momen
         )
     x, weight, bias = as_tensors((x, weight, bias))
     same_float("batch_norm", x, weight, bias)
+    same_library([weight.data, running_mean.data, running_var.data], "batch_norm, weight and statistics")
     if not training:
         op = FrozenBatchNorm(running_mean.data, running_var.data, eps)
         y = join_scale(x, lambda: op.factors(op.statistics, weight.data, bias.data)[2:])

@@ -6,7 +6,7 @@ that `a + b` is `add(a, b)` and `x.mean(1)` is `mean(x, 1)`.
 
 from numbers import Real
 
-from minires.backend import as_array
+from minires.backend import as_array, same_library
 from minires.engine import Tensor
 from minires.engine.function import recording
 from minires.errors import GraphError, ShapeError
@@ -101,7 +101,9 @@ def _comparison(name):
 
     def compare(self, other):
         other = other.data if isinstance(other, Tensor) else other
-        other = other if isinstance(other, Real) else as_array(other)
+        if not isinstance(other, Real):
+            other = as_array(other)
+            same_library([self.data, other], name)
         try:
             return Tensor(getattr(self.data, name)(other))
         except ValueError as error:

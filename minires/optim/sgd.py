@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minires.backend import kernels, library, to_device, to_numpy
+from minires.backend import kernels, library, same_library, to_device, to_numpy
 from minires.backend.cuda import Updates
 from minires.errors import CheckpointError, OptionError
 
@@ -42,6 +42,7 @@ class SGD:
         """Move every parameter once, in place."""
         for i, p in enumerate(self.params):
             if p.grad is not None:  # after model.to("float64") or to("cuda") the velocity follows
+                same_library([p.data, p.grad.data], "SGD, a parameter and its gradient")
                 self.velocities[i] = to_device(self.velocities[i], p.device).astype(p.dtype, copy=False)
         kernels.sgd_update(
             [p.data for p in self.params],

@@ -14,6 +14,7 @@ from minires.optim import WeightAverage
 from minires.recipes import Recipe
 from minires.train.build import build_loaders, build_model, measure_input
 from minires.train.input_format import InputFormat
+from minires.train.memory import enough_memory_for
 from minires.train.run_folder import RunFolder
 
 
@@ -91,6 +92,7 @@ def evaluate_run(path, data_dir=None, device="cpu"):
 
     See load_run and images_to_test.
     """
-    run = load_run(path, data_dir, device)
-    loader = images_to_test(run, data_dir)
-    return run.step, *evaluate(run.model, loader if device == "cpu" else on_device(loader))
+    with enough_memory_for("the network and its images", device):
+        run = load_run(path, data_dir, device)
+        loader = images_to_test(run, data_dir)
+        return run.step, *evaluate(run.model, loader if device == "cpu" else on_device(loader))

@@ -62,3 +62,5 @@ class RecordedStep(Step):
             warn(f"{error}; training goes on with kernels started one by one", stacklevel=2)
         else:
             self.kept.append(self.optimizer.after_recording())
+        # The gradients lie in memory that only recorded steps may use, and that goes when these go.
+        self.optimizer.zero_grad()

@@ -16,7 +16,7 @@ from minires.train.evaluation import evaluate
 from minires.train.hardware import Hardware
 from minires.train.history import History
 from minires.train.interruption import polite_signals
-from minires.train.memory import out_of_memory
+from minires.train.memory import enough_memory_for, out_of_memory
 from minires.train.run_folder import RunFolder
 
 
@@ -55,18 +55,19 @@ class Trainer:
         self.recipe, self.dataset = recipe, dataset
         self.model = build_model(recipe, dataset.train.channels, len(dataset.classes))
         self.hardware = (hardware or Hardware()).settled_for(self.model)
-        self.model.to(self.hardware.device)
-        self.optimizer = SGD(
-            self.model.parameters(),
-            lr=recipe.learning_rate,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            nesterov=recipe.nesterov,
-        )
-        self.average = WeightAverage(self.model) if recipe.average_weights else None
         self.input_format = measure_input(recipe, dataset)
-        self._try_one_image()
-        self._prepare_batches()
+        with enough_memory_for("the network and its images", self.hardware.device):
+            self.model.to(self.hardware.device)
+            self.optimizer = SGD(
+                self.model.parameters(),
+                lr=recipe.learning_rate,
+                momentum=recipe.momentum,
+                weight_decay=recipe.weight_decay,
+                nesterov=recipe.nesterov,
+            )
+            self._try_one_image()
+            self._prepare_batches()
+        self.average = WeightAverage(self.model) if recipe.average_weights else None
         self.folder, self.state, self.history = None, State(), History()
         self.stopping = False
 
@@ -115,7 +116,7 @@ class Trainer:
         except MemoryError as error:
             if self.hardware.device == "cpu":
                 raise
-            raise out_of_memory(self) from error
+            raise out_of_memory(self, error) from error
         finally:
             self.history.close()
         self.plot()
@@ -130,9 +131,9 @@ class Trainer:
         # The mean of the whole run would hold on to the random weights that it began with.
         if self.average is not None and state.step > recipe.iterations // 2:
             self.average.update()
-        if self._due(recipe.log_every) or self._due(recipe.evaluate_every):
-            self._collect_sums()  # before the clock is read: on a GPU the steps may not have ended yet
         state.seconds += time.perf_counter() - start
+        if self._due(recipe.log_every) or self._due(recipe.evaluate_every):
+            self._collect_sums()
         self._record()
 
     def stop(self):
@@ -209,8 +210,9 @@ class Trainer:
         return self.hardware.in_use(self.recorder)
 
     def _collect_sums(self):
-        state = self.state
+        start, state = time.perf_counter(), self.state
         state.loss_sum, state.error_count, state.image_count = self.tally.read()
+        state.seconds += time.perf_counter() - start  # a GPU first ends the steps that it was given
 
     def _hand_sums_over(self):
         self.tally.set(self.state.loss_sum, self.state.error_count, self.state.image_count)

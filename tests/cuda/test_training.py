@@ -1,5 +1,6 @@
 """Whole training runs on the device: the same as on the CPU, recorded or not, stopped or not."""
 
+import time
 import warnings
 
 import numpy as np
@@ -207,6 +208,37 @@ def test_too_large_a_batch_is_told_what_would_fit(device, dataset):
     fits = int(str(caught.value).split()[-1])
     assert 4 <= fits < 64
     train(recipe(batch_size=fits, iterations=2), dataset=many, hardware=Hardware.choose("cuda"))
+    with pytest.raises(DeviceMemoryError):
+        train(recipe(batch_size=fits * 3 // 2), dataset=many, hardware=Hardware.choose("cuda"))
+
+
+def test_a_network_that_does_not_fit_is_said_so(cupy, dataset):
+    if not hasattr(cupy.cuda, "device"):
+        pytest.skip("needs the fake, whose memory can be made small")
+    cupy.cuda.device.memory = 5 << 10
+    with pytest.raises(DeviceMemoryError, match=r"the network and its images do not fit .* or --device cpu"):
+        Trainer(recipe(), dataset, Hardware.choose("cuda"))
+
+
+def test_waiting_for_the_device_is_time_of_training(cupy, dataset, monkeypatch):
+    trainer = Trainer(recipe(), dataset, Hardware.choose("cuda"))
+    read = trainer.tally.read
+
+    def slowly():
+        time.sleep(0.05)
+        return read()
+
+    monkeypatch.setattr(trainer.tally, "read", slowly)
+    before = trainer.state.seconds
+    trainer.report()
+    assert trainer.state.seconds >= before + 0.05
+
+
+def test_gradients_do_not_lie_in_the_memory_of_recorded_steps(cupy, dataset):
+    """Which is gone as soon as the trainer is, while its model may live on."""
+    run = train(recipe(), dataset=dataset, hardware=Hardware.choose("cuda"))
+    assert run.training_step.recordings
+    assert all(p.grad is None for p in run.model.parameters())
 
 
 def test_an_old_card_takes_the_explicit_rung(device):

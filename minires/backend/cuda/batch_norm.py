@@ -1,13 +1,14 @@
 """Batch norm on a GPU: statistics, the sweep that applies them, and the way back. See batch_norm.cu."""
 
 from minires.backend.cuda.launch import blocks_for, launch
-from minires.backend.cuda.maps import channels_last, empty_map, pixels_and_channels, storage, table
+from minires.backend.cuda.maps import WARP, channels_last, empty_map, pixels_and_channels, storage, table
 from minires.backend.device import library
 
 FILE = "batch_norm.cu"
 THREADS = 256
 HELD = 4  # pixels at a time for each thread, as in the kernels
 COMBINED = 8  # channels that a block combines
+ROWS_AT_ONCE = 128  # of partial results, at most, a thread for each of these channels
 MOST = 512  # blocks that leave a row of partial results
 
 
@@ -114,5 +115,6 @@ def _blocks(pixels, columns):
 
 
 def _combine(kernel, partials, blocks, C, *results):
-    arguments = partials, blocks, C, *results
-    launch(FILE, kernel, max(1, blocks_for(C, COMBINED)), THREADS, *arguments, shared=8 * THREADS)
+    rows = min(ROWS_AT_ONCE, max(WARP // COMBINED, 1 << (blocks - 1).bit_length()))
+    threads, arguments = COMBINED * rows, (partials, blocks, C, *results)
+    launch(FILE, kernel, max(1, blocks_for(C, COMBINED)), threads, *arguments, shared=8 * threads)

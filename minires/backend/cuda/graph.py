@@ -21,18 +21,22 @@ class Recorder:
     """
 
     def __init__(self):
-        cuda = load_cupy().cuda
         # Not the default stream, which cannot be recorded; and one that does not wait for that.
-        self.stream = cuda.Stream(non_blocking=True)
-        self.pool = cuda.MemoryPool()
-        cuda.Device().synchronize()  # what was begun on another stream must be there
+        self.stream = load_cupy().cuda.Stream(non_blocking=True)
+        self.pool, self.recordings = new_pool(), 0
 
     @contextmanager
     def working(self):
-        """Do everything inside on this stream; at the end, wait until it is done."""
-        with self.stream:
-            yield
-        self.stream.synchronize()  # whoever looks at the results next may be on another stream
+        """Do everything inside on this stream, after all that was begun before; at the end, wait for it.
+
+        Streams know nothing of each other: what is loaded on one may not be there yet for another.
+        """
+        load_cupy().cuda.Device().synchronize()
+        try:
+            with self.stream:
+                yield
+        finally:
+            self.stream.synchronize()
 
     def record(self, work):
         """A function without arguments that repeats what `work()` does, at the same addresses.
@@ -50,9 +54,29 @@ class Recorder:
         except Exception as error:
             self._give_up()
             raise RecordingError(f"this step cannot be recorded: {error}") from error
+        self.recordings += 1
         return lambda: graph.launch(self.stream)
 
     def _give_up(self):
-        """End a recording that has failed, so that the stream can be used again."""
+        """End a recording that has failed, so that the stream and the memory can be used again."""
         with suppress(load_cupy().cuda.runtime.CUDARuntimeError):  # that the recording is of no use
             self.stream.end_capture()
+        if not self.recordings:
+            self.pool = new_pool()
+
+
+def new_pool():
+    """A pool that never gives memory back while it lives.
+
+    CuPy's own, when the GPU is full, gives back what is free in it and tries again. In a recording "free" is
+    what a step does not need any more at that point: each repetition will write there.
+    """
+    return load_cupy().cuda.MemoryPool(_new_memory)
+
+
+def _new_memory(size):
+    cuda = load_cupy().cuda
+    try:
+        return cuda.MemoryPointer(cuda.Memory(size), 0)
+    except cuda.runtime.CUDARuntimeError as error:  # after which the pool would try again
+        raise MemoryError(f"out of memory, where {size:,} more bytes are needed") from error

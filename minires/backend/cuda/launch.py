@@ -60,7 +60,8 @@ def launch(file, name, blocks, threads, *arguments, shared=0):
         whole numbers as int, other numbers as float. A scalar of NumPy keeps its own type.
     """
     function = kernel(file, name)
-    if shared > SHARED_WITHOUT_ASKING:
+    # Only ever raised: a graph may repeat a launch that had more.
+    if shared > max(SHARED_WITHOUT_ASKING, function.max_dynamic_shared_size_bytes):
         function.max_dynamic_shared_size_bytes = shared
     grid = (blocks,) if isinstance(blocks, int) else tuple(blocks)
     function(grid, (threads,), tuple(map(as_argument, arguments)), shared_mem=shared)
