@@ -38,7 +38,7 @@ def probabilities_of_whole(model, x):
 
 
 def device_of(model):
-    """Where a model's parameters are; "cpu" if it has none."""
+    """Where a model's parameters are; the CPU if it has none."""
     return next((parameter.device for parameter in model.parameters()), "cpu")
 
 

@@ -9,12 +9,29 @@ import pytest
 from minires.backend.cuda import card, launch
 
 
+def pytest_collection_finish(session):
+    """Start what takes long and waits for nobody, such as compilers, while other tests run."""
+    if session.config.option.collectonly:
+        return
+    for module in {item.module for item in session.items}:
+        if hasattr(module, "start"):
+            module.start()
+
+
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.gpu)])
 def cupy(request, monkeypatch):
     """CuPy: the fake one, registered under CuPy's name, or the real one."""
     forget()
     yield real_cupy() if request.param == "real" else fake(monkeypatch)
     forget()
+
+
+@pytest.fixture
+def device(cupy):
+    """What a test may change about the fake device; see fake_cupy/device.py. A real one stays as it is."""
+    if cupy is not fake_cupy:
+        pytest.skip("needs the fake GPU")
+    return cupy.cuda.device
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""CUDA's own tools look at a tiny training run on a real GPU: accesses out of bounds, races, missing barriers."""
+"""CUDA's own tools watch a tiny run on a real GPU: accesses out of bounds, races, missing barriers."""
 
 import shutil
 import subprocess

@@ -143,6 +143,12 @@ def test_results_lie_in_memory_as_those_of_cupy(cp, x, function, keeps_order):
     assert y.nbytes == y.size * y.itemsize
 
 
+def test_multiplies_no_stacks_of_matrices_in_bfloat16(cp, x):
+    narrow = x.astype(pytest.importorskip("ml_dtypes").bfloat16)
+    with pytest.raises(TypeError, match="bfloat16"):
+        narrow @ narrow.transpose(0, 2, 1)
+
+
 def test_from_the_host_and_back(cp, x, rng):
     values = rng.standard_normal(x.shape).astype(np.float32)
     x.set(values)

@@ -200,11 +200,9 @@ def test_the_learning_rate_changes_in_repeated_steps(cupy, dataset):
     assert all(np.array_equal(weights(frozen)[name], weights(before)[name]) for name in parameters)
 
 
-def test_too_large_a_batch_is_told_what_would_fit(cupy, dataset):
-    if not hasattr(cupy.cuda, "device"):
-        pytest.skip("needs the fake, whose memory can be made small")
+def test_too_large_a_batch_is_told_what_would_fit(device, dataset):
     many = Dataset("noise", noise(64), dataset.test, dataset.classes)
-    cupy.cuda.device.memory = 2 << 20
+    device.memory = 2 << 20
     with pytest.raises(DeviceMemoryError, match=r"a batch of 64 .*would fit: --batch-size (\d+)") as caught:
         train(recipe(batch_size=64), dataset=many, hardware=Hardware.choose("cuda"))
     fits = int(str(caught.value).split()[-1])
@@ -243,10 +241,8 @@ def test_gradients_do_not_lie_in_the_memory_of_recorded_steps(cupy, dataset):
     assert all(p.grad is None for p in run.model.parameters())
 
 
-def test_an_old_card_takes_the_explicit_rung(cupy, dataset):
-    if not hasattr(cupy.cuda, "device"):
-        pytest.skip("needs the fake, which can be an old card")
-    cupy.cuda.device.compute_capability = "75"
+def test_an_old_card_takes_the_explicit_rung(device):
+    device.compute_capability = "75"
     hardware = Hardware.choose("cuda")
     assert (hardware.rung, hardware.precision) == ("explicit", "fp32")
     for asked in ({"precision": "tf32"}, {"rung": "fused"}):

@@ -6,6 +6,7 @@
 #include "common.cuh"
 #include "channels.cuh"
 
+constexpr int THREADS = 256;  // of a block
 constexpr int HELD = 4;  // pixels that a thread holds in registers: so many reads of each map are on their way at once
 
 // How many values there are, their mean, and the sum of the squares of what each differs from it, by channel.
@@ -320,26 +321,24 @@ __device__ void input_gradient(const T* gy, const T* x, const T* y, const float*
     }
 }
 
+#define KERNEL extern "C" __global__ void __launch_bounds__(THREADS)
 #define FOR_MAPS_OF(T)                                                                                            \
-    extern "C" __global__ void moments_##T(const T* x, int pixels, int C, int width, int columns,                 \
-                                           float* partials) {                                                     \
+    KERNEL moments_##T(const T* x, int pixels, int C, int width, int columns, float* partials) {                  \
         BY_WIDTH(moments, T, x, pixels, C, columns, partials);                                                    \
     }                                                                                                             \
-    extern "C" __global__ void scale_and_shift_##T(const T* x, const float* scale, const float* shift,            \
-                                                   const T* z, int relu, T* y, int pixels, int C, int width,      \
-                                                   int columns) {                                                 \
+    KERNEL scale_and_shift_##T(const T* x, const float* scale, const float* shift, const T* z, int relu, T* y,    \
+                               int pixels, int C, int width, int columns) {                                       \
         BY_WIDTH(scale_and_shift, T, x, scale, shift, z, relu, y, pixels, C, columns);                            \
     }                                                                                                             \
-    extern "C" __global__ void gradient_sums_##T(const T* gy, const T* x, const T* y, const float* scale,         \
-                                                 const float* shift, const float* mean, const float* var,         \
-                                                 float eps, int pixels, int C, int width, int columns,            \
-                                                 float* partials) {                                               \
+    KERNEL gradient_sums_##T(const T* gy, const T* x, const T* y, const float* scale, const float* shift,         \
+                             const float* mean, const float* var, float eps, int pixels, int C, int width,        \
+                             int columns, float* partials) {                                                      \
         BY_WIDTH(gradient_sums, T, gy, x, y, scale, shift, mean, var, eps, pixels, C, columns, partials);         \
     }                                                                                                             \
-    extern "C" __global__ void input_gradient_##T(                                                                \
-        const T* gy, const T* x, const T* y, const float* scale, const float* shift, const float* gamma,          \
-        const float* mean, const float* var, float eps, const float* ggamma, const float* gbeta, int pixels,      \
-        int C, int width, int columns, T* gx, T* g) {                                                             \
+    KERNEL input_gradient_##T(const T* gy, const T* x, const T* y, const float* scale, const float* shift,        \
+                              const float* gamma, const float* mean, const float* var, float eps,                 \
+                              const float* ggamma, const float* gbeta, int pixels, int C, int width,              \
+                              int columns, T* gx, T* g) {                                                         \
         BY_WIDTH(input_gradient, T, gy, x, y, scale, shift, gamma, mean, var, eps, ggamma, gbeta, pixels, C,      \
                  columns, gx, g);                                                                                 \
     }

@@ -28,6 +28,8 @@ constexpr int FRAGMENTS = 2;             // of a warp, one above the other
 constexpr int PIXELS = 2 * FRAGMENTS;    // of a thread: pixels g and 8+g of each fragment
 constexpr int ROWS_OF_WARP = PIXELS;     // a fragment's 16 pixels are 2 rows of 8
 constexpr int TAP_SHIFT = 5;             // floats more for each tap: spreads the stores of the weights over the banks
+constexpr int PIXELS_AT_ONCE = 6;        // that a thread asks for: its share of 18 x 10 pixels, 16 channels
+constexpr int ROWS_AT_ONCE = 16;         // of weights
 
 struct Layer {
     Axis rows, columns;
@@ -79,8 +81,8 @@ __device__ inline Tile tile_of_block(const Layer& layer) {
 // The weights between BN output channels and a chunk of input channels, from `first_in` on, into
 // shared [tap][in][BN + 8], taps in use only, 0 for channels that do not exist.
 //
-// In memory W is (outer, inner, taps), outer being the output or, backward, the input channels. Each warp takes rows of
-// `outer`, and its lanes run along the numbers of a row, as they lie.
+// In memory W is (outer, inner, taps), outer being the output or, backward, the input channels. The lanes of a warp run
+// along the numbers of a row, as they lie; each lane asks for its number of several rows before it looks at the first.
 template <bool PRECISE, int BN>
 __device__ void load_weights(float* weights, int tap_pitch, const float* W, const Layer& layer, const Tile& tile,
                              const Reach& rows, const Reach& columns, int first_in) {
@@ -91,22 +93,29 @@ __device__ void load_weights(float* weights, int tap_pitch, const float* W, cons
     int outer_all = backward ? layer.channels_in : layer.channels_out;
     int inner_all = backward ? layer.channels_out : layer.channels_in;
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = blockDim.x / WARP;
-    W += (size_t(tile.group) * outer_all + outer_first) * inner_all * taps + inner_first * taps;
-    for (int e = lane; e < inner_count * taps; e += WARP) {
+    size_t row_size = size_t(inner_all) * taps;
+    W += (tile.group * size_t(outer_all) + outer_first) * row_size + inner_first * taps;
+
+    int pieces = ceil_div(outer_count, ROWS_AT_ONCE), lengths = ceil_div(inner_count * taps, WARP);
+    for (int part = warp; part < pieces * lengths; part += warps) {
+        int first = part % pieces * ROWS_AT_ONCE, e = part / pieces * WARP + lane;
         int inner = e / taps, i = e % taps / layer.columns.taps, j = e % taps % layer.columns.taps;
         if (backward) {  // tap i is W[K-1-i]
             i = layer.rows.taps - 1 - i;
             j = layer.columns.taps - 1 - j;
         }
         int row = tap_in_use(layer.rows, rows, i), column = tap_in_use(layer.columns, columns, j);
-        if (row < 0 || column < 0) continue;
+        if (inner >= inner_count || row < 0 || column < 0) continue;
+
+        float w[ROWS_AT_ONCE];
+        int there = inner_first + inner < inner_all ? min(outer_count, outer_all - outer_first) - first : 0;
+#pragma unroll
+        for (int n = 0; n < ROWS_AT_ONCE; n++) w[n] = n < there ? W[(first + n) * row_size + e] : 0;
         float* tap = weights + (row * columns.count + column) * tap_pitch;
-        bool exists = inner_first + inner < inner_all;
-#pragma unroll 4
-        for (int outer = warp; outer < outer_count; outer += warps) {
-            float w = exists && outer_first + outer < outer_all ? W[size_t(outer) * inner_all * taps + e] : 0;
-            int in = backward ? outer : inner, out = backward ? inner : outer;
-            tap[in * (BN + 8) + out] = as_factor<PRECISE>(w);
+#pragma unroll
+        for (int n = 0; n < ROWS_AT_ONCE; n++) {
+            int in = backward ? first + n : inner, out = backward ? inner : first + n;
+            if (first + n < outer_count) tap[in * (BN + 8) + out] = as_factor<PRECISE>(w[n]);
         }
     }
 }
@@ -140,9 +149,9 @@ __device__ void multiply_tile(float (&sums)[FRAGMENTS][BN / 8][4], const float* 
     }
 }
 
-// Bring the sums together in shared memory as [pixel][BN + 8], from where each thread takes whole quads of channels.
+// Collect the sums in shared memory as [pixel][BN + 8], from where each thread takes whole quads of channels.
 template <int BN>
-__device__ void gather_sums(const float (&sums)[FRAGMENTS][BN / 8][4], float* result) {
+__device__ void collect_sums(const float (&sums)[FRAGMENTS][BN / 8][4], float* result) {
     int warp = threadIdx.x / WARP, g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
     result += (warp * PIXELS * TILE_COLUMNS + g) * (BN + 8) + 2 * t;
 #pragma unroll
@@ -154,10 +163,10 @@ __device__ void gather_sums(const float (&sums)[FRAGMENTS][BN / 8][4], float* re
             }
 }
 
-// What a thread of the epilogue works on: four channels of every so many pixels of the tile.
+// What a thread of the epilogue works on: four channels of BN / 4 of the tile's pixels.
 struct Share {
-    int pixel, stride, pixels;   // pixel, pixel + stride, ... of all in the tile
-    int own, channel, there;     // its first channel within the block and within the map, and how many there are
+    int pixel, stride;        // the pixels are pixel, pixel + stride, pixel + 2 stride, ...
+    int own, channel, there;  // its first channel within the block and within the map, and how many there are
     bool by_four;
 };
 
@@ -166,7 +175,6 @@ __device__ inline Share share_of_thread(const Layer& layer, const Tile& tile) {
     Share share;
     share.pixel = threadIdx.x / (BN / 4);
     share.stride = blockDim.x / (BN / 4);
-    share.pixels = blockDim.x / WARP * ROWS_OF_WARP * TILE_COLUMNS;
     share.own = threadIdx.x % (BN / 4) * 4;
     share.channel = tile.group * layer.channels_out + tile.first_out + share.own;
     share.there = layer.channels_out - tile.first_out - share.own;
@@ -180,6 +188,22 @@ __device__ inline long long pixel_of_target(const Layer& layer, const Tile& tile
     int column = layer.columns.phases * (tile.column + pixel % TILE_COLUMNS) + tile.phase_column;
     if (row >= layer.rows.target || column >= layer.columns.target) return -1;
     return (static_cast<long long>(tile.image) * layer.rows.target + row) * layer.columns.target + column;
+}
+
+constexpr int ROUND = 4;  // pixels that a thread of the epilogue works on at a time
+
+// Where a thread's channels of one round of pixels are in the target, or -1 outside; and what `map`, if there is one,
+// has there. All of it is asked for before any of it is looked at.
+template <class T>
+__device__ inline void find_round(long long (&offset)[ROUND], float (&values)[ROUND][4], const T* map, int pixel,
+                                  const Share& share, const Layer& layer, const Tile& tile) {
+#pragma unroll
+    for (int n = 0; n < ROUND; n++) {
+        offset[n] = pixel_of_target(layer, tile, pixel + n * share.stride);
+        if (offset[n] < 0) continue;
+        offset[n] = offset[n] * (layer.groups * layer.channels_out) + share.channel;
+        if (map) load_channels(values[n], map + offset[n], share.there, share.by_four);
+    }
 }
 
 // What belongs to a thread's channels; 0 where there is none.
@@ -216,38 +240,43 @@ __device__ void write_partials(const float (&sums)[4], float* partials, int quan
 
 // y = the sums + b + z, through a ReLU, and the statistics of y.
 template <int BN, class T>
-__device__ void write_output(float* result, T* y, const Epilogue<T>& epilogue, const Layer& layer, const Tile& tile) {
+__device__ void write_output(float* result, float* scratch, T* y, const Epilogue<T>& epilogue, const Layer& layer,
+                             const Tile& tile) {
     Share share = share_of_thread<BN>(layer, tile);
-    int all = layer.groups * layer.channels_out;
-    float b[4], z[4] = {}, v[4], sum[4] = {};
+    float b[4], v[4], sum[4] = {};
     load_own(b, epilogue.b, share);
-    for (int i = share.pixel; i < share.pixels; i += share.stride) {
-        long long pixel = pixel_of_target(layer, tile, i);
-        if (pixel < 0) continue;
-        float* own = result + i * (BN + 8) + share.own;
-        size_t offset = pixel * all + share.channel;
-        load_channels(v, own, 4, true);
-        if (epilogue.z) load_channels(z, epilogue.z + offset, share.there, share.by_four);
-        for (int k = 0; k < 4; k++) {
-            v[k] += b[k] + z[k];
-            if (epilogue.relu) v[k] = rectified(v[k]);
-            sum[k] += v[k];
+#pragma unroll 1
+    for (int first = 0; first < BN / 4; first += ROUND) {
+        int pixel = share.pixel + first * share.stride;
+        long long offset[ROUND];
+        float z[ROUND][4] = {};
+        find_round(offset, z, epilogue.z, pixel, share, layer, tile);
+#pragma unroll
+        for (int n = 0; n < ROUND; n++) {
+            if (offset[n] < 0) continue;
+            float* own = result + (pixel + n * share.stride) * (BN + 8) + share.own;
+            load_channels(v, own, 4, true);
+            for (int k = 0; k < 4; k++) {
+                v[k] += b[k] + z[n][k];
+                if (epilogue.relu) v[k] = rectified(v[k]);
+                sum[k] += v[k];
+            }
+            store_channels(y + offset[n], v, share.there, share.by_four);
+            if (epilogue.partials) store_channels(own, v, 4, true);
         }
-        store_channels(y + offset, v, share.there, share.by_four);
-        if (epilogue.partials) store_channels(own, v, 4, true);
     }
     if (!epilogue.partials) return;
 
     // The mean first, and the squares around it, so that nothing cancels: the tile is still in shared memory.
-    float* scratch = result + share.pixels * (BN + 8);
-    int rows = min(share.pixels / TILE_COLUMNS, layer.rows.target - tile.row);
+    int rows = min(int(blockDim.x) / WARP * ROWS_OF_WARP, layer.rows.target - tile.row);
     float pixels = rows * min(TILE_COLUMNS, layer.columns.target - tile.column);
     float count[4], mean[4], squares[4] = {};
     sum_over_tile<BN>(sum, scratch);
     for (int k = 0; k < 4; k++) count[k] = pixels, mean[k] = sum[k] / pixels;
-    for (int i = share.pixel; i < share.pixels; i += share.stride) {
-        if (pixel_of_target(layer, tile, i) < 0) continue;
-        load_channels(v, result + i * (BN + 8) + share.own, 4, true);
+    for (int n = 0; n < BN / 4; n++) {
+        int pixel = share.pixel + n * share.stride;
+        if (pixel_of_target(layer, tile, pixel) < 0) continue;
+        load_channels(v, result + pixel * (BN + 8) + share.own, 4, true);
         for (int k = 0; k < 4; k++) squares[k] += (v[k] - mean[k]) * (v[k] - mean[k]);
     }
     sum_over_tile<BN>(squares, scratch);
@@ -259,30 +288,33 @@ __device__ void write_output(float* result, T* y, const Epilogue<T>& epilogue, c
 // g = the sums where scale u + shift > 0, else 0, and the sums of g and of g uhat, from which batch norm's gradients
 // are made.
 template <int BN, class T>
-__device__ void write_gradient(const float* result, T* g, const Epilogue<T>& epilogue, const Layer& layer,
-                               const Tile& tile) {
+__device__ void write_gradient(const float* result, float* scratch, T* g, const Epilogue<T>& epilogue,
+                               const Layer& layer, const Tile& tile) {
     Share share = share_of_thread<BN>(layer, tile);
-    int all = layer.groups * layer.channels_out;
-    float scale[4], shift[4], mean[4], inverse[4], u[4], v[4], sum[4] = {}, product[4] = {};
+    float scale[4], shift[4], mean[4], inverse[4], v[4], sum[4] = {}, product[4] = {};
     load_own(scale, epilogue.scale, share);
     load_own(shift, epilogue.shift, share);
     load_own(mean, epilogue.mean, share);
     load_own(inverse, epilogue.var, share);
     for (int k = 0; k < 4; k++) inverse[k] = 1 / sqrtf(inverse[k] + epilogue.eps);
-    for (int i = share.pixel; i < share.pixels; i += share.stride) {
-        long long pixel = pixel_of_target(layer, tile, i);
-        if (pixel < 0) continue;
-        size_t offset = pixel * all + share.channel;
-        load_channels(v, result + i * (BN + 8) + share.own, 4, true);
-        load_channels(u, epilogue.u + offset, share.there, share.by_four);
-        for (int k = 0; k < 4; k++) {
-            if (!(fmaf(scale[k], u[k], shift[k]) > 0)) v[k] = 0;
-            sum[k] += v[k];
-            product[k] += v[k] * ((u[k] - mean[k]) * inverse[k]);
+#pragma unroll 1
+    for (int first = 0; first < BN / 4; first += ROUND) {
+        int pixel = share.pixel + first * share.stride;
+        long long offset[ROUND];
+        float u[ROUND][4] = {};
+        find_round(offset, u, epilogue.u, pixel, share, layer, tile);
+#pragma unroll
+        for (int n = 0; n < ROUND; n++) {
+            if (offset[n] < 0) continue;
+            load_channels(v, result + (pixel + n * share.stride) * (BN + 8) + share.own, 4, true);
+            for (int k = 0; k < 4; k++) {
+                if (!(fmaf(scale[k], u[n][k], shift[k]) > 0)) v[k] = 0;
+                sum[k] += v[k];
+                product[k] += v[k] * ((u[n][k] - mean[k]) * inverse[k]);
+            }
+            store_channels(g + offset[n], v, share.there, share.by_four);
         }
-        store_channels(g + offset, v, share.there, share.by_four);
     }
-    float* scratch = const_cast<float*>(result) + share.pixels * (BN + 8);
     sum_over_tile<BN>(sum, scratch);
     sum_over_tile<BN>(product, scratch);
     write_partials<BN>(sum, epilogue.partials, 0, 2, layer, share);
@@ -307,7 +339,7 @@ __device__ void convolve(const T* x, const float* W, T* y, const Layer& layer, P
         int first_in = chunk * layer.depth, left = layer.channels_in - first_in;
         ChannelRange range = {tile.group * layer.channels_in + first_in, left, layer.groups * layer.channels_in};
         __syncthreads();  // the chunk before has been multiplied
-        load_halo<PRECISE>(halo, pitch, layer.depth / 4, image, range, layer.rows, rows, layer.columns, columns, prologue);
+        load_halo<PRECISE, PIXELS_AT_ONCE>(halo, pitch, layer.depth / 4, image, range, rows, columns, prologue);
         load_weights<PRECISE, BN>(weights, tap_pitch, W, layer, tile, rows, columns, first_in);
         __syncthreads();
         int depth = min(layer.depth, ceil_div(left, 8) * 8);
@@ -315,13 +347,13 @@ __device__ void convolve(const T* x, const float* W, T* y, const Layer& layer, P
     }
 
     __syncthreads();  // halo and weights give way to the result
-    float* result = shared_floats();
-    gather_sums<BN>(sums, result);
+    float *result = shared_floats(), *scratch = result + tile_rows * TILE_COLUMNS * (BN + 8);
+    collect_sums<BN>(sums, result);
     __syncthreads();
     if (epilogue.u)
-        write_gradient<BN>(result, y, epilogue, layer, tile);
+        write_gradient<BN>(result, scratch, y, epilogue, layer, tile);
     else
-        write_output<BN>(result, y, epilogue, layer, tile);
+        write_output<BN>(result, scratch, y, epilogue, layer, tile);
 }
 
 // BLOCKS: how many should fit on a multiprocessor at a time. The compiler gives each thread as many registers as that
@@ -336,13 +368,12 @@ __device__ void convolve(const T* x, const float* W, T* y, const Layer& layer, P
         Epilogue<T> epilogue = {b, z, relu != 0, u, scale, shift, mean, var, eps, partials};                          \
         convolve<T, PRECISE, BN>(x, W, y, layer, {x_scale, x_shift}, epilogue);                                       \
     }
-#define FOR_MAPS_OF(T)                 \
-    CONVOLUTION(T, fp32, true, 16, 5)  \
-    CONVOLUTION(T, fp32, true, 32, 4)  \
-    CONVOLUTION(T, fp32, true, 64, 2)  \
-    CONVOLUTION(T, tf32, false, 16, 7) \
-    CONVOLUTION(T, tf32, false, 32, 5) \
-    CONVOLUTION(T, tf32, false, 64, 3)
-
-FOR_MAPS_OF(float)
-FOR_MAPS_OF(bfloat16)
+CONVOLUTION(float, fp32, true, 16, 5)
+CONVOLUTION(float, fp32, true, 32, 4)
+CONVOLUTION(float, fp32, true, 64, 2)
+CONVOLUTION(float, tf32, false, 16, 6)
+CONVOLUTION(float, tf32, false, 32, 4)
+CONVOLUTION(float, tf32, false, 64, 3)
+CONVOLUTION(bfloat16, tf32, false, 16, 6)
+CONVOLUTION(bfloat16, tf32, false, 32, 4)
+CONVOLUTION(bfloat16, tf32, false, 64, 3)

@@ -3,7 +3,6 @@
 from functools import cache
 from typing import NamedTuple
 
-from minires.backend.cuda import ladder
 from minires.backend.cuda.batch_norm import batch_norm_input_gradient, combine_sums
 from minires.backend.cuda.gather import (
     BLOCKS_WANTED,
@@ -12,9 +11,10 @@ from minires.backend.cuda.gather import (
     as_large_as,
     backward_axes,
     forward_axes,
+    variant,
 )
 from minires.backend.cuda.launch import blocks_for, launch
-from minires.backend.cuda.maps import channels_last, empty_map, storage
+from minires.backend.cuda.maps import channels_last, empty_map
 from minires.backend.device import library
 
 WARP = 32
@@ -75,7 +75,7 @@ def _gather(source, W, target, axes, groups, backward, prologue, epilogue, quant
     if quantities:
         partials = library(target).empty((tiles, quantities, target.shape[1]), "float32")
     if target.size:
-        name = f"convolution_{storage(target)}_{ladder.products()}_{plan.width}"
+        name = f"convolution_{variant(target)}_{plan.width}"
         rows, columns = axes
         layer = *rows, *columns, *channels, groups, plan.depth, backward
         arguments = source, W, target, *layer, *(prologue or (None, None)), *epilogue, partials

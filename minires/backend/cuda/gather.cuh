@@ -51,19 +51,20 @@ struct Axis {
 
 // What one tile reads along an axis.
 struct Reach {
-    int first, count;  // the taps in use: first, first + every, ..., `count` of them
-    int origin;        // the pixel of the source that is the halo's first
-    int size;          // of the halo
+    int origin, size, grain;  // of the halo: its first pixel in the source, how many pixels, how far apart there
+    int source;               // pixels from 0 to source - 1 exist
+    int first, count;         // the taps in use: first, first + every, ..., `count` of them
 };
 
 // The reach of pixels q = begin .. begin + tile - 1 of a phase.
 __device__ inline Reach reach_of(const Axis& axis, int phase, int begin, int tile) {
     int first = 0, numerator = axis.start + phase;
     for (; first < axis.taps && numerator % axis.phases != 0; first++) numerator += axis.dilation;
-    if (first == axis.taps) return {0, 0, 0, 0};
+    if (first == axis.taps) return {};
     int count = ceil_div(axis.taps - first, axis.every);
-    return {first, count, numerator / axis.phases + begin * axis.step * axis.grain,
-            (tile - 1) * axis.step + (count - 1) * axis.spacing + 1};
+    int origin = numerator / axis.phases + begin * axis.step * axis.grain;
+    int size = (tile - 1) * axis.step + (count - 1) * axis.spacing + 1;
+    return {origin, size, axis.grain, axis.source, first, count};
 }
 
 // Which of the taps in use tap i is, or -1.
@@ -110,10 +111,11 @@ struct ChannelRange {
 // Load a halo into shared memory, pixel by pixel, `pitch` floats apart; `quads` times four channels of each. What lies
 // outside of the map, and channels that do not exist, become 0, after the prologue: padding is not normalized.
 //
-// A thread keeps to its quad of channels and goes from pixel to pixel; neighbours read neighbouring quads.
-template <bool PRECISE, class T>
-__device__ void load_halo(float* halo, int pitch, int quads, const T* image, ChannelRange channels, const Axis& row_axis,
-                          const Reach& rows, const Axis& column_axis, const Reach& columns, Prologue prologue) {
+// A thread keeps to its quad of channels and goes from pixel to pixel; neighbours read neighbouring quads. Memory takes
+// its time to answer, so a thread asks for several pixels, AT_ONCE, before it looks at the first.
+template <bool PRECISE, int AT_ONCE, class T>
+__device__ void load_halo(float* halo, int pitch, int quads, const T* image, ChannelRange channels, const Reach& rows,
+                          const Reach& columns, Prologue prologue) {
     int together = blockDim.x / quads, quad = threadIdx.x % quads, there = channels.count - 4 * quad;
     int channel = channels.first + 4 * quad;
     bool by_four = channels.all % 4 == 0 && channels.first % 4 == 0 && channels.count % 4 == 0;
@@ -123,16 +125,26 @@ __device__ void load_halo(float* halo, int pitch, int quads, const T* image, Cha
         shift[i] = i < there ? prologue.shift[channel + i] : 0;
     }
     int pixels = threadIdx.x < together * quads ? rows.size * columns.size : 0;
-    for (int pixel = threadIdx.x / quads; pixel < pixels; pixel += together) {
-        int row = rows.origin + pixel / columns.size * row_axis.grain;
-        int column = columns.origin + pixel % columns.size * column_axis.grain;
-        float v[4] = {};
-        if (0 <= row && row < row_axis.source && 0 <= column && column < column_axis.source) {
-            size_t offset = (size_t(row) * column_axis.source + column) * channels.all + channel;
-            load_channels(v, image + offset, there, by_four);
-            for (int i = 0; prologue.scale && i < 4; i++) v[i] = rectified(fmaf(scale[i], v[i], shift[i]));
+    for (int first = threadIdx.x / quads; first < pixels; first += AT_ONCE * together) {
+        float v[AT_ONCE][4] = {};
+        bool inside[AT_ONCE];
+#pragma unroll
+        for (int n = 0; n < AT_ONCE; n++) {
+            unsigned pixel = first + n * together, width = columns.size;
+            int row = rows.origin + pixel / width * rows.grain, column = columns.origin + pixel % width * columns.grain;
+            inside[n] = pixel < pixels && 0 <= row && row < rows.source && 0 <= column && column < columns.source;
+            size_t offset = (size_t(row) * columns.source + column) * channels.all + channel;
+            if (inside[n]) load_channels(v[n], image + offset, there, by_four);
         }
-        for (int i = 0; i < 4; i++) v[i] = as_factor<PRECISE>(v[i]);
-        store4(halo + pixel * pitch + 4 * quad, make_float4(v[0], v[1], v[2], v[3]));
+#pragma unroll
+        for (int n = 0; n < AT_ONCE; n++) {
+            int pixel = first + n * together;
+            if (pixel >= pixels) continue;
+            if (prologue.scale && inside[n])
+                for (int i = 0; i < 4; i++) v[n][i] = rectified(fmaf(scale[i], v[n][i], shift[i]));
+            for (int i = 0; i < 4; i++) v[n][i] = as_factor<PRECISE>(v[n][i]);
+            float* place = halo + 4 * (pixel * (pitch / 4) + quad);
+            store4(place, make_float4(v[n][0], v[n][1], v[n][2], v[n][3]));
+        }
     }
 }

@@ -3,7 +3,9 @@
 from math import gcd
 from typing import NamedTuple
 
+from minires.backend.cuda import ladder
 from minires.backend.cuda.launch import blocks_for
+from minires.backend.cuda.maps import storage
 
 TILE_COLUMNS = 8
 MOST_SHARED = 96 << 10  # bytes of shared memory that a block may take: what all cards with TF32 have
@@ -72,3 +74,11 @@ def backward_axes(shape, window):
 def as_large_as(window):
     """The shape of the smallest map that a window fits on."""
     return 1, 1, *(d * (k - 1) + 1 for k, d in zip(window.size, window.dilation, strict=True))
+
+
+def variant(x):
+    """Which version of a kernel reads the map x: how it is stored, and how precisely products are computed.
+
+    Of bfloat16, which TF32 holds without loss, nothing is won by more precision.
+    """
+    return f"{storage(x)}_{'tf32' if storage(x) == 'bfloat16' else ladder.products()}"

@@ -28,21 +28,26 @@ struct Matrix {
 };
 
 // ROWS x COLUMNS entries of a matrix into shared memory, 0 beyond its end. Neighbouring threads take what are neighbours
-// in memory.
+// in memory, and each asks for all of its entries before it looks at the first.
 template <bool PRECISE, int ROWS, int COLUMNS>
 __device__ void load_piece(float* piece, int pitch, const Matrix& matrix, int first_row, int first_column) {
+    constexpr int OWN = ROWS * COLUMNS / THREADS;
     bool along_rows = matrix.column_stride == 1;
+    float v[OWN];
 #pragma unroll
-    for (int i = 0; i < ROWS * COLUMNS / THREADS; i++) {
+    for (int i = 0; i < OWN; i++) {
         int e = threadIdx.x + i * THREADS;
-        int r = along_rows ? e / COLUMNS : e % ROWS, c = along_rows ? e % COLUMNS : e / ROWS;
-        int row = first_row + r, column = first_column + c;
-        float v = 0;
-        if (row < matrix.rows && column < matrix.columns) {
-            v = matrix.first[static_cast<long long>(row) * matrix.row_stride +
-                             static_cast<long long>(column) * matrix.column_stride];
-        }
-        piece[r * pitch + c] = as_factor<PRECISE>(v);
+        int row = first_row + (along_rows ? e / COLUMNS : e % ROWS);
+        int column = first_column + (along_rows ? e % COLUMNS : e / ROWS);
+        long long offset = static_cast<long long>(row) * matrix.row_stride +
+                           static_cast<long long>(column) * matrix.column_stride;
+        v[i] = row < matrix.rows && column < matrix.columns ? matrix.first[offset] : 0;
+    }
+#pragma unroll
+    for (int i = 0; i < OWN; i++) {
+        int e = threadIdx.x + i * THREADS;
+        int row = along_rows ? e / COLUMNS : e % ROWS, column = along_rows ? e % COLUMNS : e / ROWS;
+        piece[row * pitch + column] = as_factor<PRECISE>(v[i]);
     }
 }
 

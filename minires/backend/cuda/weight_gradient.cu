@@ -24,32 +24,13 @@
 constexpr int WARPS = 3, TASKS = 3;  // of a block, and of a warp
 constexpr int TILE_ROWS = 8;
 constexpr int CHANNELS = 16;  // of x in a task
+constexpr int PIXELS_AT_ONCE = 5;  // that a thread asks for: its share of 10 x 10 pixels, 16 channels
 
 struct Layer {
     Axis rows, columns;
     int channels_in, channels_out;  // of a group
     int groups;
 };
-
-// The tile of gy, shared [pixel][BN + 8], 0 outside of the map. Neighbouring threads read neighbouring channels.
-template <bool PRECISE, int BN, class T>
-__device__ void load_gradient(float* tile, const T* gy, const Layer& layer, int group, int first_out, int row,
-                              int column) {
-    constexpr int QUADS = BN / 4;
-    int own = threadIdx.x % QUADS * 4, there = layer.channels_out - first_out - own;
-    bool by_four = layer.channels_out % 4 == 0;
-    gy += group * layer.channels_out + first_out + own;
-    for (int pixel = threadIdx.x / QUADS; pixel < TILE_ROWS * TILE_COLUMNS; pixel += WARPS * WARP / QUADS) {
-        int i = row + pixel / TILE_COLUMNS, j = column + pixel % TILE_COLUMNS;
-        float v[4] = {};
-        if (i < layer.rows.target && j < layer.columns.target) {
-            size_t offset = (size_t(i) * layer.columns.target + j) * (layer.groups * layer.channels_out);
-            load_channels(v, gy + offset, there, by_four);
-        }
-        for (int k = 0; k < 4; k++) v[k] = as_factor<PRECISE>(v[k]);
-        store_channels(tile + pixel * (BN + 8) + own, v, 4, true);
-    }
-}
 
 // The tasks of a warp: where in the halo the pixel that is tap i of the tile's first pixel begins, with the task's own
 // channels. Tasks are numbered through all taps of the first 16 channels, then all of the next ones.
@@ -127,8 +108,10 @@ __device__ void weight_gradient(const T* gy, const T* x, float* partials, int N,
     Tasks tasks = tasks_of_warp(layer, halo_columns);
     int channels = CHANNELS * tasks.blocks, pitch = channels + 8;
     int first_in = CHANNELS * tasks.first_block;
-    ChannelRange range = {group * layer.channels_in + first_in, layer.channels_in - first_in,
-                          layer.groups * layer.channels_in};
+    ChannelRange range_in = {group * layer.channels_in + first_in, layer.channels_in - first_in,
+                             layer.groups * layer.channels_in};
+    ChannelRange range_out = {group * layer.channels_out + first_out, layer.channels_out - first_out,
+                              layer.groups * layer.channels_out};
     float *gradient = shared_floats(), *halo = gradient + TILE_ROWS * TILE_COLUMNS * (BN + 8);
 
     int down = ceil_div(layer.rows.target, TILE_ROWS), across = ceil_div(layer.columns.target, TILE_COLUMNS);
@@ -143,10 +126,12 @@ __device__ void weight_gradient(const T* gy, const T* x, float* partials, int N,
         int row = tile / across % down * TILE_ROWS, column = tile % across * TILE_COLUMNS;
         Reach rows = reach_of(layer.rows, 0, row, TILE_ROWS);
         Reach columns = reach_of(layer.columns, 0, column, TILE_COLUMNS);
+        Reach tile_rows = {row, TILE_ROWS, 1, layer.rows.target, 0, 1};  // of gy: every pixel, once
+        Reach tile_columns = {column, TILE_COLUMNS, 1, layer.columns.target, 0, 1};
         __syncthreads();  // the tile before has been multiplied
-        load_gradient<PRECISE, BN>(gradient, gy + image * target, layer, group, first_out, row, column);
-        load_halo<PRECISE>(halo, pitch, channels / 4, x + image * source, range, layer.rows, rows, layer.columns,
-                           columns, prologue);
+        load_halo<PRECISE, PIXELS_AT_ONCE>(gradient, BN + 8, BN / 4, gy + image * target, range_out, tile_rows,
+                                           tile_columns, {});
+        load_halo<PRECISE, PIXELS_AT_ONCE>(halo, pitch, channels / 4, x + image * source, range_in, rows, columns, prologue);
         __syncthreads();
         multiply_tile<PRECISE, BN>(sums, halo, gradient, tasks, layer.rows.step * halo_columns * pitch,
                                    layer.columns.step * pitch, min(TILE_ROWS, layer.rows.target - row));
@@ -177,13 +162,12 @@ extern "C" __global__ void add_splits(const float* partials, float* gW, int spli
         Layer layer = {AXIS(rows), AXIS(columns), channels_in, channels_out, groups};                                \
         weight_gradient<T, PRECISE, BN>(gy, x, partials, N, layer, {scale, shift});                                  \
     }
-#define FOR_MAPS_OF(T)                     \
-    WEIGHT_GRADIENT(T, fp32, true, 16, 7)  \
-    WEIGHT_GRADIENT(T, fp32, true, 32, 5)  \
-    WEIGHT_GRADIENT(T, fp32, true, 64, 2)  \
-    WEIGHT_GRADIENT(T, tf32, false, 16, 6) \
-    WEIGHT_GRADIENT(T, tf32, false, 32, 5) \
-    WEIGHT_GRADIENT(T, tf32, false, 64, 4)
-
-FOR_MAPS_OF(float)
-FOR_MAPS_OF(bfloat16)
+WEIGHT_GRADIENT(float, fp32, true, 16, 4)
+WEIGHT_GRADIENT(float, fp32, true, 32, 4)
+WEIGHT_GRADIENT(float, fp32, true, 64, 2)
+WEIGHT_GRADIENT(float, tf32, false, 16, 4)
+WEIGHT_GRADIENT(float, tf32, false, 32, 4)
+WEIGHT_GRADIENT(float, tf32, false, 64, 2)
+WEIGHT_GRADIENT(bfloat16, tf32, false, 16, 4)
+WEIGHT_GRADIENT(bfloat16, tf32, false, 32, 4)
+WEIGHT_GRADIENT(bfloat16, tf32, false, 64, 2)

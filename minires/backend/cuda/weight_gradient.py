@@ -3,10 +3,16 @@
 from functools import cache
 from typing import NamedTuple
 
-from minires.backend.cuda import ladder
-from minires.backend.cuda.gather import BLOCKS_WANTED, MOST_SHARED, TILE_COLUMNS, as_large_as, forward_axes
+from minires.backend.cuda.gather import (
+    BLOCKS_WANTED,
+    MOST_SHARED,
+    TILE_COLUMNS,
+    as_large_as,
+    forward_axes,
+    variant,
+)
 from minires.backend.cuda.launch import blocks_for, launch
-from minires.backend.cuda.maps import channels_last, storage
+from minires.backend.cuda.maps import channels_last
 from minires.backend.device import library
 
 FILE = "weight_gradient.cu"
@@ -32,7 +38,7 @@ def convolution_weight_gradient(gy, x, shape, window, groups, *, prologue=None):
         gW.fill(0)
         return gW
     partials = library(x).empty((plan.blocks[2], plan.numbers), "float32")
-    name = f"weight_gradient_{storage(x)}_{ladder.products()}_{plan.width}"
+    name = f"weight_gradient_{variant(x)}_{plan.width}"
     layer = len(x), *rows, *columns, C, O // groups, groups
     arguments = channels_last(gy), channels_last(x), partials, *layer, *(prologue or (None, None))
     launch(FILE, name, plan.blocks, WARPS * WARP, *arguments, shared=plan.shared)

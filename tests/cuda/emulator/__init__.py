@@ -7,7 +7,15 @@ for too much. Shared memory is full of NaN at first. With MINIRES_SANITIZE=1, an
 in LD_PRELOAD and ASAN_OPTIONS=detect_leaks=0, AddressSanitizer watches every access to memory.
 """
 
-from emulator.build import SANITIZED, EmulatorError, compiler
+from emulator.build import SANITIZED, THREADS_WITHOUT_BOUNDS, EmulatorError, compiler
 from emulator.kernel import MOST_SHARED, Kernel, turns
 
-__all__ = ["MOST_SHARED", "SANITIZED", "EmulatorError", "Kernel", "compiler", "turns"]
+__all__ = [
+    "MOST_SHARED",
+    "SANITIZED",
+    "THREADS_WITHOUT_BOUNDS",
+    "EmulatorError",
+    "Kernel",
+    "compiler",
+    "turns",
+]

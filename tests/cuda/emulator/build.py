@@ -20,14 +20,17 @@ FLAGS = (
     *("-Wall", "-Wextra", "-Werror", "-fmax-errors=3", "-Wno-unknown-pragmas", "-Wno-sign-compare"),
     f"-fsanitize={'address,undefined' if SANITIZED else 'alignment,null'}",
     "-fno-sanitize-recover=all",
-    *(("-Wno-maybe-uninitialized",) if SANITIZED else ()),
+    # Checks of pointers that AddressSanitizer makes better, and warnings that it provokes.
+    *(("-fno-sanitize=pointer-overflow,object-size", "-Wno-maybe-uninitialized") if SANITIZED else ()),
 )
 
 KERNEL = re.compile(
     r'extern\s*"C"\s*__global__\s+(?:__launch_bounds__\s*\((?P<before>[^)]*)\)\s*)?void\s+'
     r"(?:__launch_bounds__\s*\((?P<after>[^)]*)\)\s*)?(?P<name>\w+)\s*\("
 )
-MOST_THREADS = "1024"
+# The most threads of a block whose kernel does not say __launch_bounds__. A GPU would start more of them if a
+# thread's registers are few enough for that, which the emulator does not know.
+THREADS_WITHOUT_BOUNDS = 1024
 
 
 class EmulatorError(RuntimeError):
@@ -46,27 +49,41 @@ def kernels_of(code):
     done = subprocess.run(command, input=code, capture_output=True, text=True, check=False)
     if done.returncode:
         raise EmulatorError(done.stderr)
-    found = {m["name"]: m["before"] or m["after"] or MOST_THREADS for m in KERNEL.finditer(done.stdout)}
+    found = {
+        m["name"]: m["before"] or m["after"] or str(THREADS_WITHOUT_BOUNDS)
+        for m in KERNEL.finditer(done.stdout)
+    }
     if not found:
         raise EmulatorError('there is no kernel `extern "C" __global__ void name(...)` in this source')
     return found
 
 
-@cache
 def build(code):
     """The path of the shared library with all kernels of a source.
 
     Raises EmulatorError with the compiler's words if it refuses.
     """
-    headers = "".join(file.read_text(encoding="utf-8") for file in sorted(HERE.glob("*.h")))
-    key = hashlib.sha256("\0".join((code, headers, *FLAGS, compiler())).encode()).hexdigest()[:24]
+    library, error = built(code)
+    if error is not None:
+        raise EmulatorError(error)
+    return library
+
+
+@cache
+def built(code):
+    """(path, None), or (None, the compiler's words): what does not compile is not tried again, either."""
+    emulator = (file.read_text(encoding="utf-8") for file in (*sorted(HERE.glob("*.h")), Path(__file__)))
+    key = hashlib.sha256("\0".join((code, *emulator, *FLAGS, compiler())).encode()).hexdigest()[:24]
     folder = Path(tempfile.gettempdir()) / f"minires-emulator-{getpass.getuser()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     library = folder / f"{key}.so"
     if not library.exists():
         with tempfile.TemporaryDirectory(dir=folder) as work:
-            os.replace(compile_in(Path(work), code), library)  # another process may have been as quick
-    return library
+            try:
+                os.replace(compile_in(Path(work), code), library)  # another process may have been as quick
+            except EmulatorError as error:
+                return None, str(error)
+    return library, None
 
 
 def compile_in(work, code):

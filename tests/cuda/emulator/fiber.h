@@ -12,7 +12,7 @@
 #endif
 
 // Where a stack was left, and how to go from one to another.
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(__x86_64__) && defined(__linux__) && !defined(EMULATOR_ASKS_THE_SYSTEM)
 
 // Puts the registers that a function has to preserve on the stack, and takes them from the other stack: some ten
 // nanoseconds, where swapcontext asks the operating system and takes several hundred.

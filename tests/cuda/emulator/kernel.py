@@ -7,22 +7,21 @@ from functools import cache
 
 import numpy as np
 
-from emulator.build import EmulatorError, build
+from emulator.build import SANITIZED, EmulatorError, build
 
 WARP = 32
 MOST_BLOCKS = (2**31 - 1, 65535, 65535)
 SHARED_WITHOUT_ASKING = 48 << 10
 MOST_SHARED = 227 << 10  # what a block may have on an H100
 
-_reversed_turns = False
+# A kernel that lacks a barrier computes something else in one of the two orders. Under AddressSanitizer tests
+# take the one that they do not take without it.
+_reversed_turns = SANITIZED
 
 
 @contextmanager
 def turns(order):
-    """Let blocks, warps and threads take their turns "forward", as they do anyway, or "reversed".
-
-    A kernel that lacks a barrier computes something else in one of the two.
-    """
+    """Let blocks, warps and threads take their turns "forward", as usual, or "reversed"."""
     global _reversed_turns
     before, _reversed_turns = _reversed_turns, {"forward": False, "reversed": True}[order]
     try:

@@ -1,9 +1,9 @@
 """A stand-in for CuPy without a GPU: arrays in memory of their own, kernels run by the emulator.
 
-It refuses what CuPy refuses: mixing with NumPy's arrays, turning into one unasked, and while a stream is
-captured waiting, copying from or to the host, cuBLAS and results whose shape only the device knows. It is
-stricter in three points: new memory is full of NaN, the default memory pool may not serve a captured stream,
-and float32 may not become float64 unasked.
+It refuses what CuPy refuses: mixing with NumPy's arrays, turning into one unasked, keywords that only NumPy
+has; and while a stream is captured waiting, copying from or to the host, cuBLAS, and results whose shape only
+the device knows. It is stricter in four points: new memory is full of NaN, the default memory pool may not
+serve a captured stream, kernels must be loaded before a capture, and float32 may not become float64 unasked.
 
 array.py       ndarray: memory, what the host knows of it, from and to the host
 methods.py     what computes with an ndarray: its methods and operators

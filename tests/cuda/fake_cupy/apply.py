@@ -70,7 +70,7 @@ def apply(function, arguments, options=None, may_share=False, out=None):
     if out is not None:
         issue(compute, inputs.blocks())
         return out[0] if isinstance(out, tuple) else out
-    # What is only written down is tried on zeros, for the shape and dtype of its result; a view is one at once.
+    # What is only written down is tried on zeros, to know its shape and dtype; views are made at once.
     later = get_current_stream().is_capturing()
     result = tried_on_zeros(function, arguments, options) if later and not may_share else compute()
     check_precision(function, inputs.arrays, options, result)

@@ -17,6 +17,8 @@ def check_arguments(function, arguments, options):
     """Refuse host arrays in disguise, and what is not possible while a stream is captured."""
     if function in BLAS:
         refused_by_cupy("calling cuBLAS", error=NotImplementedError)
+    if function is np.matmul and any(is_bfloat16(x) and x.ndim > 2 for x in arguments):
+        raise TypeError("cuBLAS multiplies no stacks of matrices in bfloat16 for CuPy")
     if function in SHAPED_BY_THE_DEVICE or (function is np.where and len(arguments) == 1):
         refused_by_cupy(f"{function.__name__}, whose result's shape only the device knows,")
     if function in JOINING and len(arguments[0]) > JOINED_WITHOUT_A_TABLE:
@@ -27,6 +29,10 @@ def check_arguments(function, arguments, options):
     for value in () if function in NOT_OF_ARRAYS else arrays:
         if isinstance(value, list) and not any(isinstance(item, ndarray) for item in value):
             raise TypeError(f"Unsupported type {type(value)}")
+
+
+def is_bfloat16(x):
+    return isinstance(x, ndarray) and x.dtype.name == "bfloat16"
 
 
 def check_key(key):

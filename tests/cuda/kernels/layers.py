@@ -12,6 +12,9 @@ from minires.backend.cuda import implicit
 from minires.backend.window import Window
 
 PRECISIONS = st.sampled_from(["fp32", "tf32"])
+KINDS = st.sampled_from(
+    [("fp32", "float32"), ("tf32", "float32"), ("tf32", "bfloat16")]
+)  # and how it is stored
 LIMIT = {"fp32": 1e-5, "tf32": 2e-3}  # of the largest entry
 STORED = {"float32": 0, "bfloat16": 2**-8}  # what storing a number may add to that
 

@@ -2,6 +2,7 @@
 
 import ml_dtypes
 import numpy as np
+from emulator import SANITIZED
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,11 @@ TOLERANCE = {"float32": 1e-5, "bfloat16": 2**-7}  # of the largest entry; bfloat
 
 
 def few(examples):
-    """Emulated threads are slow: so many examples, which may share the device."""
+    """Emulated threads are slow, and slower yet under AddressSanitizer: so many examples, or a quarter.
+
+    They may share the device.
+    """
+    examples = -(-examples // 4) if SANITIZED else examples
     return settings(max_examples=examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layers import ACROSS_TILES, LIMIT, PRECISIONS, STORED, double, error, layer, layers, outputs, same_twice
-from on_device import STORAGE, Maps, few, mean_and_var
+from layers import ACROSS_TILES, KINDS, LIMIT, STORED, double, error, layer, layers, outputs, same_twice
+from on_device import Maps, few, mean_and_var
 
 from minires.backend import cuda, reference
 from minires.backend.cuda import convolutions, implicit, ladder
@@ -38,8 +38,9 @@ def cut(plan):
 
 
 @few(100)
-@given(layers(), PLANS, PRECISIONS, STORAGE, st.booleans())
-def test_convolution_and_input_gradient(cupy, layer, plan, precision, storage, channels_last):
+@given(layers(), PLANS, KINDS, st.booleans())
+def test_convolution_and_input_gradient(cupy, layer, plan, kind, channels_last):
+    precision, storage = kind
     maps, limit = Maps(cupy, storage, channels_last), LIMIT[precision] + STORED[storage]
     where = layer.window, layer.groups
     x, W = layer.x_and_weights()
@@ -53,8 +54,9 @@ def test_convolution_and_input_gradient(cupy, layer, plan, precision, storage, c
 
 
 @few(60)
-@given(layers(), PLANS, PRECISIONS, STORAGE, st.tuples(*[st.booleans()] * 5))
-def test_what_is_done_on_the_way(cupy, layer, plan, precision, storage, chosen):
+@given(layers(), PLANS, KINDS, st.tuples(*[st.booleans()] * 5))
+def test_what_is_done_on_the_way(cupy, layer, plan, kind, chosen):
+    precision, storage = kind
     with_prologue, with_b, with_z, relu, statistics = chosen
     maps, C, O = Maps(cupy, storage), layer.shape[1], layer.filters[0]
     x, W, scale, shift, b, z = layer.draw(layer.shape, layer.filters, C, C, O, layer.output)
@@ -80,8 +82,9 @@ def test_what_is_done_on_the_way(cupy, layer, plan, precision, storage, chosen):
 
 
 @few(60)
-@given(layers(), PLANS, PRECISIONS, STORAGE)
-def test_gradient_through_batch_norm(cupy, layer, plan, precision, storage):
+@given(layers(), PLANS, KINDS)
+def test_gradient_through_batch_norm(cupy, layer, plan, kind):
+    precision, storage = kind
     maps, C = Maps(cupy, storage), layer.shape[1]
     gy, W, u, scale, mean, var = layer.draw(layer.output, layer.filters, layer.shape, C, C, C)
     gy, u, var = maps.rounded(gy), maps.rounded(u), np.abs(var)
@@ -141,6 +144,16 @@ def test_the_cut_into_blocks_changes_no_bit(cupy):
             gx = cuda.convolution_input_gradient(cupy.asarray(gy), cupy.asarray(W), x.shape, *where)
         seen.add((y.get().tobytes(), gx.get().tobytes()))
     assert len(seen) == 1
+
+
+def test_factors_are_rounded_to_the_nearest(cupy):
+    """Cut off, they would all be too small, and so would be their sums."""
+    layer = ACROSS_TILES["1x1"]
+    x, W = map(np.abs, layer.x_and_weights())
+    where = layer.window, layer.groups
+    with ladder.using("fused", "tf32"):
+        y = cuda.convolution(cupy.asarray(x), cupy.asarray(W), *where)
+    assert abs(np.mean(y.get() / outputs(layer, x, W) - 1)) < 1e-4
 
 
 def test_a_variance_far_from_zero_keeps_its_digits(cupy):

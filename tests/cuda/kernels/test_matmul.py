@@ -53,6 +53,14 @@ def test_tiles_and_splits(cupy, M, K, P, precision):
     assert (off > 1e-6) == (precision == "tf32")
 
 
+def test_factors_are_rounded_to_the_nearest(cupy):
+    """Cut off, they would all be too small, and so would be their sums."""
+    a = np.abs(np.random.default_rng(0).standard_normal((40, 40))).astype(np.float32)
+    with ladder.using("implicit", "tf32"):
+        y = cuda.matmul(cupy.asarray(a), cupy.asarray(a))
+    assert abs(np.mean(y.get() / np.matmul(*double(a, a)) - 1)) < 1e-4
+
+
 def test_only_long_sums_are_split():
     assert module.splits_of(128, 64, 10) == 1
     assert module.splits_of(10, 4096, 10) == 64

@@ -1,12 +1,13 @@
 import importlib
+from contextlib import nullcontext
 from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layers import ACROSS_TILES, LIMIT, PRECISIONS, double, error, layer, layers, same_twice
-from on_device import STORAGE, Maps, few
+from layers import ACROSS_TILES, KINDS, LIMIT, double, error, layer, layers, same_twice
+from on_device import Maps, few
 
 from minires.backend import cuda, reference
 from minires.backend.cuda import implicit, ladder
@@ -15,29 +16,34 @@ from minires.backend.window import Window
 
 planning = importlib.import_module("minires.backend.cuda.weight_gradient")
 
-WIDTHS = st.sampled_from([None, 16, 32, 64])
+PLANS = st.tuples(st.sampled_from([16, 32, 64]), st.sampled_from([1, 2, 3, 5]))
 
 
-def cut(width):
-    """Blocks of so many output channels, if they can take the layer, instead of those that are planned."""
+def cut(plan):
+    """So many output channels in a block, if it can take them, and splits, instead of what is planned."""
+    if plan is None:
+        return nullcontext()
+    width, splits = plan
     planned = planning.plan_for.__wrapped__
 
     def otherwise(*layer):
-        mine = None if width is None else planning._plan(*layer, width)
-        return mine if mine and mine.shared <= MOST_SHARED else planned(*layer)
+        mine = planning._plan(*layer, width)
+        mine = mine if mine.shared <= MOST_SHARED else planned(*layer)
+        return mine._replace(blocks=(*mine.blocks[:2], splits))
 
     return mock.patch.object(planning, "plan_for", otherwise)
 
 
-@few(100)
-@given(layers(), WIDTHS, PRECISIONS, STORAGE, st.booleans(), st.booleans())
-def test_weight_gradient(cupy, layer, width, precision, storage, with_prologue, channels_last):
+@few(80)
+@given(layers(), st.none() | PLANS, KINDS, st.booleans(), st.booleans())
+def test_weight_gradient(cupy, layer, plan, kind, with_prologue, channels_last):
+    precision, storage = kind
     maps, C = Maps(cupy, storage, channels_last), layer.shape[1]
     where = layer.filters, layer.window, layer.groups
     gy, x, scale, shift = layer.draw(layer.output, layer.shape, C, C)
     gy, x = maps.rounded(gy), maps.rounded(x)
     scale_shift = tuple(map(cupy.asarray, (scale, shift))) if with_prologue else None
-    with ladder.using("fused", precision), cut(width):
+    with ladder.using("fused", precision), cut(plan):
         gW = implicit.convolution_weight_gradient(maps.there(gy), maps.there(x), *where, prologue=scale_shift)
     a = reference.scale_and_shift(*double(x, scale, shift), relu=True) if with_prologue else x
     expected = reference.convolution_weight_gradient(
@@ -67,6 +73,16 @@ def test_across_tiles(cupy, name, precision):
     off = error(gW, reference.convolution_weight_gradient(*double(gy, x), *where))
     assert off <= LIMIT[precision]
     assert (off > 1e-6) == (precision == "tf32")
+
+
+def test_factors_are_rounded_to_the_nearest(cupy):
+    """Cut off, they would all be too small, and so would be their sums."""
+    case = layer(4, 4, 1, (16, 16))
+    gy, x = (np.abs(array) + 0.1 for array in case.draw(case.output, case.shape))
+    where = case.filters, case.window, case.groups
+    with ladder.using("fused", "tf32"):
+        gW = cuda.convolution_weight_gradient(cupy.asarray(gy), cupy.asarray(x), *where)
+    assert abs(np.mean(gW.get() / reference.convolution_weight_gradient(*double(gy, x), *where) - 1)) < 1e-4
 
 
 def test_empty_batch(cupy):

@@ -1,0 +1,93 @@
+"""CUDA's compilers, which need no GPU: what ptxas says of each kernel, and the PTX that it was made from."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+FLAGS = ("--std=c++17", "-ftz=true", "-Xptxas", "-v")  # as CuPy compiles; and the report
+
+
+class CompileError(RuntimeError):
+    """What the compiler says."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A compiled kernel.
+
+    registers: of a thread; local_memory: bytes of memory that stand in for registers; threads: the most of a
+    block, or 0 if its source does not say __launch_bounds__; ptx: what ptxas made it from.
+    """
+
+    name: str
+    registers: int
+    local_memory: int
+    threads: int
+    ptx: str
+
+
+def compiler():
+    """A function (source, architecture) -> (report, PTX) that compiles, or None.
+
+    NVRTC by way of CuPy, which compiles for a GPU with it, else nvcc.
+    """
+    return nvrtc if loaded_nvrtc() else nvcc if shutil.which("nvcc") else None
+
+
+def compiled(source, architecture):
+    """The Kernels of a source, for an architecture such as "sm_90"."""
+    report, ptx = compiler()(source, architecture)
+    texts = by_name(ptx, ".entry ")
+    reports = by_name(report, "Compiling entry function '")
+    assert texts.keys() == reports.keys()
+    return [kernel(name, reports[name], texts[name]) for name in texts]
+
+
+def by_name(text, before_name):
+    return {re.match(r"\w+", part)[0]: part for part in text.split(before_name)[1:]}
+
+
+def kernel(name, report, ptx):
+    memory = re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", report)
+    registers = re.search(r"Used (\d+) registers", report)
+    threads = re.search(r"\.maxntid (\d+)", ptx)
+    return Kernel(
+        name, int(registers[1]), sum(map(int, memory.groups())), int(threads[1]) if threads else 0, ptx
+    )
+
+
+def nvcc(source, architecture):
+    with TemporaryDirectory() as folder:
+        Path(folder, "kernels.cu").write_text(source, encoding="utf-8")
+        command = ("nice", "nvcc", "-cubin", f"-arch={architecture}", *FLAGS, "--keep", "kernels.cu")
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise CompileError(done.stderr)
+        return done.stdout + done.stderr, Path(folder, "kernels.ptx").read_text(encoding="utf-8")
+
+
+@cache
+def loaded_nvrtc():
+    try:
+        from cupy.cuda import nvrtc
+
+        nvrtc.getVersion()
+    except (ImportError, RuntimeError):
+        return None
+    return nvrtc
+
+
+def nvrtc(source, architecture):
+    library = loaded_nvrtc()
+    program = library.createProgram(source, "kernels.cu", [], [])
+    try:
+        library.compileProgram(program, [f"-arch={architecture}", *FLAGS])
+        return library.getProgramLog(program), library.getPTX(program).decode()
+    except library.NVRTCError as error:
+        raise CompileError(library.getProgramLog(program)) from error
+    finally:
+        library.destroyProgram(program)

@@ -1,0 +1,102 @@
+"""Every kernel compiles for cards of three generations, and into the instructions that it is written for."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import pytest
+from compilers import CompileError, compiled, compiler
+from emulator import THREADS_WITHOUT_BOUNDS
+
+from minires.backend.cuda.launch import FOLDER, source
+
+pytestmark = pytest.mark.skipif(compiler() is None, reason="needs nvcc, or CuPy with NVRTC")
+
+FILES = sorted(file.name for file in FOLDER.glob("*.cu"))
+ARCHITECTURES = ("sm_80", "sm_90", "sm_100")  # Ampere, Hopper, Blackwell
+REGISTERS = 1 << 16  # that a block's threads share
+
+TENSOR_CORES = "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32"
+FOUR_NUMBERS = {"float": r"ld\.global\S*\.v4\.[fbu]32", "bfloat16": r"ld\.global\S*\.v2\.[bu]32"}
+
+SPILLING = """
+extern "C" __global__ void __launch_bounds__(1024) many_at_once(float* x) {
+    float held[100];
+    #pragma unroll
+    for (int i = 0; i < 100; i++) held[i] = x[i * 1024 + threadIdx.x];
+    __syncthreads();
+    #pragma unroll
+    for (int i = 0; i < 100; i++) x[i * 1024 + threadIdx.x] = held[99 - i];
+}
+extern "C" __global__ void no_register_has_an_address(float* x, int n) {
+    float held[32];
+    for (int i = 0; i < 32; i++) held[i] = x[i] * x[i];
+    held[n] = 0;
+    for (int i = 0; i < 32; i++) x[i] = held[(i + n) % 32];
+}
+extern "C" __global__ void few(float* x) { x[threadIdx.x] += 1; }
+"""
+
+
+@cache
+def running():
+    """{(file, architecture): a Future of its Kernels}, the longest files first."""
+    threads = ThreadPoolExecutor(1)
+    return {
+        (file, architecture): threads.submit(compiled, source(file), architecture)
+        for file in sorted(FILES, key=lambda file: len(source(file)), reverse=True)
+        for architecture in ARCHITECTURES
+    }
+
+
+def start():
+    """Called before the first of all tests."""
+    if compiler() is not None:
+        running()
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def kernels_of(request):
+    """kernels_of(file), for one architecture after the other."""
+    return lambda file: running()[file, request.param].result()
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_all_that_a_kernel_computes_with_is_in_registers(kernels_of, file):
+    kernels = kernels_of(file)
+    assert kernels
+    assert [kernel.name for kernel in kernels if kernel.local_memory] == []
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_there_are_registers_for_all_threads_of_a_block(kernels_of, file):
+    """The emulator starts no kernel with more threads than these."""
+    for kernel in kernels_of(file):
+        assert kernel.registers * (kernel.threads or THREADS_WITHOUT_BOUNDS) <= REGISTERS, kernel.name
+
+
+@pytest.mark.parametrize("file", ["convolution.cu", "weight_gradient.cu", "matmul.cu"])
+def test_tensor_cores_multiply(kernels_of, file):
+    multiplying = [kernel for kernel in kernels_of(file) if re.search("_(tf32|fp32)", kernel.name)]
+    assert multiplying
+    assert [kernel.name for kernel in multiplying if TENSOR_CORES not in kernel.ptx] == []
+
+
+@pytest.mark.parametrize("file", ["convolution.cu", "weight_gradient.cu", "batch_norm.cu", "elementwise.cu"])
+def test_maps_are_read_four_numbers_at_a_time(kernels_of, file):
+    stored = {kernel: re.search("_(float|bfloat16)", kernel.name) for kernel in kernels_of(file)}
+    reading = {kernel: FOUR_NUMBERS[found[1]] for kernel, found in stored.items() if found}
+    assert reading
+    assert [kernel.name for kernel, load in reading.items() if not re.search(load, kernel.ptx)] == []
+
+
+def test_what_does_not_fit_into_registers_is_noticed():
+    memory = {kernel.name: kernel.local_memory for kernel in compiled(SPILLING, "sm_90")}
+    assert memory["many_at_once"] > 0
+    assert memory["no_register_has_an_address"] > 0
+    assert memory["few"] == 0
+
+
+def test_an_error_is_noticed():
+    with pytest.raises(CompileError, match="nonsense"):
+        compiled('extern "C" __global__ void wrong() { nonsense(); }', "sm_90")
