@@ -21,26 +21,23 @@ pytestmark = [
 
 HERE = Path(__file__).parent
 FILES = [*sorted(HERE.glob("kernels/test_*.py")), HERE / "test_emulator.py", HERE / "test_fake_kernels.py"]
-SHARES = {"even": FILES[::2], "odd": FILES[1::2]}  # one for each of two processes
 MAY_SKIP = {"AddressSanitizer ends the process"}
 
 
 @cache
 def folder():
-    """Where the processes say which tests have run."""
+    """Where the process says which tests have run."""
     return TemporaryDirectory()
 
 
 @cache
 def running():
-    """{share: a Future of its process}, one after the other."""
-    threads = ThreadPoolExecutor(1)
+    """A Future of the process."""
     # --capture=sys: what AddressSanitizer says while it ends the process must not be held back.
     options = ("-m", "pytest", "-m", "not gpu", "-p", "no:cacheprovider", "--capture=sys")
-    return {
-        share: threads.submit(asan.python, *options, f"--junitxml={folder().name}/{share}.xml", *files)
-        for share, files in SHARES.items()
-    }
+    return ThreadPoolExecutor(1).submit(
+        asan.python, *options, f"--junitxml={folder().name}/tests.xml", *FILES
+    )
 
 
 def start():
@@ -49,14 +46,13 @@ def start():
         running()
 
 
-@pytest.mark.parametrize("share", SHARES)
-def test_kernels_stay_within_their_memory(share):
-    done = running()[share].result()
+def test_kernels_stay_within_their_memory():
+    done = running().result()
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
-    cases = list(ElementTree.parse(f"{folder().name}/{share}.xml").iter("testcase"))
+    cases = list(ElementTree.parse(f"{folder().name}/tests.xml").iter("testcase"))
     skipped = {case.find("skipped").get("message") for case in cases if case.find("skipped") is not None}
     assert skipped <= MAY_SKIP
-    assert {case.get("classname").split(".")[-1] for case in cases} == {file.stem for file in SHARES[share]}
+    assert {case.get("classname").split(".")[-1] for case in cases} == {file.stem for file in FILES}
 
 
 CODE = """

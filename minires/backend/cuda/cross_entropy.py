@@ -17,7 +17,7 @@ def cross_entropy(x, labels):
     xp, (N, K) = library(x), x.shape
     losses, log_p = xp.empty((N,), "float32"), xp.empty((N, K), "float32")
     if N:
-        arguments = xp.ascontiguousarray(x), _labels(labels), N, K, losses, log_p
+        arguments = xp.ascontiguousarray(x, "float32"), _labels(labels), N, K, losses, log_p
         launch(FILE, "cross_entropy", blocks_for(N, WARPS), WARPS * WARP, *arguments)
     return losses, log_p
 
@@ -27,7 +27,7 @@ def cross_entropy_gradient(gy, log_p, labels):
     xp, (N, K) = library(log_p), log_p.shape
     gx = xp.empty((N, K), "float32")
     if N:
-        arguments = xp.ascontiguousarray(gy), log_p, _labels(labels), N, K, gx
+        arguments = xp.ascontiguousarray(gy, "float32"), log_p, _labels(labels), N, K, gx
         launch(FILE, "cross_entropy_gradient", blocks_for(N, WARPS), WARPS * WARP, *arguments)
     return gx
 
@@ -37,7 +37,7 @@ def count_batch(sums, loss, logits, labels):
     xp, (N, K) = library(logits), logits.shape
     if N:
         warps = min(N, MOST_WARPS)
-        arguments = sums, loss, xp.ascontiguousarray(logits), _labels(labels), N, K
+        arguments = sums, loss, xp.ascontiguousarray(logits, "float32"), _labels(labels), N, K
         launch(FILE, "count_batch", 1, warps * WARP, *arguments, shared=4 * warps)
 
 

@@ -14,7 +14,11 @@ ADDING = 512  # threads that add splits, 32 sums side by side
 
 
 def matmul(a, b):
-    """y = a b: (..., M, K), (..., K, P) -> (..., M, P), by cuBLAS where it is not about two matrices."""
+    """y = a b: (..., M, K), (..., K, P) -> (..., M, P), by cuBLAS where it is not about two matrices.
+
+    y is float32, also where a factor is made of a map in bfloat16.
+    """
+    a, b = (factor.astype("float32", copy=False) for factor in (a, b))
     if ladder.rung() == "explicit" or not a.ndim == b.ndim == 2:
         return cublas.product(a, b)
     return _on_tensor_cores(a, b)

@@ -35,9 +35,7 @@ class Updates:
         tables, self.captured = self.captured, []
         for table in tables:
             table.write()
-            self.table = Table(
-                library(table.there), table.rows
-            )  # for an update, or a capture, that may follow
+            self.table = Table(library(table.there), table.rows)  # the next capture takes this one
         return tables
 
     def prepare(self, xp, rows, rate):

@@ -11,6 +11,7 @@ from on_device import SEEDS, few
 
 from minires.backend import cuda
 from minires.backend.cuda import ladder
+from minires.backend.device import bfloat16
 
 module = importlib.import_module("minires.backend.cuda.matmul")
 
@@ -103,6 +104,16 @@ class Products:
         assert dtype == "f"
         self.type = type
         self.told.append(type)
+
+
+@pytest.mark.parametrize("axes", [(3, 4), (2, 3, 4)])
+def test_factors_out_of_a_map_in_bfloat16(cupy, axes):
+    a = np.random.default_rng(1).standard_normal(axes).astype(np.float32)
+    narrow = cupy.asarray(a).astype(bfloat16())
+    with ladder.using("implicit", "fp32"):
+        y = cuda.matmul(narrow, cupy.asarray(np.eye(4, dtype=np.float32)))
+    assert y.dtype == "float32"
+    assert np.array_equal(y.get(), narrow.astype("float32").get())
 
 
 def test_cublas_rounds_to_tf32_where_asked(cupy, monkeypatch):
