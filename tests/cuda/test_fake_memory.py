@@ -71,15 +71,17 @@ def test_what_a_graph_frees_is_handed_out_again_and_given_back_memory_is_not_use
         y = x + 1
     pointer = y.data.ptr
     del y
-    with cp.cuda.using_allocator(captured.pool.malloc):
-        other = cp.zeros(4, np.float32)
-    assert other.data.ptr == pointer
-    captured.graph.launch()
-    assert other.get().tolist() == [2] * 4  # as CuPy's users find out
-    del other
-    captured.pool.free_all_blocks()
-    with pytest.raises(RuntimeError, match="given back"):
+    cp.cuda.Device().synchronize()
+    with captured.stream:
+        with cp.cuda.using_allocator(captured.pool.malloc):
+            other = cp.zeros(4, np.float32)
+        assert other.data.ptr == pointer
         captured.graph.launch()
+        assert other.get().tolist() == [2] * 4  # as CuPy's users find out
+        del other
+        captured.pool.free_all_blocks()
+        with pytest.raises(RuntimeError, match="given back"):
+            captured.graph.launch()
 
 
 def test_a_graph_finds_nothing_useful_in_new_memory_either(cp):

@@ -2,8 +2,9 @@
 
 It refuses what CuPy refuses: mixing with NumPy's arrays, turning into one unasked, keywords that only NumPy
 has; and while a stream is captured waiting, copying from or to the host, cuBLAS, and results whose shape only
-the device knows. It is stricter in four points: new memory is full of NaN, the default memory pool may not
-serve a captured stream, kernels must be loaded before a capture, and float32 may not become float64 unasked.
+the device knows. It is stricter in five points: new memory is full of NaN, the default memory pool may not
+serve a captured stream, kernels must be loaded before a capture, two streams may not use the same memory
+without waiting for each other, and float32 may not become float64 unasked.
 
 array.py       ndarray: memory, what the host knows of it, from and to the host
 methods.py     what computes with an ndarray: its methods and operators
@@ -13,6 +14,7 @@ apply.py       how a function of NumPy becomes one for the device
 refusals.py    what CuPy refuses
 streams.py     where all work goes through; graphs and events
 capture.py     what is written down while a stream is captured, and what CUDA refuses meanwhile
+order.py       which work is done before which
 memory.py      pools of memory
 blocks.py      the device's memory in blocks
 raw.py         RawModule

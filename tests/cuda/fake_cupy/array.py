@@ -8,7 +8,7 @@ import ctypes
 import numpy as np
 
 from fake_cupy import memory
-from fake_cupy.streams import refused_by_cupy
+from fake_cupy.streams import get_current_stream, issue, refused_by_cupy
 
 
 class ndarray:  # noqa: N801, CuPy's name
@@ -53,6 +53,10 @@ class ndarray:  # noqa: N801, CuPy's name
 
     def get(self, stream=None, order="C", out=None, blocking=True):
         refused_by_cupy("copying an array to the host")
+        stream = stream or get_current_stream()
+        issue(lambda: None, (self._memory.mem,), stream)
+        if blocking:
+            stream.synchronize()
         if out is None:
             return self._view.copy(order)
         if (out.shape, out.dtype) != (self.shape, self.dtype):
@@ -105,4 +109,4 @@ class ndarray:  # noqa: N801, CuPy's name
         if not (self.flags.c_contiguous or self.flags.f_contiguous):
             raise RuntimeError("an array with gaps, or in another order than C or F, cannot be set")
         refused_by_cupy("copying an array to the device")
-        self._view[...] = arr
+        issue(lambda: np.copyto(self._view, arr), (self._memory.mem,), stream)

@@ -27,6 +27,7 @@ class Block:
         weakref.finalize(self, _libc.free, start.value)
         self.size, self.start, self.ptr = size, start.value, start.value + MARGIN
         self.gone = False  # its pool has given it back: on a GPU it would not exist any more
+        self.used = None  # by which stream last, as which of its works
         self.taken_from = _device_memory
         self.taken_from.used += rounded(size)
         ctypes.memset(self.start, 0xFF, size + 2 * MARGIN)

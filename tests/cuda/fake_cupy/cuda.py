@@ -14,6 +14,7 @@ from fake_cupy.memory import (
     set_allocator,
     using_allocator,
 )
+from fake_cupy.order import host_waits_for_all
 from fake_cupy.streams import Event, Graph, Stream, get_current_stream, get_elapsed_time
 
 __all__ = [
@@ -69,6 +70,7 @@ class Device:
 
     def synchronize(self):
         refused_in_any_capture("waiting for the device")
+        host_waits_for_all()
 
 
 def _properties(_):

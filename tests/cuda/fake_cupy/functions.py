@@ -8,7 +8,7 @@ import numpy as np
 from fake_cupy.apply import Key, apply
 from fake_cupy.array import ndarray
 from fake_cupy.signatures import FUNCTIONS, signature
-from fake_cupy.streams import refused_by_cupy
+from fake_cupy.streams import issue, refused_by_cupy
 
 # Those whose result is a view of the argument where it can be one.
 VIEWS = {
@@ -36,7 +36,7 @@ def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocki
         raise ValueError(f"Unsupported dtype {host.dtype}")
     refused_by_cupy("copying an array to the device")
     result = ndarray(host.shape, host.dtype, order=order)
-    result._view[...] = host
+    issue(lambda: np.copyto(result._view, host), (result._memory.mem,))
     return result
 
 

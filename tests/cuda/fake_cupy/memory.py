@@ -25,11 +25,14 @@ class MemoryPointer:
 
     def __init__(self, block, pool):
         self.mem, self.ptr = block, block.ptr
-        weakref.finalize(self, pool._free, block)
+        weakref.finalize(self, pool._free, block, get_current_stream())
 
 
 class MemoryPool:
-    """Hands out blocks and keeps freed ones for the next who asks for as many bytes: cupy.cuda.MemoryPool."""
+    """Hands out blocks and keeps freed ones for the next who asks for as many bytes: cupy.cuda.MemoryPool.
+
+    What was handed out on a stream goes to nobody on another one.
+    """
 
     def __init__(self, allocator=None):
         self._freed, self._used, self._limit = {}, 0, 0
@@ -41,7 +44,7 @@ class MemoryPool:
                 "memory for a captured graph must come from a pool of its own: the default pool hands it to "
                 "others while the graph still writes to it (cupy.cuda.using_allocator)"
             )
-        freed = self._freed.get(size)
+        freed = self._freed.get((get_current_stream(), size))
         block = freed.pop() if freed else self._new_block(size)
         issue(block.poison, (block,))
         self._used += rounded(size)
@@ -62,15 +65,15 @@ class MemoryPool:
         gc.collect()
         self.free_all_blocks()
 
-    def _free(self, block):
+    def _free(self, block, stream):
         self._used -= rounded(block.size)
-        self._freed.setdefault(block.size, []).append(block)
+        self._freed.setdefault((stream, block.size), []).append(block)
 
     def used_bytes(self):
         return self._used
 
     def free_bytes(self):
-        return sum(len(blocks) * rounded(size) for size, blocks in self._freed.items())
+        return sum(len(blocks) * rounded(size) for (_, size), blocks in self._freed.items())
 
     def total_bytes(self):
         return self.used_bytes() + self.free_bytes()

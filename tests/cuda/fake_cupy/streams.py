@@ -7,7 +7,7 @@ written down and not done; the graph's launch() does it, on the same memory.
 import threading
 import time
 
-from fake_cupy import capture
+from fake_cupy import capture, order
 from fake_cupy.capture import Capture, CUDARuntimeError, refuse_the_null_stream, refused_by_cuda
 
 _local = threading.local()
@@ -20,6 +20,7 @@ class Stream:
         self.ptr = 0 if null else id(self)
         self.is_non_blocking = non_blocking
         self.capture = None
+        order.know(self)
 
     def __enter__(self):
         _stack().append(self)
@@ -54,6 +55,7 @@ class Stream:
 
     def synchronize(self):
         refused_by_cuda("waiting for a stream", self.capture)
+        order.host_waits_for(order.behind(self))
 
     def record(self, event=None):
         event = Event() if event is None else event
@@ -61,9 +63,12 @@ class Stream:
         return event
 
     def wait_event(self, event):
+        if event.stream is None:  # never recorded: nothing to wait for
+            return
         if self.capture is None and event.is_captured():
             event.capture.let_join(self)
-        if self.capture is None or event.stream is None:
+        if self.capture is None:
+            self.known_done.learn(event.behind)
             return
         if event.capture is not self.capture:
             refused_by_cuda("waiting for what was not captured with it", self.capture)
@@ -91,12 +96,13 @@ class Event:
     """A moment in a stream: cupy.cuda.Event."""
 
     def __init__(self, block=False, disable_timing=False, interprocess=False):
-        self.stream = self.time = self.capture = self.position = None
+        self.stream = self.time = self.capture = self.position = self.behind = None
 
     def record(self, stream=None):
         self.stream = get_current_stream() if stream is None else stream
         self.time, self.capture = time.perf_counter(), self.stream.capture
         self.position = len(self.capture.work) if self.capture else None
+        self.behind = order.behind(self.stream)
 
     def is_captured(self):
         """Whether it was recorded in a capture that goes on."""
@@ -104,6 +110,8 @@ class Event:
 
     def synchronize(self):
         refused_by_cuda("waiting for a captured event", self.capture)
+        if self.stream is not None:
+            order.host_waits_for(self.behind)
 
     @property
     def done(self):
@@ -141,6 +149,7 @@ def issue(do, blocks=(), stream=None):
         refuse_the_null_stream()
     if any(block.gone for block in blocks):
         raise RuntimeError("a graph uses memory that its pool has given back")
+    order.begin(stream, blocks)
     do()
 
 
@@ -152,4 +161,5 @@ def refused_by_cupy(what, error=RuntimeError):
 
 def reset():
     capture.reset()
+    order.host_waits_for_all()
     _stack()[:] = [Stream.null]
