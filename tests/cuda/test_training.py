@@ -212,10 +212,8 @@ def test_too_large_a_batch_is_told_what_would_fit(device, dataset):
         train(recipe(batch_size=fits * 3 // 2), dataset=many, hardware=Hardware.choose("cuda"))
 
 
-def test_a_network_that_does_not_fit_is_said_so(cupy, dataset):
-    if not hasattr(cupy.cuda, "device"):
-        pytest.skip("needs the fake, whose memory can be made small")
-    cupy.cuda.device.memory = 5 << 10
+def test_a_network_that_does_not_fit_is_said_so(device, dataset):
+    device.memory = 5 << 10
     with pytest.raises(DeviceMemoryError, match=r"the network and its images do not fit .* or --device cpu"):
         Trainer(recipe(), dataset, Hardware.choose("cuda"))
 
