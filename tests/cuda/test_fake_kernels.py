@@ -56,6 +56,11 @@ def test_must_be_compiled_before_a_capture(cp, module, load):
         module.compile() if load == "compile" else module.get_function("add_one")
 
 
+def test_a_source_that_does_not_compile(cp):
+    with pytest.raises(cp.cuda.compiler.CompileException, match="nonsense"):
+        cp.RawModule(code='extern "C" __global__ void wrong() { nonsense(); }').get_function("wrong")
+
+
 @pytest.mark.parametrize("n", [100, np.int64(100), 1.5])
 def test_refuses_numbers_of_another_type(cp, add_one, n):
     y = cp.empty(100, np.float32)

@@ -15,6 +15,7 @@ from fake_cupy.memory import (
     using_allocator,
 )
 from fake_cupy.order import host_waits_for_all
+from fake_cupy.raw import CompileException
 from fake_cupy.streams import Event, Graph, Stream, get_current_stream, get_elapsed_time
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "MemoryPool",
     "Stream",
     "alloc",
+    "compiler",
     "device",
     "get_allocator",
     "get_current_stream",
@@ -85,6 +87,7 @@ def _properties(_):
     }
 
 
+compiler = SimpleNamespace(CompileException=CompileException)
 runtime = SimpleNamespace(
     CUDARuntimeError=CUDARuntimeError,
     getDeviceProperties=_properties,

@@ -9,6 +9,10 @@ from fake_cupy.capture import refused_in_any_capture
 from fake_cupy.streams import issue
 
 
+class CompileException(Exception):  # noqa: N818, CuPy's name
+    """A source that does not compile, and the compiler's words: cupy.cuda.compiler.CompileException."""
+
+
 class RawModule:
     """All kernels of a source: cupy.RawModule."""
 
@@ -18,10 +22,14 @@ class RawModule:
         self.code = code
 
     def compile(self, log_stream=None):
-        refused_in_any_capture("compiling, which has to have been done before,")
-        build(self.code)
+        refused_in_any_capture("loading kernels, which has to have been done before,")
+        try:
+            build(self.code)
+        except emulator.EmulatorError as error:
+            raise CompileException(str(error)) from None
 
     def get_function(self, name):
+        self.compile()
         return RawKernel(self.code, name)
 
 
@@ -29,7 +37,6 @@ class RawKernel:
     """One kernel: cupy.RawKernel."""
 
     def __init__(self, code, name, options=(), backend="nvrtc"):
-        refused_in_any_capture("loading a kernel, which has to have been done before,")
         self.kernel = emulator.Kernel(code, name)
 
     @property
