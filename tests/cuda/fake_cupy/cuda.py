@@ -49,26 +49,9 @@ class Device:
     def __init__(self, device=0):
         self.id = device
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def use(self):
-        pass
-
-    @property
-    def compute_capability(self):
-        return device.compute_capability
-
     @property
     def mem_info(self):
         return runtime.memGetInfo()
-
-    @property
-    def attributes(self):
-        return {"MultiProcessorCount": device.multiprocessors}
 
     def synchronize(self):
         refused_in_any_capture("waiting for the device")
@@ -81,9 +64,7 @@ def _properties(_):
         "name": device.name.encode(),
         "major": major,
         "minor": minor,
-        "multiProcessorCount": device.multiprocessors,
         "totalGlobalMem": device.memory,
-        "sharedMemPerBlockOptin": 227 << 10,
     }
 
 
@@ -91,8 +72,6 @@ compiler = SimpleNamespace(CompileException=CompileException)
 runtime = SimpleNamespace(
     CUDARuntimeError=CUDARuntimeError,
     getDeviceProperties=_properties,
-    getDeviceCount=lambda: 1,
-    getDevice=lambda: 0,
     deviceSynchronize=lambda: Device().synchronize(),
     memGetInfo=lambda: (free_bytes(), device.memory),
     runtimeGetVersion=lambda: 13000,

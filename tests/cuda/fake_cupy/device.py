@@ -10,7 +10,6 @@ def reset():
         available=True,
         name="Fake GPU",
         compute_capability="90",
-        multiprocessors=132,
         memory=4 << 30,
     )
 
