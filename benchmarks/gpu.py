@@ -81,8 +81,12 @@ class Minires:
         return self.trainer.working()
 
     def memory(self):
-        """Bytes that steps have taken at most, weights aside."""
-        return self.trainer.recorder.pool.total_bytes()
+        """Bytes that a step takes at most, weights aside: what a pool of its own holds afterwards."""
+        trainer, pool = self.trainer, self.cuda.MemoryPool()
+        with self.in_use(), self.cuda.using_allocator(pool.malloc):
+            trainer.training_step.compute(*trainer.train_loader.batch(0))
+            trainer.optimizer.zero_grad()
+        return pool.total_bytes()
 
 
 class PyTorch:
@@ -226,7 +230,7 @@ def main(arguments=None):
     parser.add_argument("--models", nargs="+", default=["resnet20", "resnet56", "resnet110"])
     parser.add_argument("--rungs", nargs="+", default=["explicit", "implicit", "fused"])
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=20, help="in each round")
+    parser.add_argument("--steps", type=int, default=100, help="in each round")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--skip-tests", action="store_true")
     parser.add_argument("--json", type=Path, help="write everything to this file")

@@ -58,7 +58,7 @@ class Conv2d(Joinable):
         if self.needs_grad[1]:
             gW = kernels.later(kernels.convolution_weight_gradient, gy, x, W.shape, window, groups)
         if self.needs_grad[2:] == [True]:
-            gb = gy.sum(axis=(0, 2, 3))
+            gb = gy.sum(axis=(0, 2, 3), dtype=W.dtype)  # a map in bfloat16 has its sums in float32
         return (gx, gW, gb)[: len(self.needs_grad)]
 
 

@@ -4,6 +4,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from minires.backend import kernels, library, to_numpy
 from minires.data import load, on_device
 from minires.engine import Tensor, no_grad
 from minires.errors import CheckpointError, DataError, few
@@ -24,15 +27,16 @@ def evaluate(model, loader, average=None):
 
     average: the model's WeightAverage, to evaluate the mean instead of the weights as they are.
     """
-    loss = errors = count = 0
+    sums = None
     with model.evaluating(), nullcontext() if average is None else average.in_use():
         for images, labels in loader.epoch():
+            # Where the images are: a GPU is asked once, at the end.
+            sums = library(images).zeros(3, np.float64) if sums is None else sums
             logits = model(Tensor(images))
-            loss += cross_entropy(logits, labels, reduction="sum").item()
-            errors += int((logits.argmax(1) != labels).sum())
-            count += len(labels)
-    if not count:
+            kernels.count_batch(sums, cross_entropy(logits, labels).data, logits.data, labels)
+    if sums is None:
         raise DataError("there are no images to evaluate on")
+    loss, errors, count = to_numpy(sums).tolist()
     return loss / count, 100 * errors / count
 
 

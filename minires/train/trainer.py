@@ -66,7 +66,7 @@ class Trainer:
                 nesterov=recipe.nesterov,
             )
             self._try_one_image()
-            self._prepare_batches()
+        self._prepare_batches()
         self.average = WeightAverage(self.model) if recipe.average_weights else None
         self.folder, self.state, self.history = None, State(), History()
         self.stopping = False
@@ -195,9 +195,11 @@ class Trainer:
             self.model(Tensor(image).to(self.hardware.device))
 
     def _prepare_batches(self):
+        self.train_loader = self.test_loader = self.training_step = None  # with what they have on a GPU
         loaders = build_loaders(self.recipe, self.dataset, self.input_format)
         classes = len(self.dataset.classes)
-        self.train_loader, self.test_loader = (self.hardware.loader(one, classes) for one in loaders)
+        with enough_memory_for("the network and its images", self.hardware.device):
+            self.train_loader, self.test_loader = (self.hardware.loader(one, classes) for one in loaders)
         self.tally = self.hardware.tally(
             lambda value: self._check_finite("loss", value), next(self.model.parameters()).data
         )

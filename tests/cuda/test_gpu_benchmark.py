@@ -34,6 +34,6 @@ def test_it_measures_prints_and_writes(cupy, benchmark, tmp_path, capsys):
     measured = report["nets"]["resnet8"]
     ours = ["minires explicit fp32", "minires explicit tf32", "minires fused tf32"]
     assert [name for name in measured if name.startswith("minires")] == ours
-    assert all(row["ms"] > 0 for row in measured.values())
+    assert all(row["ms"] > 0 and row["MiB"] > 0 for row in measured.values())
     printed = capsys.readouterr().out
     assert all(name in printed for name in ours)

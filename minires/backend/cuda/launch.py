@@ -39,6 +39,8 @@ def module(file):
         compiled.compile()
     except (ImportError, OSError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
+        if "cudaErrorMemoryAllocation" in reason:  # compiled, but there is no room for it
+            raise MemoryError(f"out of memory while loading {file}") from error
         raise DeviceError(
             f"CuPy sees a GPU but cannot compile for it ({reason}); it needs CUDA's compiler and headers, "
             f"which come with {INSTALL}"

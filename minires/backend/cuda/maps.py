@@ -14,8 +14,12 @@ WARP = 32  # threads that go in step
 
 
 def channels_last(x):
-    """x, (N, C, ...), as an array that lies as N, ..., C in memory: itself if it does, else a copy."""
-    return channels_second(library(x).ascontiguousarray(x.transpose(0, *range(2, x.ndim), 1)))
+    """x, (N, C, ...), as an array that lies as N, ..., C in memory: itself if it does, else a copy.
+
+    It begins where four numbers can be read at once, as all arrays do, but not all parts of them.
+    """
+    y = library(x).ascontiguousarray(x.transpose(0, *range(2, x.ndim), 1))
+    return channels_second(y.copy() if y.data.ptr % (4 * y.itemsize) else y)
 
 
 def channels_second(y):

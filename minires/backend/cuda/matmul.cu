@@ -51,7 +51,7 @@ __device__ void load_piece(float* piece, int pitch, const Matrix& matrix, int fi
     }
 }
 
-// blockIdx: (columns of tiles, rows of tiles, split). y: (splits, M, P).
+// blockIdx: (rows of tiles, columns of tiles, split). y: (splits, M, P).
 template <bool PRECISE>
 __device__ void matmul(const Matrix& a, const Matrix& b, float* y) {
     int warp = threadIdx.x / WARP, g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
@@ -63,8 +63,8 @@ __device__ void matmul(const Matrix& a, const Matrix& b, float* y) {
     float sums[2][4][4] = {};
     for (int k = begin; k < end; k += DEPTH) {
         __syncthreads();  // the pieces before have been multiplied
-        load_piece<PRECISE, TILE, DEPTH>(a_piece, A_PITCH, a, blockIdx.y * TILE, k);
-        load_piece<PRECISE, DEPTH, TILE>(b_piece, B_PITCH, b, k, blockIdx.x * TILE);
+        load_piece<PRECISE, TILE, DEPTH>(a_piece, A_PITCH, a, blockIdx.x * TILE, k);
+        load_piece<PRECISE, DEPTH, TILE>(b_piece, B_PITCH, b, k, blockIdx.y * TILE);
         __syncthreads();
 #pragma unroll
         for (int step = 0; step < DEPTH; step += 8) {
@@ -88,8 +88,8 @@ __device__ void matmul(const Matrix& a, const Matrix& b, float* y) {
     for (int m = 0; m < 2; m++)
         for (int n = 0; n < 4; n++)
             for (int i = 0; i < 4; i++) {
-                int r = blockIdx.y * TILE + row + 16 * m + 8 * (i / 2) + g;
-                int c = blockIdx.x * TILE + column + 8 * n + 2 * t + i % 2;
+                int r = blockIdx.x * TILE + row + 16 * m + 8 * (i / 2) + g;
+                int c = blockIdx.y * TILE + column + 8 * n + 2 * t + i % 2;
                 if (r < a.rows && c < b.columns) y[size_t(r) * b.columns + c] = sums[m][n][i];
             }
 }

@@ -28,7 +28,7 @@ def _on_tensor_cores(a, b):
     (M, K), P = a.shape, b.shape[1]
     if not M * K * P:
         return library(a).zeros((M, P), "float32")
-    blocks = blocks_for(P, TILE), blocks_for(M, TILE), splits_of(M, K, P)
+    blocks = blocks_for(M, TILE), blocks_for(P, TILE), splits_of(M, K, P)
     y = library(a).empty((M, P), "float32")
     splits = blocks[2]
     partials = y if splits == 1 else library(a).empty((splits, M, P), "float32")
