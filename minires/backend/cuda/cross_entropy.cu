@@ -64,8 +64,8 @@ __device__ inline bool is_wrong(const float* logits, long long label, int K) {
 
 // sums += (N loss, how many predictions are wrong, N). loss: the mean of the losses; sums: (3,), in double precision,
 // because a run adds up many batches. One block: each warp takes every so many-th row, then the first thread adds up the warps.
-extern "C" __global__ void count_batch(double* sums, const float* loss, const float* logits, const long long* labels,
-                                       int N, int K) {
+extern "C" __global__ void __launch_bounds__(1024) count_batch(double* sums, const float* loss, const float* logits,
+                                                               const long long* labels, int N, int K) {
     int warp = threadIdx.x / WARP, warps = blockDim.x / WARP, wrong = 0;
     for (int row = warp; row < N; row += warps) wrong += is_wrong(logits + size_t(row) * K, labels[row], K);
     float* shared = shared_floats();

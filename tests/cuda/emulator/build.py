@@ -30,7 +30,7 @@ KERNEL = re.compile(
 )
 # The most threads of a block whose kernel does not say __launch_bounds__. A GPU would start more of them if a
 # thread's registers are few enough for that, which the emulator does not know.
-THREADS_WITHOUT_BOUNDS = 1024
+THREADS_WITHOUT_BOUNDS = 512
 
 
 class EmulatorError(RuntimeError):
