@@ -239,6 +239,17 @@ def test_gradients_do_not_lie_in_the_memory_of_recorded_steps(cupy, dataset):
     assert all(p.grad is None for p in run.model.parameters())
 
 
+def test_what_steps_have_room_for_but_a_recording_has_not(cupy, device, dataset):
+    """CuPy's own pool would then hand out memory that the recording writes to."""
+    many = Dataset("noise", noise(32), dataset.test, dataset.classes)
+    device.memory = 800 << 10  # 600 KiB are too little for a step, 1,000 enough for all
+    with pytest.warns(UserWarning, match="cannot be recorded: out of memory, where .* training goes on"):
+        run = train(
+            recipe(batch_size=16, iterations=4), dataset=many, hardware=Hardware.choose("cuda", "implicit")
+        )
+    assert (run.state.step, run.training_step.recordings) == (4, {})
+
+
 def test_an_old_card_takes_the_explicit_rung(device):
     device.compute_capability = "75"
     hardware = Hardware.choose("cuda")

@@ -37,8 +37,8 @@ def module(file):
     compiled = cupy.RawModule(code=source(file), options=("--std=c++17",))
     try:
         compiled.compile()
-    except (ImportError, OSError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (ImportError, OSError, RuntimeError, cupy.cuda.compiler.CompileException) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if "cudaErrorMemoryAllocation" in reason:  # compiled, but there is no room for it
             raise MemoryError(f"out of memory while loading {file}") from error
         raise DeviceError(

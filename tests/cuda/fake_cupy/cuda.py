@@ -7,6 +7,7 @@ from fake_cupy.blocks import free_bytes
 from fake_cupy.capture import CUDARuntimeError, refused_in_any_capture
 from fake_cupy.device import device
 from fake_cupy.memory import (
+    Memory,
     MemoryPointer,
     MemoryPool,
     alloc,
@@ -22,6 +23,7 @@ __all__ = [
     "Device",
     "Event",
     "Graph",
+    "Memory",
     "MemoryPointer",
     "MemoryPool",
     "Stream",

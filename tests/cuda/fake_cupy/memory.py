@@ -6,6 +6,7 @@ import weakref
 from contextlib import contextmanager
 
 from fake_cupy.blocks import Block, free_bytes, rounded
+from fake_cupy.capture import CUDARuntimeError
 from fake_cupy.device import device
 from fake_cupy.streams import get_current_stream, issue
 
@@ -20,12 +21,22 @@ class OutOfMemoryError(MemoryError):
         )
 
 
-class MemoryPointer:
-    """A block in use; when nobody holds it any more, the block goes back to its pool."""
+class Memory(Block):
+    """Memory of the device that no pool has: cupy.cuda.Memory."""
 
-    def __init__(self, block, pool):
-        self.mem, self.ptr = block, block.ptr
-        weakref.finalize(self, pool._free, block, get_current_stream())
+    def __init__(self, size):
+        if rounded(size) > free_bytes():
+            raise CUDARuntimeError("cudaErrorMemoryAllocation: out of memory")
+        super().__init__(size)
+
+
+class MemoryPointer:
+    """A block in use; when nobody holds it any more, it goes back to its pool, if it has one."""
+
+    def __init__(self, mem, offset, pool=None):
+        self.mem, self.ptr = mem, mem.ptr + offset
+        if pool is not None:
+            weakref.finalize(self, pool._free, mem, get_current_stream())
 
 
 class MemoryPool:
@@ -35,7 +46,7 @@ class MemoryPool:
     """
 
     def __init__(self, allocator=None):
-        self._freed, self._used, self._limit = {}, 0, 0
+        self._freed, self._used, self._limit, self._allocator = {}, 0, 0, allocator
         weakref.finalize(self, _give_back, self._freed)
 
     def malloc(self, size):
@@ -48,9 +59,11 @@ class MemoryPool:
         block = freed.pop() if freed else self._new_block(size)
         issue(block.poison, (block,))
         self._used += rounded(size)
-        return MemoryPointer(block, self)
+        return MemoryPointer(block, 0, self)
 
     def _new_block(self, size):
+        if self._allocator is not None:
+            return self._allocator(size).mem
         for make_room in (lambda: None, self.free_all_blocks, self._free_what_hangs_in_cycles):
             make_room()
             if self._has_room(rounded(size)):
