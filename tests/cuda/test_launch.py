@@ -15,9 +15,7 @@ def test_headers_are_put_in_once():
 
 def test_a_broken_compiler_is_named_with_what_to_install(cupy, monkeypatch):
     monkeypatch.setattr(launch, "source", lambda file: 'extern "C" __global__ void k() { nonsense(); }')
-    with pytest.raises(
-        DeviceError, match=r"cannot compile for it \(.+\); .* pip install 'cupy-cuda13x\[ctk\]'"
-    ):
+    with pytest.raises(DeviceError, match=r"cannot compile for it \(.+\); .* pip install"):
         launch.kernel("broken.cu", "k")
 
 
@@ -26,5 +24,5 @@ def test_no_room_for_a_kernel_is_a_lack_of_memory(cupy, device, monkeypatch):
         raise RuntimeError("cudaErrorMemoryAllocation: out of memory")
 
     monkeypatch.setattr(cupy.RawModule, "compile", compile)
-    with pytest.raises(MemoryError, match="while loading sgd.cu"):
+    with pytest.raises(MemoryError, match=r"while loading sgd\.cu"):
         launch.kernel("sgd.cu", "sgd_update")
