@@ -46,6 +46,12 @@ def test_train_says_how_and_evaluate_takes_the_run(cupy, tmp_path):
         for device in ("cpu", "cuda")
     ]
     assert errors[0] == errors[1]
+    tables = [
+        minires("evaluate", tmp_path / "run", tmp_path / "run", "--device", device).output
+        for device in ("cpu", "cuda")
+    ]
+    assert "ensemble of 2" in tables[0]
+    assert tables[0] == tables[1]
 
 
 def test_doctor_names_the_gpu_and_tries_a_kernel(cupy):

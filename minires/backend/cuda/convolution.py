@@ -14,10 +14,9 @@ from minires.backend.cuda.gather import (
     variant,
 )
 from minires.backend.cuda.launch import blocks_for, launch
-from minires.backend.cuda.maps import channels_last, empty_map
+from minires.backend.cuda.maps import WARP, channels_last, empty_map
 from minires.backend.device import library
 
-WARP = 32
 ROWS_OF_WARP = 4
 WARPS_WANTED = 4 * BLOCKS_WANTED
 NOTHING = (None,) * 5 + (0.0,)  # no u, scale, shift, mean, var and eps

@@ -3,10 +3,10 @@
 from minires.backend.cuda import cublas, ladder
 from minires.backend.cuda.gather import BLOCKS_WANTED
 from minires.backend.cuda.launch import blocks_for, launch
+from minires.backend.cuda.maps import WARP
 from minires.backend.device import library
 
 FILE = "matmul.cu"
-WARP = 32
 TILE, DEPTH, THREADS = 64, 16, 128
 SHARED = 4 * (TILE * (DEPTH + 4) + DEPTH * (TILE + 8))
 LEAST_STEPS = 4  # that a split is long

@@ -12,11 +12,10 @@ from minires.backend.cuda.gather import (
     variant,
 )
 from minires.backend.cuda.launch import blocks_for, launch
-from minires.backend.cuda.maps import channels_last
+from minires.backend.cuda.maps import WARP, channels_last
 from minires.backend.device import library
 
 FILE = "weight_gradient.cu"
-WARP = 32
 WARPS = 3
 TASKS = 9  # of a block: products of 16 channels of x, moved by one tap, with channels of gy
 CHANNELS = 16
