@@ -32,7 +32,7 @@ def device_of(array):
 def as_array(data, dtype=None):
     """`data` as an array: float32 unless `dtype`, or the dtype that it brings along, says otherwise.
 
-    Floating-point numbers are kept in float32 or float64, nothing narrower or wider.
+    Floating-point numbers are kept in float32 or float64, nothing narrower or wider; but bfloat16 stays.
     """
     if not hasattr(data, "dtype"):
         data = np.asarray(data, np.float32)
@@ -51,7 +51,8 @@ def number(value, like):
     A fraction beside whole numbers is float32. A GPU fills the number in by itself: sending it over would
     make a recorded step impossible (cuda/graph.py).
     """
-    dtype = np.float32 if like.dtype.kind != "f" and not isinstance(value, Integral) else like.dtype
+    fraction = not isinstance(value, Integral)
+    dtype = np.float32 if fraction and not is_floating(like.dtype) else like.dtype
     return np.asarray(value, dtype) if library(like) is np else library(like).full((), value, dtype)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from minires import Tensor, gradcheck
 from minires.backend import to_device
+from minires.backend.device import bfloat16
 from minires.lab.gradient_operations import OPERATIONS
 
 
@@ -37,6 +38,12 @@ def test_as_on_the_cpu(cupy, agree, f, inputs, dtype):
     here, there = (computed(f, inputs, dtype, device) for device in ("cpu", "cuda"))
     for ours, theirs in zip(there, here, strict=True):
         agree(ours, theirs)
+
+
+def test_a_number_takes_the_dtype_of_a_narrow_map(cupy):
+    x = Tensor(cupy.asarray(np.array([[2, -3]], np.float32)).astype(bfloat16()), requires_grad=True)
+    y = x * 0.5 + 1
+    assert (y.dtype.name, y.numpy().astype(np.float32).tolist()) == ("bfloat16", [[2, -0.5]])
 
 
 @pytest.mark.parametrize(
