@@ -17,14 +17,16 @@ extensions = [
     "myst_parser",  # pages in Markdown
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",  # every function links to its source, highlighted
     "sphinx-mathjax-offline",  # MathJax and its fonts beside the pages
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
     "plain_docstrings",
-    "tables",
+    "defined_names",
+    "networks",
 ]
 exclude_patterns = ["_extensions"]
-myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_enable_extensions = ["deflist", "dollarmath"]
 nitpicky = True
 
 html_theme = "furo"
@@ -33,7 +35,7 @@ html_css_files = ["site.css"]
 html_theme_options = {"navigation_with_keys": True, "top_of_page_buttons": []}
 
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "imported-members": True}
+autodoc_default_options = {"members": True, "exclude-members": "extra_repr"}
 autodoc_typehints = "none"
 
 copybutton_selector = "div.highlight-Python pre, div.highlight-python pre, div.highlight-sh pre"

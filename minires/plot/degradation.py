@@ -12,7 +12,7 @@ def plot_degradation(results, path):
 
     results: what lab.degradation returns; path: of the PNG.
     """
-    figure, panels = new_figure(columns=2, width=4.8, height=4.4, sharey=True)
+    figure, panels = new_figure(columns=2, width=3.5, height=4, sharey=True)
     depths = sorted({int(name.removeprefix("plain").removeprefix("resnet")) for name in results["nets"]})
     for axes, (family, title) in zip(panels, PANELS.items(), strict=True):
         for i, depth in enumerate(depths):

@@ -1,0 +1,134 @@
+"""The site: every link leads somewhere, nothing comes from elsewhere, every page opens without an error."""
+
+from html.parser import HTMLParser
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from minires import models
+
+# What a browser loads by itself, as against links that a reader follows.
+LOADED = {("img", "src"), ("script", "src"), ("link", "href"), ("source", "src"), ("iframe", "src")}
+# What these say is about a page and not loaded.
+RELATIONS = {"canonical", "next", "prev", "index", "search", "author"}
+
+
+class Page(HTMLParser):
+    """The ids of a page, what it loads, and where its links lead."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.ids, self.loaded, self.links = set(), set(), set()
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.ids.add(attributes.get("id"))
+        for name in ("src", "href"):
+            if attributes.get(name) is None:
+                continue
+            loaded = (tag, name) in LOADED and attributes.get("rel") not in RELATIONS
+            (self.loaded if loaded else self.links).add(attributes[name])
+
+
+@pytest.fixture(scope="module")
+def pages(site):
+    return {path: Page(path) for path in site.rglob("*.html") if "_static" not in path.parts}
+
+
+def test_the_site_has_its_parts(site):
+    for name in ("index", "networks", "speed", "api/nn", "tutorials/index", "tutorials/01_arrays"):
+        assert (site / f"{name}.html").is_file()
+    assert "<h1>How fast, and why" in (site / "speed.html").read_text()
+
+
+def test_the_home_page_opens_with_the_figure_and_the_command(site):
+    text = (site / "index.html").read_text()
+    figure, command = text.index("degradation.png"), text.index('minires<span class="w"> </span>degradation')
+    assert text.index("<h1>") < figure < command < text.index("<h2>")
+
+
+def leads_somewhere(link, path, pages):
+    """Whether a link on the page `path` leads to a file and, if it names a place there, to that."""
+    parts = urlsplit(link)
+    if parts.netloc or parts.scheme in ("https", "mailto", "data"):
+        return True  # elsewhere, where nothing can be known offline
+    target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+    target = target / "index.html" if target.is_dir() else target
+    if not parts.fragment or target not in pages:
+        return target.is_file()
+    return unquote(parts.fragment) in pages[target].ids
+
+
+def test_every_link_leads_to_a_page_and_a_place_in_it(pages):
+    assert sum(len(page.links) for page in pages.values()) > 1000
+    for path, page in pages.items():
+        assert [link for link in page.links | page.loaded if not leads_somewhere(link, path, pages)] == []
+
+
+def test_nothing_is_loaded_from_elsewhere(pages):
+    for page in pages.values():
+        assert [link for link in page.loaded if urlsplit(link).netloc] == []
+
+
+def test_the_table_has_every_network(pages, site):
+    text = (site / "networks.html").read_text()
+    assert [name for name in models.names() if f">{name}<" not in text] == []
+    assert "269,722" in text
+
+
+# What is wrong with an opened page: pictures that are missing, formulas that are not rendered or hold an
+# error, and a page that is wider than the screen.
+FAULTS = """() => {
+    const faults = [];
+    for (const image of document.images)
+        if (image.src && image.complete && !image.naturalWidth) faults.push("missing image " + image.src);
+    for (const formula of document.querySelectorAll(".math"))
+        if (!formula.querySelector("mjx-container"))
+            faults.push("unrendered formula " + formula.textContent);
+    for (const error of document.querySelectorAll("mjx-merror"))
+        faults.push("wrong formula " + error.textContent);
+    const excess = document.documentElement.scrollWidth - window.innerWidth;
+    if (excess > 0) faults.push("wider than the screen by " + excess + " pixels");
+    return faults;
+}"""
+SCREENS = {"desktop": (1280, "light"), "phone": (390, "dark")}
+
+
+def faults_of(browser, site, screen):
+    """What a browser finds wrong with the pages of a site: a list of texts."""
+    width, theme = SCREENS[screen]
+    faults = []
+    with browser.new_context(viewport={"width": width, "height": 844}, color_scheme=theme) as context:
+        page = context.new_page()
+        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("requestfailed", lambda request: faults.append(f"failed to load {request.url}"))
+        for path in sorted(site.rglob("*.html")):
+            if {"_static", "_modules"} & set(path.parts):  # the theme's, and plain source code
+                continue
+            page.goto(path.as_uri(), wait_until="load")
+            page.evaluate("window.MathJax && MathJax.startup && MathJax.startup.promise")
+            found = page.evaluate(FAULTS)
+            faults += [f"{path.relative_to(site)}: {fault}" for fault in found]
+    return faults
+
+
+def test_every_page_opens_without_a_fault(browser, site):
+    assert faults_of(browser, site, "phone") == []
+
+
+def test_faults_are_noticed(browser, tmp_path):
+    (tmp_path / "page.html").write_text(
+        '<img src="none.png"><span class="math">x^2</span><div style="width: 5000px">wide</div>'
+        "<script>undefinedFunction()</script>"
+    )
+    faults = "\n".join(faults_of(browser, tmp_path, "phone"))
+    for fault in ("missing image", "unrendered formula x^2", "wider than the screen", "undefinedFunction"):
+        assert fault in faults
+
+
+@pytest.mark.slow
+def test_the_whole_site_with_every_tutorial_executed(build_site, browser):
+    site = build_site()
+    assert [fault for screen in SCREENS for fault in faults_of(browser, site, screen)] == []
