@@ -32,6 +32,7 @@ nitpicky = True
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_favicon = html_logo = "_static/icon.svg"
 html_theme_options = {"navigation_with_keys": True, "top_of_page_buttons": []}
 
 autodoc_member_order = "bysource"

@@ -21,7 +21,7 @@ def add_defined_names(app, doctree):
 
 
 def defined_name(module, name):
-    """ "minires.ops.activation.relu" for relu of minires.nn.functional; None for what has no such name."""
+    """Where relu of minires.nn.functional is defined: minires.ops.activation.relu. None if nothing tells."""
     found = importlib.import_module(module)
     for part in name.split("."):
         found = getattr(found, part, None)
