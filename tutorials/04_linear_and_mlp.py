@@ -261,7 +261,7 @@ for images, targets in loader:  # (32, 1, 8, 8) and (32)
     vectors = images.reshape(len(images), 64)
     apart.append(abs(loss.item() - step_by_hand(W_hand, b_hand, vectors, targets)))
 
-print(f"losses of {len(apart)} steps, largest difference: {max(apart):.0e}")
+print(f"losses of {len(apart)} steps, largest difference: {max(apart)}")
 np.testing.assert_allclose(net[1].weight.numpy(), W_hand, atol=1e-5)
 
 # %%
