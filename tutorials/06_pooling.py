@@ -8,7 +8,7 @@ overlap, too, and measure what pooling does for an image that moves.
 **You need** pages :doc:`1 <01_arrays>` to :doc:`5 <05_convolution>`. The images come
 with the package.
 
-**It takes** less than 90 seconds on two cores, once you have read it.
+**It takes** less than 60 seconds on two cores, once you have read it.
 
 A pooling layer puts one number in the place of all pixels under a window. It has no
 weights. It makes maps smaller, so that the layers behind it cost less and see a larger
@@ -178,7 +178,7 @@ def draw_gradients(x, size, stride):
         shown[f"gradient, {name}"] = leaf.grad.numpy()
     for panel, (name, values) in zip(panels, shown.items(), strict=True):
         values = values[0, 0]
-        top = 4 * values.max() if name == "map" else 2
+        top = 4 * values.max() if name == "map" else 3
         panel.imshow(values, cmap="Oranges", vmin=0, vmax=top)
         for (i, j), value in np.ndenumerate(values):
             text = f"{value:.2f}"[1:] if 0 < value < 1 else f"{value:.0f}"
@@ -439,8 +439,9 @@ for name, pool in {
 # weight for each channel *at each place*, for each output.
 # :func:`~minires.models.summarize` counts:
 
+counted = ("alexnet", "vgg16", "resnet18", "resnet50")
 shares = {}
-for name in ("alexnet", "vgg16", "resnet18", "resnet50"):
+for name in counted:
     with skip_init():  # nobody needs random weights for counting
         rows = models.summarize(models.create(name))
     total = sum(row.parameters for row in rows)
