@@ -12,8 +12,8 @@ the package.
 
 Two networks that see an image as nothing but a row of numbers. They are small enough to
 understand to the last weight, and everything around them stays the same for the deep
-ones: the loss, the loop, the two errors that are to be told apart. At the end both
-fail, all at once, and the reason leads to the convolution.
+ones: the loss, the loop, the two errors that are to be told apart. At the end the
+better one fails at something easy, and the reason leads to the convolution.
 """
 
 import tempfile
@@ -63,8 +63,9 @@ def error(y, labels):
 #
 # Softmax, from page 1, turns the scores of an image into probabilities :math:`p_k`.
 # Read :math:`p_k` as what the classifier holds likely: that the image shows class
-# :math:`k`. Then the *likelihood* of the training labels is the probability that it
-# gives to all labels :math:`t_n` as they are, image for image:
+# :math:`k`. If no image says anything about another one, the probability that the
+# classifier gives to all training labels :math:`t_n` together, their *likelihood*, is a
+# product:
 #
 # .. math:: \prod_{n=1}^{N} p_{n, t_n}
 #
@@ -96,9 +97,9 @@ print("0.1 to the power of the number of images:", 0.1 ** len(x))
 #
 # .. math:: \frac{\partial L}{\partial y_k} = p_k - [k = t]
 #
-# *Softmax minus one-hot*: what the classifier said, less what it should have said. Both
-# vectors add up to 1, so the gradient adds up to 0. Whatever is pushed up is pulled
-# down elsewhere.
+# where :math:`[k = t]` is 1 for the true class and 0 elsewhere. *Softmax minus
+# one-hot*: what the classifier said, less what it should have said. Both vectors add up
+# to 1, so the gradient adds up to 0. Whatever is pushed up is pulled down elsewhere.
 
 scores, truth = np.array([1.0, 2.5, 0.3]), 0
 p = np.exp(scores) / np.exp(scores).sum()
@@ -377,9 +378,9 @@ plt.show()
 # holds both classes about equally likely everywhere.
 #
 # With hidden units, each of them has a line of its own, where its ReLU bends, and the
-# border between the classes bends where it crosses one of these lines. That is a
-# *multilayer perceptron*, MLP for short: linear layers with something nonlinear between
-# them.
+# border between the classes can bend only where it crosses one of these lines. That is
+# a *multilayer perceptron*, MLP for short: linear layers with something nonlinear
+# between them.
 #
 # A trap: hidden layers must not start at zero
 # --------------------------------------------
@@ -511,20 +512,15 @@ with no_grad():
 confusion = np.zeros((10, 10), int)
 np.add.at(confusion, (labels_test, guesses), 1)
 
+centred = {"ha": "center", "va": "center"}
 wrong = np.flatnonzero(guesses != labels_test)
 figure = plt.figure(figsize=(6.4, 7.4))
 above, below = figure.subfigures(2, 1, height_ratios=[2.3, 1])
 axes = above.subplots()
 axes.imshow(np.where(np.eye(10, dtype=bool), 0, confusion), cmap="Oranges", vmax=12)
 for i, j in np.argwhere(confusion):
-    axes.text(
-        j,
-        i,
-        confusion[i, j],
-        ha="center",
-        va="center",
-        color="0.5" if i == j else "black",
-    )
+    color = "0.5" if i == j else "black"
+    axes.text(j, i, confusion[i, j], color=color, **centred)
 axes.set(xticks=range(10), yticks=range(10), xlabel="guess", ylabel="label")
 axes.grid(False)
 for panel, i in zip(below.subplots(2, 6).flat, wrong, strict=False):
@@ -535,16 +531,15 @@ for panel in below.axes:
 plt.show()
 
 # %%
-# Some of these you would not have read either. The images are 8 x 8 pixels, and the
-# test digits are mostly by other people than the training digits.
+# Some are hard to read at 8 x 8 pixels. And most of the test digits were written by
+# other people than the training digits, which makes the test harder, and more honest.
 #
 # Move the image by a pixel
 # -------------------------
 #
-# Now to the weakness of both classifiers. The digits fill their 8 x 8 pixels, so a
-# shift would cut something off. We put them into the middle of 12 x 12 pixels: then two
-# pixels in each direction are free, and a shift loses nothing. An MLP learns from
-# those, unmoved, and is tested on moved ones.
+# The digits fill their 8 x 8 pixels, so a shift would cut something off. We put them
+# into the middle of 12 x 12 pixels: then two pixels in each direction are free, and a
+# shift loses nothing. An MLP learns from those, unmoved, and is tested on moved ones.
 
 BORDER = 2
 
@@ -575,9 +570,7 @@ figure, axes = plt.subplots(figsize=(5, 4.4))
 axes.imshow(table, cmap="Oranges", vmin=0, vmax=100, extent=(-2.5, 2.5, 2.5, -2.5))
 for (down, right), percent in np.ndenumerate(table):
     color = "white" if percent > 60 else "black"
-    axes.text(
-        right - 2, down - 2, f"{percent:.0f} %", ha="center", va="center", color=color
-    )
+    axes.text(right - 2, down - 2, f"{percent:.0f} %", color=color, **centred)
 axes.set(xlabel="shift to the right (pixels)", ylabel="shift down (pixels)")
 axes.grid(False)
 plt.show()
@@ -660,6 +653,9 @@ axes.legend()
 plt.show()
 
 # %%
+# The convolutional net is not perfect. What it loses, it loses at the border; page
+# :doc:`6 <06_pooling>` looks at that.
+#
 # Exercises
 # ---------
 #

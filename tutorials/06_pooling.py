@@ -122,7 +122,7 @@ plt.show()
 # The average makes the picture coarse, as a camera with fewer pixels would. But a thin
 # edge fades, since most pixels under a window are not on it. The maximum asks *is it
 # anywhere in here?* and keeps the full strength. Behind a convolution that looks for
-# something, this is mostly the question.
+# something, this is often the question.
 #
 # Where the gradient goes
 # -----------------------
@@ -183,7 +183,7 @@ def draw_gradients(x, size, stride):
         for (i, j), value in np.ndenumerate(values):
             text = f"{value:.2f}"[1:] if 0 < value < 1 else f"{value:.0f}"
             color = "0.7" if value == 0 and name != "map" else "black"
-            panel.text(j, i, text, ha="center", va="center", fontsize=10, color=color)
+            panel.text(j, i, text, ha="center", va="center", fontsize=11, color=color)
         starts = np.arange(0, len(values) - size + 1, stride) - 0.5
         for corner in np.stack(np.meshgrid(starts, starts), axis=-1).reshape(-1, 2):
             frame = plt.Rectangle(corner, size, size, fill=False, color="C0", alpha=0.6)
@@ -435,8 +435,8 @@ for name, pool in {
 
 # %%
 # What does it replace? AlexNet and VGG make one long vector of their last maps, as page
-# 4 made one of an image, and send it through fully connected layers. Those have one
-# weight for each channel *at each place*, for each output.
+# 4 made one of an image, and send it through fully connected layers. The first of those
+# has a weight for each channel *at each place*, for each of its outputs.
 # :func:`~minires.models.summarize` counts:
 
 counted = ("alexnet", "vgg16", "resnet18", "resnet50")
