@@ -48,9 +48,8 @@ def plain_net(norm, seed):
         conv = nn.Conv2d(
             channels, width, 3, padding=1, bias=not norm, generator=generator
         )
-        layers += (
-            [conv, nn.BatchNorm2d(width), nn.ReLU()] if norm else [conv, nn.ReLU()]
-        )
+        layers += [conv, nn.BatchNorm2d(width)] if norm else [conv]
+        layers.append(nn.ReLU())
         channels = width
     head = nn.Linear(width, 10, generator=generator)
     return nn.Sequential(*layers, nn.GlobalAvgPool2d(), head)
@@ -242,9 +241,11 @@ def differences(loss, x, h=1e-5):
 upstreams = {"ones": np.ones(x.shape), "random": generator.standard_normal(x.shape)}
 errors = {}
 for name, u in upstreams.items():
-    numeric = differences(
-        lambda x, u=u: (BatchNorm()(x, gamma, beta).numpy() * u).sum(), x
-    )
+
+    def loss(x, u=u):
+        return (BatchNorm()(x, gamma, beta).numpy() * u).sum()
+
+    numeric = differences(loss, x)
     for operation in (BatchNorm, ForgetsTheVariance, ReturnsZero):
         leaf = Tensor(x, requires_grad=True)
         operation()(leaf, gamma, beta).backward(u)
@@ -365,9 +366,8 @@ class TwoErrors:
         with self.net.evaluating():
             self.running.append(error(self.net, images, labels))
         kept = {name: array.copy() for name, array in self.net.state_dict().items()}
-        self.of_the_batch.append(
-            error(self.net, images, labels)
-        )  # moves the running ones
+        self.of_the_batch.append(error(self.net, images, labels))
+        # that has moved the running statistics: back
         self.net.load_state_dict(kept)
 
 
@@ -377,9 +377,9 @@ two = TwoErrors(net)
 train(net, 0.05, early_steps, two)
 
 figure, axes = plt.subplots(figsize=(6.4, 3.4))
-steps = np.arange(1, early_steps + 1)
-axes.plot(steps, two.running, label="running statistics")
-axes.plot(steps, two.of_the_batch, label="statistics of the test images")
+after = range(1, early_steps + 1)
+axes.plot(after, two.running, label="running statistics")
+axes.plot(after, two.of_the_batch, label="statistics of the test images")
 axes.set_xlabel("steps of training")
 axes.set_ylabel("test error in %")
 axes.set_ylim(0, 100)
@@ -539,9 +539,7 @@ for s in (0.1, 1, 10):
 for s in outputs:
     change = abs(outputs[s] - outputs[1]).max()
     length = np.linalg.norm(gradients[s])
-    print(
-        f"s = {s:4}: output differs by {change:.0e}, length of gradient {length:8.3f}"
-    )
+    print(f"s = {s:4}: output differs by {change:.0e}, |gradient| = {length:8.3f}")
 cosine = (W * gradients[1]).sum() / np.linalg.norm(W) / np.linalg.norm(gradients[1])
 print(f"cosine between weights and gradient: {cosine:.0e}")
 

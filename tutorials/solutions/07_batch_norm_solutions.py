@@ -143,9 +143,8 @@ for size in sizes:
 
 figure, axes = plt.subplots(figsize=(6, 3.4))
 axes.loglog(sizes, noise, "o-", label="measured")
-axes.loglog(
-    sizes, noise[0] * np.sqrt(2 / np.array(sizes)), "--", label="1 / sqrt(size)"
-)
+expected = noise[0] * np.sqrt(sizes[0] / np.array(sizes))
+axes.loglog(sizes, expected, "--", label="falling as 1 / sqrt(size)")
 axes.set_xticks(sizes, sizes)
 axes.minorticks_off()
 axes.set_xlabel("images in a batch")
