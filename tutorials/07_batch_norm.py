@@ -312,12 +312,12 @@ print("the library agrees")
 # large:
 
 tiny = generator.standard_normal((4, 1, 1, 1)).astype(np.float32)  # M = 4
-layer = nn.BatchNorm2d(1)
-normalized = layer(Tensor(tiny)).numpy()
+of_few = nn.BatchNorm2d(1)
+normalized = of_few(Tensor(tiny)).numpy()
 biased, unbiased = tiny.var(), tiny.var(ddof=1)
 print(f"biased {biased:.4f}, unbiased {unbiased:.4f}")
 print(f"variance of the output:  {normalized.var():.4f}  (biased: exactly 1)")
-print(f"running variance:        {layer.running_var.item():.4f}")
+print(f"running variance:        {of_few.running_var.item():.4f}")
 print(f"0.9 + 0.1 * biased:      {0.9 + 0.1 * biased:.4f}")
 print(f"0.9 + 0.1 * unbiased:    {0.9 + 0.1 * unbiased:.4f}")
 

@@ -23,7 +23,7 @@ def the_operation_is_right(page):
 
 
 def the_running_variance_is_unbiased(page):
-    assert page["layer"].running_var.item() == pytest.approx(0.9 + 0.1 * page["unbiased"])
+    assert page["of_few"].running_var.item() == pytest.approx(0.9 + 0.1 * page["unbiased"])
     assert page["normalized"].var() == pytest.approx(1, abs=1e-3)
     assert abs(page["unbiased"] - page["biased"]) > 0.1
 
