@@ -73,7 +73,7 @@ def before_each_relu(net, x):
 
 maps = {norm: before_each_relu(plain_net(norm, seed), images) for norm in (False, True)}
 shown = (0, depth // 2 - 1, depth - 1)
-figure, axes = plt.subplots(3, 2, figsize=(6.4, 6), sharex=True)
+figure, axes = plt.subplots(3, 2, figsize=(5.6, 6), sharex=True)
 bins = np.linspace(-3, 3, 60)
 for row, layer in zip(axes, shown, strict=True):
     for panel, norm in zip(row, (False, True), strict=True):
@@ -93,8 +93,8 @@ plt.show()
 # a channel that lies to the right of it passes almost unchanged, one to the left is
 # almost always 0. On the right all channels of a layer share one mean and one width,
 # and each ReLU cuts through the middle. The shape stays what it was. The high bars in
-# layer 1 are the black pixels: one value in, one value out. Batch norm does not make a
-# normal distribution; it shifts and stretches.
+# layer 1 are pixels whose whole window is black: one value in, one value out. Batch
+# norm does not make a normal distribution; it shifts and stretches.
 #
 # Forward
 # -------
@@ -145,8 +145,8 @@ plt.show()
 #    .. math::
 #
 #       \frac{\partial s}{\partial x_j}
-#       = -\frac{1}{2} (\sigma^2 + \varepsilon)^{-3/2} \cdot \frac{2}{M} (x_j - \mu)
-#       = -\frac{s^3}{M} (x_j - \mu) = -\frac{s^2}{M} \hat x_j.
+#       &= -\frac{1}{2} (\sigma^2 + \varepsilon)^{-3/2} \cdot \frac{2}{M} (x_j - \mu) \\
+#       &= -\frac{s^3}{M} (x_j - \mu) = -\frac{s^2}{M} \hat x_j.
 #
 # 4. By the product rule, with :math:`\delta_{ij} = 1` for :math:`i = j` and 0
 #    otherwise:
@@ -154,9 +154,9 @@ plt.show()
 #    .. math::
 #
 #       \frac{\partial \hat x_i}{\partial x_j}
-#       = s \left( \delta_{ij} - \frac{1}{M} \right)
-#       + (x_i - \mu) \frac{\partial s}{\partial x_j}
-#       = s \left( \delta_{ij} - \frac{1}{M}
+#       &= s \left( \delta_{ij} - \frac{1}{M} \right)
+#       + (x_i - \mu) \frac{\partial s}{\partial x_j} \\
+#       &= s \left( \delta_{ij} - \frac{1}{M}
 #       - \frac{\hat x_i \hat x_j}{M} \right).
 #
 # 5. The chain rule sums over all outputs, :math:`\partial L / \partial x_j = \sum_i
@@ -316,14 +316,14 @@ of_few = nn.BatchNorm2d(1)
 normalized = of_few(Tensor(tiny)).numpy()
 biased, unbiased = tiny.var(), tiny.var(ddof=1)
 print(f"biased {biased:.4f}, unbiased {unbiased:.4f}")
-print(f"variance of the output:  {normalized.var():.4f}  (biased: exactly 1)")
+print(f"variance of the output:  {normalized.var():.4f}  (1: with the biased one)")
 print(f"running variance:        {of_few.running_var.item():.4f}")
 print(f"0.9 + 0.1 * biased:      {0.9 + 0.1 * biased:.4f}")
 print(f"0.9 + 0.1 * unbiased:    {0.9 + 0.1 * unbiased:.4f}")
 
 # %%
-# For a map of a usual batch :math:`M` is in the thousands and the difference is
-# nothing.
+# For a map of a usual batch :math:`M` is in the thousands and the difference does not
+# matter.
 #
 # Mistake 1: too early
 # --------------------
@@ -367,7 +367,7 @@ class TwoErrors:
             self.running.append(error(self.net, images, labels))
         kept = {name: array.copy() for name, array in self.net.state_dict().items()}
         self.of_the_batch.append(error(self.net, images, labels))
-        # that has moved the running statistics: back
+        # That call has moved the running statistics. Put them back.
         self.net.load_state_dict(kept)
 
 
@@ -376,7 +376,7 @@ net = plain_net(True, seed)
 two = TwoErrors(net)
 train(net, 0.05, early_steps, two)
 
-figure, axes = plt.subplots(figsize=(6.4, 3.4))
+figure, axes = plt.subplots(figsize=(5.6, 3.4))
 after = range(1, early_steps + 1)
 axes.plot(after, two.running, label="running statistics")
 axes.plot(after, two.of_the_batch, label="statistics of the test images")
@@ -407,13 +407,13 @@ print(f"test error in evaluation mode: {settled:.1f} %")
 #
 # Nothing warns if a net that still is in training mode is asked for predictions. With
 # large, well mixed batches the error even looks all right, as on the second curve
-# above. So here is one image, a 3, in three companies: among 40 others of all kinds,
-# among zeros, among ones.
+# above. So here is one image, a 3, in three companies: among 40 others of all other
+# kinds, among zeros, among ones.
 
 mode_of = {"evaluation": False, "training": True}
 me = np.flatnonzero(labels == 3)[0]
 companies = {
-    "all kinds": np.arange(40),
+    "all kinds": np.flatnonzero(labels != 3)[:40],
     "zeros": np.flatnonzero(labels == 0),
     "ones": np.flatnonzero(labels == 1),
 }
@@ -426,7 +426,7 @@ for mode, training in mode_of.items():
             p = F.softmax(net(images[np.append(me, others)])).numpy()[0]
         probabilities[mode, company] = p
 
-figure, axes = plt.subplots(2, 1, figsize=(6.4, 4.6), sharex=True, sharey=True)
+figure, axes = plt.subplots(2, 1, figsize=(5.6, 4.6), sharex=True, sharey=True)
 for panel, mode in zip(axes, mode_of, strict=True):
     for i, company in enumerate(companies):
         places = np.arange(10) + 0.27 * (i - 1)
@@ -443,8 +443,8 @@ plt.show()
 # the company: what all images of a batch have in common is subtracted with the mean,
 # and the net gets to see by what an image differs from its neighbours.
 #
-# For the whole test set: batches of mixed digits, then each digit with its like, and
-# evaluation mode once more.
+# For the whole test set, in training mode: batches of mixed digits, then each digit
+# with its like.
 
 net.load_state_dict(kept)
 net.train()
@@ -616,7 +616,7 @@ for norm in (False, True):
     for rate in rates:
         losses[norm, rate] = train(plain_net(norm, seed), rate, steps)
 
-figure, axes = plt.subplots(2, 1, figsize=(6.4, 6), sharex=True, sharey=True)
+figure, axes = plt.subplots(2, 1, figsize=(5.6, 6), sharex=True, sharey=True)
 for panel, norm in zip(axes, (False, True), strict=True):
     for rate in rates:
         panel.plot(smooth(losses[norm, rate]), label=f"{rate:g}")

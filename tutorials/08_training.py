@@ -55,9 +55,10 @@ labels = digits.train.labels
 # with the mean square :math:`\overline{x^2}` of the inputs. Not their variance: the
 # outputs of a ReLU have a mean above 0, and it counts.
 #
-# The ReLU comes next. For weights that are as likely positive as negative, so is
-# :math:`y`. The half below 0 becomes 0, and the other half has the same squares. So the
-# mean square behind the ReLU is one half of the variance before it:
+# The ReLU comes next. With weights of a distribution symmetric about 0, :math:`y` is as
+# likely positive as negative. The half below 0 becomes 0, and the other half has the
+# same squares. So the mean square behind the ReLU is one half of the variance before
+# it:
 #
 # .. math::
 #
@@ -95,8 +96,8 @@ print(f"behind the ReLU:           {behind:.3f}")
 # %%
 # The way back is the same sum with the matrix transposed. A layer multiplies the mean
 # square of the gradient by the number of its *outputs* times :math:`v`, and the ReLU
-# lets half of it pass. Where layers have as many outputs as inputs, what keeps the
-# activations keeps the gradients, too.
+# lets half of it pass (if gradients and signs are taken for independent). Where layers
+# have as many outputs as inputs, what keeps the activations keeps the gradients, too.
 #
 # Is it so? We measure both in 20 layers. Gradients are kept for leaves only; so we add
 # to each :math:`y` a leaf of zeros, a probe. It changes nothing, and its gradient is
@@ -126,7 +127,7 @@ def sizes(net):
 
 
 measured = {name: sizes(deep_net(depth, gain, seed)) for name, gain in gains.items()}
-figure, axes = plt.subplots(2, 1, figsize=(6.4, 6.4), sharex=True)
+figure, axes = plt.subplots(2, 1, figsize=(5.6, 6.4), sharex=True)
 at = np.arange(1, depth + 1)
 for i, (name, (activations, gradients)) in enumerate(measured.items()):
     expected = (gains[name] / 2) ** ((at - 1) / 2)
@@ -199,7 +200,7 @@ for name in gains:
     ends = [at_the_end(runs[name, rate]) for rate in rates]
     print(f"{name:9}", "  ".join(f"{end:5.2f}" for end in ends))
 
-figure, axes = plt.subplots(figsize=(6.4, 3.8))
+figure, axes = plt.subplots(figsize=(5.6, 3.8))
 for name, style in zip(gains, ("-", "--", "-", "-"), strict=True):
     losses = smooth(runs[name, rates[1]])
     (line,) = axes.plot(losses, style, label=name)
@@ -216,7 +217,7 @@ plt.show()
 # small a start stays there: the images do not reach the last layer and the gradients do
 # not reach the first. Too large, and after a few steps the numbers are no longer
 # finite; the triangle marks it. Xavier's factor loses too much in 20 layers. Only He's
-# start learns well.
+# start learns.
 #
 # The library's layers start with it, :func:`~minires.nn.init.he_normal`. For a
 # convolution, :math:`n` is the number of pixels under a window in all input channels,
@@ -233,9 +234,9 @@ plt.show()
 #
 # .. math::
 #
-#    g = \frac{\partial L}{\partial p} + \lambda p \qquad
-#    v \leftarrow \mu v + g \qquad
-#    p \leftarrow p - \eta v
+#    g &= \frac{\partial L}{\partial p} + \lambda p \\
+#    v &\leftarrow \mu v + g \\
+#    p &\leftarrow p - \eta v
 #
 # *Weight decay* adds :math:`\lambda p`, the gradient of a penalty
 # :math:`\frac{\lambda}{2} |p|^2`: it pulls each weight towards 0. *Momentum*
@@ -275,7 +276,7 @@ print("after each of 10 steps: the same weights as the library's")
 
 # %%
 # Without ``zero_grad()`` the gradients of all steps would add up, since ``backward()``
-# adds. It is the most frequent mistake in a loop of one's own.
+# adds. It is a frequent mistake in a loop of one's own.
 #
 # Why momentum
 # ------------
@@ -304,7 +305,7 @@ paths = {
     "rate 0.075": descend(0.075, 0),
     "rate 0.03, momentum 0.8": descend(0.03, 0.8),
 }
-figure, axes = plt.subplots(3, 1, figsize=(6.4, 6), sharex=True, sharey=True)
+figure, axes = plt.subplots(3, 1, figsize=(5.6, 6), sharex=True, sharey=True)
 a, b = np.meshgrid(np.linspace(-11, 3.5, 200), np.linspace(-2.4, 2.4, 100))
 height = (a**2 + 25 * b**2) / 2
 for i, (panel, (name, path)) in enumerate(zip(axes, paths.items(), strict=True)):
@@ -343,7 +344,7 @@ def length(net):
 
 
 lengths = {}
-figure, axes = plt.subplots(figsize=(6.4, 3.4))
+figure, axes = plt.subplots(figsize=(5.6, 3.4))
 for decay in decays:
     net = deep_net(3, 2, seed)
     optimizer = optim.SGD(net.parameters(), lr=0.1, weight_decay=decay)
@@ -367,8 +368,8 @@ plt.show()
 # %%
 # Small weights are not a good in themselves. In front of a batch norm their size does
 # not even change the output (:doc:`07_batch_norm`): there weight decay keeps the steps
-# from turning the weights less and less. Like the ResNet paper, the library decays all
-# parameters, those of batch norm and the biases included.
+# from turning the weights less and less. The library decays all parameters, those of
+# batch norm and the biases included.
 #
 # A batch is a sample
 # -------------------
@@ -399,17 +400,18 @@ for B in batch_sizes:
 
 # %%
 # Four times the images, half the error: four times the work buys a factor of two. So
-# many steps with small batches get further than few with large ones, until the batch is
-# too small to keep the machine busy. The price is paid at the end. Near a minimum the
-# true gradient becomes small, but that of a batch need not: at a rate that stays the
-# same, the weights are shaken about.
+# for the same work many steps with small batches often get further than few with large
+# ones, until the batch is too small to keep the machine busy. The price is paid at the
+# end. Near a minimum the true gradient becomes small, but that of a batch need not: at
+# a rate that stays the same, the weights are shaken about.
 
 # %%
 # The learning rate
 # -----------------
 #
-# It is the one number that is always worth a search. Try powers, not sums. The loss on
-# all training images after the same number of steps, with and without momentum:
+# It is the one number that is always worth a search. Multiply it in the search, by 3 or
+# by 10; do not add to it. The loss on all training images after the same number of
+# steps, with and without momentum:
 
 
 def loss_of_all(net):
@@ -427,7 +429,7 @@ for momentum, found in ends.items():
         finite = math.isfinite(losses[-1])
         found.append(loss_of_all(net) if finite else math.inf)
 
-figure, axes = plt.subplots(figsize=(6.4, 4))
+figure, axes = plt.subplots(figsize=(5.6, 4))
 top = 10
 for momentum, found in ends.items():
     shown = [end if end < top else math.nan for end in found]
@@ -466,7 +468,7 @@ schedules = {
         0.01, 4_000, then=optim.step_decay(0.1, (32_000, 48_000))
     ),
 }
-figure, axes = plt.subplots(figsize=(6.4, 3.6))
+figure, axes = plt.subplots(figsize=(5.6, 3.6))
 at = np.arange(0, 64_000, 100)
 for (name, schedule), style in zip(schedules.items(), ("-", "-", "--"), strict=True):
     axes.semilogy(at, [schedule(step) for step in at], style, label=name)
@@ -533,7 +535,7 @@ def followed(schedule, every=5):
 with_drop = followed(optim.step_decay(drop_rate, (drop_at,)))
 without = followed(constant(drop_rate))
 
-figure, axes = plt.subplots(figsize=(6.4, 3.6))
+figure, axes = plt.subplots(figsize=(5.6, 3.6))
 at = np.arange(0, drop_steps, 5)
 axes.semilogy(at, without, label="rate stays")
 axes.semilogy(at, with_drop, label="rate drops to a tenth")
