@@ -637,10 +637,10 @@ for norm in (False, True):
 # better than without, and the best one ends far below.
 #
 # Why does it help? Some things are certain, since they follow from the formula. At the
-# start, each layer gets inputs of a fixed scale, whatever the weights are, so that
-# nothing dies out or explodes on the way through many layers. During training, the
-# scale of the weights does not matter, which forgives learning rates that are too
-# large. And each image is seen in ever new company, which adds noise.
+# start, each layer gets inputs of a fixed scale, whatever the weights are, so that on
+# the way forward nothing dies out or explodes, through however many layers. During
+# training, the scale of the weights does not matter, which forgives learning rates that
+# are too large. And each image is seen in ever new company, which adds noise.
 #
 # How much each of these contributes, and whether something else matters more, is not
 # settled. Ioffe and Szegedy, who invented it in 2015, saw the reason in *internal

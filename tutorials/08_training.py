@@ -547,9 +547,8 @@ plt.show()
 
 # %%
 # Up to the dotted line both are the same run. Then each step is a tenth as long, the
-# shaking stops, and the loss sinks to where the larger steps could not stay. Nothing
-# new has been learned about digits; the weights only came to rest. It is no reason to
-# drop early: the small rate is slow where there is still a long way to go.
+# shaking stops, and the loss sinks to where the larger steps could not stay. It is no
+# reason to drop early: the small rate is slow where there is still a long way to go.
 #
 # Warm-up
 # -------

@@ -108,5 +108,5 @@ def the_drop_helps_at_once(page):
 @pytest.mark.slow
 def test_the_solutions_at_full_length(run_page):
     page = run_page("solutions/08_training_solutions")
-    assert page["measured"][-1] == pytest.approx(page["expected"][-1], rel=0.2)
+    assert page["measured"][-1] == pytest.approx(page["expected"][-1], rel=0.35)
     assert page["expected"][-1] < 0.5  # "most of its signal"
