@@ -145,7 +145,7 @@ plt.show()
 # %%
 # The lines are what the derivation says, a factor of :math:`\sqrt{g / 2}` a layer, from
 # the first layer on in the upper picture and from the last one back in the lower. A
-# factor that is only a little off one becomes a power: that is the whole difficulty
+# factor that is only a little off one becomes a power: that is the first difficulty
 # with depth. "Too small" is half as much as He's deviation, nothing that one would call
 # tiny.
 #
