@@ -31,16 +31,20 @@ plt.style.use("minires.plot.page")
 #
 # Take the expression
 #
-# .. math:: L = (a b + c) \, a \qquad a = 2, \quad b = -3, \quad c = 10
+# .. math:: L = (a b + c) \, a
 #
-# and write it in steps with one operation each: :math:`u = a b`, :math:`v = u + c`,
-# :math:`L = v a`. Of a single operation everyone knows the derivatives:
+# at :math:`a = 2`, :math:`b = -3` and :math:`c = 10`, and write it in steps with one
+# operation each: :math:`u = a b`, :math:`v = u + c`, :math:`L = v a`. The derivatives
+# of a single operation are simple:
 #
 # .. math::
 #
-#    \frac{\partial u}{\partial a} = b \qquad \frac{\partial u}{\partial b} = a \qquad
-#    \frac{\partial v}{\partial u} = \frac{\partial v}{\partial c} = 1 \qquad
-#    \frac{\partial L}{\partial v} = a \qquad \frac{\partial L}{\partial a} = v
+#    u = a b: & \quad
+#    \frac{\partial u}{\partial a} = b, \quad \frac{\partial u}{\partial b} = a \\
+#    v = u + c: & \quad
+#    \frac{\partial v}{\partial u} = 1, \quad \frac{\partial v}{\partial c} = 1 \\
+#    L = v a: & \quad
+#    \frac{\partial L}{\partial v} = a, \quad \frac{\partial L}{\partial a} = v
 #
 # These are the *local* derivatives: how an operation's output follows one of its own
 # inputs while the other one stands still. The chain rule joins them. If :math:`u` grows
@@ -378,17 +382,17 @@ print(f"{(128 * 512) ** 2 * 4 / 2**30:.0f} GiB in float32")
 # .. math::
 #
 #    gX_{nd} = \frac{\partial L}{\partial X_{nd}}
-#    = \sum_k gY_{nk} \frac{\partial Y_{nk}}{\partial X_{nd}}
-#    = \sum_k gY_{nk} \, W_{dk}
-#    \qquad \text{so} \qquad gX = gY \, W^T
+#    &= \sum_k gY_{nk} \frac{\partial Y_{nk}}{\partial X_{nd}} \\
+#    &= \sum_k gY_{nk} \, W_{dk} \\
+#    \text{so} \quad gX &= gY \, W^T
 #
 # since of all of :math:`Y`, only row :math:`n` depends on :math:`X_{nd}`. Likewise only
 # column :math:`k` of :math:`Y` depends on :math:`W_{dk}`:
 #
 # .. math::
 #
-#    gW_{dk} = \sum_n gY_{nk} \, X_{nd}
-#    \qquad \text{so} \qquad gW = X^T \, gY
+#    gW_{dk} &= \sum_n gY_{nk} \, X_{nd} \\
+#    \text{so} \quad gW &= X^T \, gY
 #
 # The shapes are a check: from ``gy``, :math:`(N, K)`, and ``W``, :math:`(D, K)`, there
 # is one matrix product that gives :math:`(N, D)`. So an edge of the graph now has a
@@ -491,9 +495,9 @@ def array_backward(end):
 #
 # .. math::
 #
-#    \underset{(64, 1)}{x} \;\to\;
-#    \underset{(64, 32)}{h = \mathrm{relu}(x W_1 + b_1)} \;\to\;
-#    \underset{(64, 1)}{y = h W_2 + b_2}
+#    x: & \quad (64, 1) \\
+#    h = \mathrm{relu}(x W_1 + b_1): & \quad (64, 32) \\
+#    y = h W_2 + b_2: & \quad (64, 1)
 #
 # and the loss is the mean of :math:`(y - t)^2` over the points. Each step computes it,
 # walks back, and moves every parameter a little against its gradient. The targets
@@ -583,7 +587,7 @@ print("two halves give the gradient of the whole")
 # %%
 # The price is that somebody has to clear the gradients before the next step. An
 # optimizer has ``zero_grad()`` for that. Without one, set ``p.grad = None``. Forgetting
-# it is among the most frequent mistakes, and raises no error (exercise 4).
+# it raises no error (exercise 4).
 #
 # Computing without remembering
 # -----------------------------
@@ -619,9 +623,8 @@ except GraphError as error:
     print(error)
 
 # %%
-# ``no_grad()`` is also for evaluation. A graph holds on to what every operation needs
-# on the way back, and memory is the limit in training. For the same reason a graph is
-# used up by its walk:
+# ``no_grad()`` is also for evaluation. A graph keeps in memory what its operations need
+# on the way back. The walk lets go of it piece by piece, and so uses the graph up:
 
 loss = (p * p).sum()
 loss.backward()
@@ -631,8 +634,9 @@ except GraphError as error:
     print(error)
 
 # %%
-# What an operation has kept must not change before the walk has used it. Nobody watches
-# over that. Here the product has kept :math:`x = 3`, and 3 becomes 4 behind its back:
+# What an operation has kept must not change before the walk has used it. Nothing
+# watches over that. Here the product has kept :math:`x = 3`, and 3 becomes 4 behind its
+# back:
 
 x = Tensor([3.0], requires_grad=True)
 y = x * x
@@ -662,9 +666,9 @@ print(x.grad)
 #
 # .. math::
 #
-#    y = \sqrt{a^2 + b^2} \qquad
-#    \frac{\partial y}{\partial a} = \frac{2 a}{2 \sqrt{a^2 + b^2}} = \frac{a}{y} \qquad
-#    \frac{\partial y}{\partial b} = \frac{b}{y}
+#    y &= \sqrt{a^2 + b^2} \\
+#    \frac{\partial y}{\partial a} &= \frac{2 a}{2 \sqrt{a^2 + b^2}}
+#    = \frac{a}{y}, \quad \frac{\partial y}{\partial b} = \frac{b}{y}
 
 
 class Hypotenuse(Function):

@@ -33,8 +33,8 @@ plt.style.use("minires.plot.page")
 #
 # .. math::
 #
-#    f(x + \varepsilon) = f(x) + \varepsilon f'(x) + \frac{\varepsilon^2}{2} f''(x)
-#    + \frac{\varepsilon^3}{6} f'''(x) + \dots
+#    f(x + \varepsilon) = f(x) & + \varepsilon f'(x) + \frac{\varepsilon^2}{2} f''(x) \\
+#    & + \frac{\varepsilon^3}{6} f'''(x) + \dots
 #
 # Subtract :math:`f(x)` and divide by :math:`\varepsilon`. This is the *one-sided*
 # difference:
@@ -51,8 +51,8 @@ plt.style.use("minires.plot.page")
 #
 # .. math::
 #
-#    \frac{f(x + \varepsilon) - f(x - \varepsilon)}{2 \varepsilon}
-#    = f'(x) + \frac{\varepsilon^2}{6} f'''(x) + \dots
+#    & \frac{f(x + \varepsilon) - f(x - \varepsilon)}{2 \varepsilon} \\
+#    & \quad = f'(x) + \frac{\varepsilon^2}{6} f'''(x) + \dots
 #
 # With a tenth of the nudge, the first is ten times as good, and the second a hundred
 # times. So why not take the smallest number there is? Because of rounding. A computer
@@ -201,8 +201,8 @@ print("linear:", check(F.linear, x, W, b))
 #
 # .. math::
 #
-#    y = \frac{x - \overline{x}}{\sigma} \qquad
-#    gx = \frac{1}{\sigma} \left( gy - \overline{gy} - y \, \overline{gy \, y} \right)
+#    y &= \frac{x - \overline{x}}{\sigma} \\
+#    gx &= \frac{1}{\sigma} \left( gy - \overline{gy} - y \, \overline{gy \, y} \right)
 #
 # The second term is there because :math:`\overline{x}` depends on :math:`x`, the third
 # because :math:`\sigma` does. Both are easy to forget. Here is the right one, and two
@@ -271,8 +271,8 @@ for operation in (Normalize, ForgetsMean, ForgetsDeviation):
 # Each convenient loss is blind to one mistake. Random weights see both, since no
 # property of the output is likely to cancel them. Softmax is another such operation:
 # its outputs add up to 1 (exercise 1). Draw the weights from a generator of their own.
-# If they come from the same seed as the inputs, then :math:`u = x`, and that is not
-# random at all.
+# If they come from the same seed as the inputs, then :math:`u = x`, and along that one,
+# too, normalized numbers do not change.
 #
 # 2. float32
 # ----------
@@ -307,9 +307,8 @@ print(f"float64, 1e-06  {in_float64[0]:.0e}    {in_float64[1]:.0e}")
 # With small nudges the two cannot be told apart, and a tolerance that lets the right
 # one pass lets the wrong one pass. With the best nudge they can. But which one is the
 # best depends on the function, and you would have to know the right gradient to find
-# it. In ``float64`` no choice is needed: millions of times lie between right and wrong.
-# So the check is in ``float64``, whatever the network uses later. The formulas are the
-# same.
+# it. In ``float64`` no choice is needed: right and wrong lie far apart. So the check is
+# in ``float64``, whatever the network uses later. The formulas are the same.
 #
 # 3. Kinks
 # --------
@@ -369,9 +368,9 @@ print(f"the library's relu on these:      {check(F.relu, both_sides):.0e}")
 # 4. Convenient shapes
 # --------------------
 #
-# In a square image height and width are the same number. With a stride of 1, and in a
-# batch of one image, whole factors and sums are 1 and cannot be missed. Three
-# operations with one mistake each:
+# In a square image height and width are the same number. With a stride of 1, a
+# forgotten factor of the stride is a factor of 1. In a batch of one image, a sum over
+# the batch is its only term. Three operations with one mistake each:
 
 
 class GlobalMean(Function):
@@ -433,7 +432,7 @@ for case, error in cases.items():
 # 5. On its own, and only once
 # ----------------------------
 #
-# This relu saves an array: it works in the one that it was given.
+# This relu makes no new array on the way back. It works in the one that it was given.
 
 
 class ReluInPlace(Function):
@@ -488,6 +487,7 @@ def check_direction(f, tensors, generator, eps=1e-6):
     y = f()
     upstream = generator.standard_normal(y.shape)
     y.backward(upstream.copy())
+    starts = [tensor.data.copy() for tensor in tensors]
     direction = [generator.standard_normal(tensor.shape) for tensor in tensors]
     predicted = 0.0
     for tensor, v in zip(tensors, direction, strict=True):
@@ -495,21 +495,20 @@ def check_direction(f, tensors, generator, eps=1e-6):
         tensor.grad = None
 
     def loss_at(distance):
-        for tensor, v in zip(tensors, direction, strict=True):
-            tensor.data += distance * v
+        for tensor, start, v in zip(tensors, starts, direction, strict=True):
+            tensor.data[...] = start + distance * v
         with no_grad():
-            loss = (f().numpy() * upstream).sum()
-        for tensor, v in zip(tensors, direction, strict=True):
-            tensor.data -= distance * v
-        return loss
+            return (f().numpy() * upstream).sum()
 
     measured = (loss_at(eps) - loss_at(-eps)) / (2 * eps)
+    for tensor, start in zip(tensors, starts, strict=True):
+        tensor.data[...] = start
     return abs(predicted - measured) / max(abs(predicted), abs(measured))
 
 
 # %%
-# The library's smallest residual networks will do. In ``float64``, and with an input
-# that is not square:
+# A ResNet-8 with few channels will do, in ``float64`` and with images that are not
+# square:
 
 network = models.create("resnet8", widths=(4, 8, 16), in_channels=1, generator=0)
 network.to("float64")
@@ -522,8 +521,9 @@ print(f"relative error: {whole_error:.0e}")
 # %%
 # What can it miss? Suppose that ``backward()`` gives :math:`g + e`, with a mistake
 # :math:`e`. The check then sees the number :math:`e \cdot v` beside :math:`g \cdot v`.
-# The elements of :math:`v` are independent, with mean 0 and variance 1. So in the
-# square of such a sum the mixed products vanish on average, and what remains is
+# The elements of :math:`v` are independent, with mean 0 and variance 1. In the square
+# of such a sum the products :math:`v_i v_j` are 0 on average, and the :math:`v_i^2` are
+# 1:
 #
 # .. math:: \mathrm{E} \, (e \cdot v)^2 = \sum_i e_i^2 = |e|^2
 #
@@ -622,16 +622,17 @@ error = gradcheck(lambda *_: network(images), parameters, direction=True)
 print(f"the network along a direction: {error:.0e}")
 
 # %%
-# At the command line
+# At the command line:
 #
 # .. code-block:: sh
 #
 #     minires gradcheck conv2d max_pool2d
 #     minires gradcheck
 #
-# checks operations by name, or all operations and blocks element by element (those too
-# large for that together), and a ResNet-20 along one direction. Whenever you write a
-# ``backward`` in the pages that follow, check it in this way before you use it.
+# The first command checks two operations. The second checks all operations and all
+# blocks, element by element where they are small enough, and a ResNet-20 along one
+# direction. Whenever you write a ``backward`` in the pages that follow, check it in
+# this way before you use it.
 #
 # Exercises
 # ---------

@@ -23,13 +23,15 @@ plt.style.use("minires.plot.page")
 # .. math::
 #
 #    \frac{\partial p_k}{\partial x_j}
-#    = \frac{\delta_{kj} \, e^{x_k}}{S} - \frac{e^{x_k} e^{x_j}}{S^2}
-#    = p_k \left( \delta_{kj} - p_j \right)
+#    &= \frac{\delta_{kj} \, e^{x_k}}{S} - \frac{e^{x_k} e^{x_j}}{S^2} \\
+#    &= p_k \left( \delta_{kj} - p_j \right)
 #
 # The chain rule sums over all outputs that :math:`x_j` goes into:
 #
-# .. math:: gx_j = \sum_k gy_k \, p_k (\delta_{kj} - p_j)
-#    = p_j \, gy_j - p_j \sum_k p_k \, gy_k
+# .. math::
+#
+#    gx_j &= \sum_k gy_k \, p_k (\delta_{kj} - p_j) \\
+#    &= p_j \, gy_j - p_j \sum_k p_k \, gy_k
 #
 # That is (a). (b) has only the terms with :math:`k = j`, as though each output depended
 # on its own input alone. (c) has the mean of ``gy`` with equal weights in place of the
@@ -91,8 +93,8 @@ for operation in (Softmax, OwnInputOnly, EqualWeights):
 #
 # .. math::
 #
-#    f(x + i h) = f(x) + i h f'(x) - \frac{h^2}{2} f''(x)
-#    - \frac{i h^3}{6} f'''(x) + \dots
+#    f(x + i h) = f(x) & + i h f'(x) - \frac{h^2}{2} f''(x) \\
+#    & - \frac{i h^3}{6} f'''(x) + \dots
 #
 # The imaginary part, divided by :math:`h`, is :math:`f'(x) - h^2 f'''(x) / 6 + \dots`
 # The error is as small as the central difference's. But nothing is subtracted: the
@@ -141,21 +143,21 @@ def check_direction(f, tensors, generator, eps):
     y = f()
     upstream = generator.standard_normal(y.shape)
     y.backward(upstream.copy())
+    starts = [tensor.data.copy() for tensor in tensors]
     direction = [generator.standard_normal(tensor.shape) for tensor in tensors]
     predicted = 0.0
     for tensor, v in zip(tensors, direction, strict=True):
         predicted += (tensor.grad.numpy() * v).sum()
 
     def loss_at(distance):
-        for tensor, v in zip(tensors, direction, strict=True):
-            tensor.data += distance * v
+        for tensor, start, v in zip(tensors, starts, direction, strict=True):
+            tensor.data[...] = start + distance * v
         with no_grad():
-            loss = (f().numpy() * upstream).sum()
-        for tensor, v in zip(tensors, direction, strict=True):
-            tensor.data -= distance * v
-        return loss
+            return (f().numpy() * upstream).sum()
 
     measured = (loss_at(eps) - loss_at(-eps)) / (2 * eps)
+    for tensor, start in zip(tensors, starts, strict=True):
+        tensor.data[...] = start
     return abs(predicted - measured) / max(abs(predicted), abs(measured))
 
 
