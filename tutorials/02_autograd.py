@@ -40,9 +40,9 @@ plt.style.use("minires.plot.page")
 # .. math::
 #
 #    u = a b: & \quad
-#    \frac{\partial u}{\partial a} = b, \quad \frac{\partial u}{\partial b} = a \\
+#    \frac{\partial u}{\partial a} = b, \quad \frac{\partial u}{\partial b} = a \\[1ex]
 #    v = u + c: & \quad
-#    \frac{\partial v}{\partial u} = 1, \quad \frac{\partial v}{\partial c} = 1 \\
+#    \frac{\partial v}{\partial u} = 1, \quad \frac{\partial v}{\partial c} = 1 \\[1ex]
 #    L = v a: & \quad
 #    \frac{\partial L}{\partial v} = a, \quad \frac{\partial L}{\partial a} = v
 #
@@ -346,7 +346,8 @@ plt.show()
 # The two faults of the first walk are gone as well. Each number is visited once, and
 # there is no recursion:
 
-gradients = scalar_backward(doubled(a := Scalar(1.0), 1_000))
+a = Scalar(1.0)
+gradients = scalar_backward(doubled(a, 1_000))
 print("1,000 doublings:", gradients[a] == 2.0**1_000, "with", len(gradients), "visits")
 gradients = scalar_backward(chain)
 print("a chain of", len(gradients), "numbers")
@@ -666,7 +667,7 @@ print(x.grad)
 #
 # .. math::
 #
-#    y &= \sqrt{a^2 + b^2} \\
+#    y &= \sqrt{a^2 + b^2} \\[1ex]
 #    \frac{\partial y}{\partial a} &= \frac{2 a}{2 \sqrt{a^2 + b^2}}
 #    = \frac{a}{y}, \quad \frac{\partial y}{\partial b} = \frac{b}{y}
 

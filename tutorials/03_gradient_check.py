@@ -196,12 +196,12 @@ print("linear:", check(F.linear, x, W, b))
 #
 # The obvious weights are ones: :math:`L = \sum_i y_i`, or ``y.sum().backward()``. Take
 # the core of batch norm (:doc:`07_batch_norm`): in each column of :math:`x`, with shape
-# :math:`(N, C)`, subtract the mean and divide by the standard deviation. With
-# :math:`\overline{\phantom{x}}` for the mean over the :math:`N` rows,
+# :math:`(N, C)`, subtract the mean and divide by the standard deviation. With a bar for
+# the mean over the :math:`N` rows,
 #
 # .. math::
 #
-#    y &= \frac{x - \overline{x}}{\sigma} \\
+#    y &= \frac{x - \overline{x}}{\sigma} \\[1ex]
 #    gx &= \frac{1}{\sigma} \left( gy - \overline{gy} - y \, \overline{gy \, y} \right)
 #
 # The second term is there because :math:`\overline{x}` depends on :math:`x`, the third
@@ -243,14 +243,15 @@ for operation in (Normalize, ForgetsMean, ForgetsDeviation):
 
 # %%
 # The third is wrong, and nothing shows. Each column of :math:`y` adds up to zero,
-# *whatever* :math:`x` *is*. So the true gradient of this sum is zero, and so are the
-# three terms of the wrong formula together: :math:`1 - 1 = 0`. The check compares
-# nothing with nothing.
+# *whatever* :math:`x` *is*. So the true gradient of this sum is zero, and the wrong
+# formula gives zero as well, since :math:`gy - \overline{gy} = 1 - 1`. The check
+# compares nothing with nothing.
 #
 # Other convenient losses have the same fault. The sum of squares, :math:`L = \frac12
 # \sum_i y_i^2`, has the upstream gradient :math:`y`. But normalized numbers have the
-# variance 1, whatever :math:`x` is, so this loss stands still, too. Now the *other*
-# mistake is the one that does not show:
+# variance 1 (nearly: there is the small constant under the root), whatever :math:`x`
+# is, so this loss stands still, too. Now the *other* mistake is the one that does not
+# show:
 
 upstreams = {
     "ones": np.ones(x.shape),
