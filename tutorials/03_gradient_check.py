@@ -8,8 +8,8 @@
 
 **It takes** less than 20 seconds on two cores, once you have read it.
 
-A wrong gradient raises no error. Often the network still learns with it, only worse
-than it could. So every ``backward`` is compared with something that does not share its
+A wrong gradient raises no error. The network may still learn with it, only worse than
+it could. So every ``backward`` is compared with something that does not share its
 mistakes: the definition of the derivative. That takes a few lines. But a check can pass
 for reasons of its own, and such a check is worse than none. Most of this page is about
 that.
@@ -25,6 +25,58 @@ from minires.nn import functional as F
 plt.style.use("minires.plot.page")
 
 # %%
+# A wrong gradient learns, too
+# ----------------------------
+#
+# Relu passes the gradient where its input is above 0. Here is one that has forgotten
+# this and passes it everywhere. What becomes of a network with such a relu? It is the
+# small network of page 2, on a sine:
+
+
+class ForgetsMask(Function):
+    def forward(self, x):
+        return np.maximum(x, 0)
+
+    def backward(self, gy):
+        return gy  # not gy * (x > 0)
+
+
+steps = 1_000
+
+
+def train(relu):
+    generator = np.random.default_rng(0)
+    x = Tensor(np.linspace(-3, 3, 64)[:, None])
+    t = np.sin(1.5 * x.numpy())
+    W1 = Tensor(generator.standard_normal((1, 32)), requires_grad=True)
+    b1 = Tensor(generator.standard_normal(32), requires_grad=True)
+    W2 = Tensor(generator.standard_normal((32, 1)) / 32**0.5, requires_grad=True)
+    b2 = Tensor(np.zeros(1), requires_grad=True)
+    losses = []
+    for _ in range(steps):
+        y = relu(x @ W1 + b1) @ W2 + b2
+        loss = ((y - t) ** 2).mean()
+        loss.backward()
+        with no_grad():
+            for parameter in (W1, b1, W2, b2):
+                parameter -= 0.02 * parameter.grad
+                parameter.grad = None
+        losses.append(loss.item())
+    return losses
+
+
+losses, wrong_losses = train(F.relu), train(ForgetsMask())
+figure, panel = plt.subplots(figsize=(5, 3.2))
+panel.semilogy(losses, label="right gradient")
+panel.semilogy(wrong_losses, label="wrong gradient")
+panel.set(xlabel="step", ylabel="loss")
+panel.legend()
+plt.show()
+
+# %%
+# The loss falls with the wrong gradient, too, only less far. Nobody who sees the second
+# curve alone would suspect anything. So look at the gradient, not at the loss.
+#
 # One side or both
 # ----------------
 #
@@ -346,16 +398,7 @@ print("backward():", exact, "differences:", differences)
 # There is no derivative at such a place, so nothing to compare with. Ties are common in
 # images, whose pixels are whole numbers, and after a relu, where many elements are 0.
 # So inputs are kept away from kinks and ties. It must not be done by staying on one
-# side. Here is a relu whose way back has forgotten that it is one:
-
-
-class ForgetsMask(Function):
-    def forward(self, x):
-        return np.maximum(x, 0)
-
-    def backward(self, gy):
-        return gy
-
+# side. Above 0 there is nothing wrong with the relu that has forgotten its mask:
 
 positive = generator.uniform(0.1, 1, (4, 5))
 both_sides = positive * generator.choice([-1, 1], positive.shape)

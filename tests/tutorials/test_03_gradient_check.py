@@ -8,7 +8,7 @@ from minires import models
 
 @pytest.fixture
 def page(run_page):
-    return run_page("03_gradient_check")
+    return run_page("03_gradient_check", steps=20)
 
 
 def test_the_nudges(page):
@@ -79,6 +79,15 @@ def test_directions(page):
     assert "gradcheck, input 0 at" in page.output
     assert page["error"] < 1e-6
     assert page["check"](page["Normalize"](), page["x"]) < 1e-8
+
+
+@pytest.mark.slow
+def test_a_wrong_gradient_learns_too(run_page):
+    page = run_page("03_gradient_check")
+    right, wrong = np.array(page["losses"]), np.array(page["wrong_losses"])
+    assert wrong[-1] < 0.02 * wrong[0]
+    assert (np.diff(wrong) < 0).mean() > 0.95
+    assert wrong[-1] > 1.5 * right[-1]  # "only less far"
     assert page.seconds < 20
 
 
