@@ -97,7 +97,7 @@ for operation in (Softmax, OwnInputOnly, EqualWeights):
 #    & - \frac{i h^3}{6} f'''(x) + \dots
 #
 # The imaginary part, divided by :math:`h`, is :math:`f'(x) - h^2 f'''(x) / 6 + \dots`
-# The error is as small as the central difference's. But nothing is subtracted: the
+# The error by truncation is the central difference's. But nothing is subtracted: the
 # imaginary part is a small number with all its digits, in a place of its own. So
 # :math:`h` can be as small as one likes.
 
@@ -120,8 +120,9 @@ panel.legend(loc="center left")
 plt.show()
 
 # %%
-# Errors below :math:`10^{-17}` are drawn there. It needs a function that takes complex
-# numbers and has no ``max`` or absolute value in it. Most networks have.
+# Errors below :math:`10^{-17}` are drawn there. The complex step needs a function that
+# takes complex numbers and has no ``max`` or absolute value in it. Most networks have
+# one.
 #
 # 3. Which layer is wrong?
 # ------------------------
