@@ -43,7 +43,8 @@ def gradcheck(f, inputs, *, direction=False, eps=1e-6, tolerance=1e-6, generator
 
     for tensor in tensors:
         tensor.grad = None
-    f(*tensors).backward(to_device(u, tensors[0].device))
+    # A copy, since a wrong backward may write into it, and would then be compared with what it has made of u.
+    f(*tensors).backward(to_device(u.copy(), tensors[0].device))
     gradients = [np.zeros(t.shape) if t.grad is None else t.grad.numpy() for t in tensors]
     if direction:
         steps = [generator.standard_normal(t.shape) for t in tensors]

@@ -34,10 +34,10 @@ REFLECTED = {
 }
 
 IN_PLACE = {
-    "__iadd__": elementwise.add,
-    "__isub__": elementwise.sub,
-    "__imul__": elementwise.mul,
-    "__itruediv__": elementwise.div,
+    "__iadd__": ("+=", elementwise.add),
+    "__isub__": ("-=", elementwise.sub),
+    "__imul__": ("*=", elementwise.mul),
+    "__itruediv__": ("/=", elementwise.div),
 }
 
 COMPARISONS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
@@ -82,14 +82,14 @@ def _reflected(function):
     return lambda self, other: function(other, self)
 
 
-def _in_place(name, function):
+def _in_place(sign, function):
     """A leaf with a gradient changes in place, under no_grad() only; else the name gets a new tensor."""
 
     def update(self, other):
         if self.creator is not None or not self.requires_grad:
             return function(self, other)
         if recording.get():
-            raise GraphError(f"{name}: a leaf that requires a gradient can be changed under no_grad() only")
+            raise GraphError(f"x {sign} y: x is a leaf that requires a gradient; change it under no_grad()")
         self.data[...] = function(self, other).data
         return self
 
@@ -116,8 +116,8 @@ for _name, _function in (OPERATORS | METHODS).items():
     setattr(Tensor, _name, _function)
 for _name, _function in REFLECTED.items():
     setattr(Tensor, _name, _reflected(_function))
-for _name, _function in IN_PLACE.items():
-    setattr(Tensor, _name, _in_place(_name, _function))
+for _name, (_sign, _function) in IN_PLACE.items():
+    setattr(Tensor, _name, _in_place(_sign, _function))
 for _name in COMPARISONS:
     setattr(Tensor, _name, _comparison(_name))
 Tensor.T = property(shape.transpose)

@@ -135,3 +135,21 @@ def test_generator_decides_the_upstream_gradient():
         gradcheck(watched_square(seen), [np.ones(2)], generator=np.random.default_rng(seed))
     np.testing.assert_array_equal(seen[0], seen[1])
     assert not np.array_equal(seen[0], seen[2])
+
+
+class ReluInPlace(Function):
+    def forward(self, x):
+        self.saved = x > 0
+        return x * self.saved
+
+    def backward(self, gy):
+        gy *= self.saved
+        return gy
+
+
+@pytest.mark.parametrize("direction", [False, True])
+def test_backward_that_writes_into_its_gradient_fails_where_another_has_it_too(direction, rng):
+    """Compared with what it has made of the upstream gradient, it would be right."""
+    x = rng.choice([-1, 1], (3, 4)) * rng.uniform(1, 2, (3, 4))
+    with pytest.raises(GradientError):
+        gradcheck(lambda x: ReluInPlace()(x) + x, [x], direction=direction)
