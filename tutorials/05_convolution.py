@@ -158,7 +158,7 @@ def draw_cells(axes, numbers, left, top, title, color):
 
 def draw_picture(in_image, in_rows, in_result):
     """Above the image, the filter and the output; below the same as a product."""
-        _, axes = plt.subplots(figsize=(6.4, 7))
+    _, axes = plt.subplots(figsize=(6.4, 7))
     axes.set(xlim=(-0.1, 13.1), ylim=(-10.3, 5), aspect="equal")
     axes.axis("off")
     draw_cells(axes, image, 0, 4, "image, 4 x 4", in_image)
@@ -242,7 +242,7 @@ def seconds(function, *arguments):
     return min(times)
 
 
-maps = generator.standard_normal((2, 8, 16, 16), dtype=np.float32)
+maps = generator.standard_normal((1, 8, 16, 16), dtype=np.float32)
 filters = generator.standard_normal((8, 8, 3, 3), dtype=np.float32)
 zeros = np.zeros(8, np.float32)
 slow = seconds(conv_loops, maps, filters, zeros, 1, 1)
@@ -608,7 +608,8 @@ plt.show()
 # Neither net has ever seen a digit that was moved. The MLP fails from the first pixel
 # on. The convolutional net makes the very same errors up to two pixels, and not many
 # more beyond. It is not that it copes well with a digit that has moved a little: for
-# this net there *is* no difference. All ten outputs are the same numbers, but for rounding at most:
+# this net there *is* no difference. All ten outputs are the same numbers, but for
+# rounding at most:
 
 convnet = nets["convolutional net"]
 change = {}

@@ -1,4 +1,4 @@
-"""Page 5: loops, columns and gradients agree with the library, and a net that has them does not mind shifts."""
+"""Page 5: loops, columns and gradients agree with the library, and such a net does not mind shifts."""
 
 import numpy as np
 import pytest
