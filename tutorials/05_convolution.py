@@ -7,7 +7,7 @@ and a small convolutional net.
 
 **You need** :doc:`02_autograd`, :doc:`03_gradient_check` and :doc:`04_linear_and_mlp`.
 
-**It takes** less than 60 seconds on two cores, once you have read it.
+**It takes** less than 90 seconds on two cores, once you have read it.
 
 In an MLP every weight of the first layer belongs to one pixel. Move the digit by a
 pixel, and each weight meets another part of it: what was learned at one place helps
@@ -171,7 +171,7 @@ def draw_picture(in_image, in_rows, in_result):
     draw_cells(axes, y, 12, -3.5, "output", lambda i, j: in_result(i))
     for sign, place in (("*", (4.75, 1.8)), ("=", (9.25, 1.95))):
         axes.text(*place, sign, ha="center", va="center", fontsize=15)
-    for sign, place in (("x", (9.5, -5.5)), ("=", (11.5, -5.5))):
+    for sign, place in (("@", (9.5, -5.5)), ("=", (11.5, -5.5))):
         axes.text(*place, sign, ha="center", va="center", fontsize=15)
     plt.show()
 
@@ -189,14 +189,13 @@ draw_picture(
 # store the matrix the other way round, a *column* a window; this library does, too.
 #
 # With several channels, a window has :math:`C K_H K_W` numbers. With several images,
-# their windows follow each other. With several filters, each is a column. So the shapes
-# are
+# their windows follow each other. With several filters, each is a column. Then
 #
-# .. math::
-#    \underbrace{Y}_{N O_H O_W \times O} = \underbrace{X}_{N O_H O_W \times C K_H K_W}
-#    \underbrace{W^T}_{C K_H K_W \times O} + b
+# .. math:: Y = X \, W^T + b
 #
-# which is the linear layer of page 4, with windows for samples.
+# where :math:`X` has the shape :math:`(N O_H O_W, \; C K_H K_W)`, :math:`W` as a matrix
+# :math:`(O, \; C K_H K_W)` and :math:`Y` :math:`(N O_H O_W, \; O)`. That is the linear
+# layer of page 4, with windows for samples.
 #
 # ``sliding_window_view`` gives an array of all windows that shares the image's memory.
 # Every ``stride``-th of them is kept, the axes of the place go to the front, those of
@@ -404,7 +403,6 @@ def gradients(operation, upstream):
 for stride, padding in cases:
     u = generator.standard_normal(conv(x, W, b, stride, padding).shape)
     ours = gradients(Convolution(stride, padding), u)
-
     library = gradients(partial(F.conv2d, stride=stride, padding=padding), u)
     for mine, its in zip(ours, library, strict=True):
         np.testing.assert_allclose(mine, its, atol=1e-10)
@@ -507,8 +505,8 @@ plt.show()
 # x_{h,w-1}`. Put it into the formula with stride 1:
 #
 # .. math::
-#    y'_{pq} = \sum_{i,j} W_{ij} \, x'_{p+i,\,q+j} = \sum_{i,j} W_{ij} \,
-#    x_{p+i,\,(q-1)+j} = y_{p,\,q-1}
+#    y'_{pq} &= \sum_{i,j} W_{ij} \, x'_{p+i,\,q+j} \\
+#    &= \sum_{i,j} W_{ij} \, x_{p+i,\,(q-1)+j} = y_{p,\,q-1}
 #
 # The output has moved by one pixel, and is otherwise the same. This is called
 # *equivariance*. It holds since :math:`W` does not depend on the place. Only at the
@@ -644,6 +642,7 @@ for k in range(16):
     below.imshow(every_window[best[:, k]].mean(axis=0).reshape(3, 3), vmin=0, vmax=1)
     for panel, label in ((above, "filter"), (below, "finds")):
         panel.set(xticks=[], yticks=[], ylabel="" if k % 8 else label)
+        panel.spines[:].set_visible(False)
 plt.show()
 
 # %%

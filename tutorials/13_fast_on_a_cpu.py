@@ -237,9 +237,9 @@ axes.xaxis.set_major_formatter("{x:g}")
 plt.show()
 
 # %%
-# On the far left the call itself takes its time. Then the arrays lie in a cache, and
-# with growing arrays the speed falls: the same addition, only with numbers from further
-# away.
+# On the far left the call itself takes its time. Then the arrays lie in a cache, and as
+# they outgrow one cache after the other, the speed falls: the same addition, only with
+# numbers from further away.
 #
 # Blocks
 # ------
@@ -301,13 +301,8 @@ for place, (q, c) in enumerate(cells):
     axes.text(place + 0.5, 0.5, f"{q},{c}", ha="center", va="center")
 for q, color in enumerate(("#D55E00", "#009E73", "#CC79A7", "#0072B2")):
     left, level = 2 * q, -0.45 - 0.55 * q
-    axes.plot(
-        [left, left + 6],
-        [level, level],
-        color=color,
-        linewidth=5,
-        solid_capstyle="butt",
-    )
+    bar = plt.Rectangle((left + 0.1, level - 0.12), 5.8, 0.24, color=color)
+    axes.add_patch(bar)
     axes.text(left + 6.2, level, f"column of window {q}", va="center")
 axes.text(0, 1.25, "a row of pixels in memory: pixel, channel (N numbers each)")
 axes.set(xlim=(-0.1, 12.1), ylim=(-2.5, 1.8))
@@ -407,10 +402,10 @@ for name, seconds in of_filling.items():
 # %%
 # A training step asks for arrays of the same sizes again and again. So take the memory
 # once, and let NumPy write into it with ``out=``. Here are the border and the result,
-# and what a block of rows needs. The block is small, so that the products of one row of
-# the filter are still in the cache when they are added.
+# and what a block of rows needs. The block is small, so that the products with one row
+# of the filter are still in a cache near to the processor when they are added.
 
-block = 4  # rows of the outputs
+block = 2  # rows of the outputs
 
 
 def room_for(C, O, H, W, N):
@@ -454,8 +449,8 @@ report()
 # Six products. Now look at the two inputs in the middle, which both outputs use. Form
 #
 # .. math::
-#    m_1 = (d_1 + d_2)\,\frac{w_0 + w_1 + w_2}{2}, \qquad
-#    m_2 = (d_2 - d_1)\,\frac{w_0 - w_1 + w_2}{2}
+#    m_1 &= (d_1 + d_2)\,\frac{w_0 + w_1 + w_2}{2} \\
+#    m_2 &= (d_2 - d_1)\,\frac{w_0 - w_1 + w_2}{2}
 #
 # and multiply out. In the sum the terms :math:`d_1 w_0`, :math:`d_1 w_2` and :math:`d_2
 # w_1` cancel, in the difference the others:
@@ -469,8 +464,8 @@ report()
 # more product mends each:
 #
 # .. math::
-#    m_0 &= (d_0 - d_2)\,w_0, & y_0 &= m_0 + m_1 + m_2 \\
-#    m_3 &= (d_1 - d_3)\,w_2, & y_1 &= m_1 - m_2 - m_3
+#    m_0 &= (d_0 - d_2)\,w_0, \qquad y_0 = m_0 + m_1 + m_2 \\
+#    m_3 &= (d_1 - d_3)\,w_2, \qquad y_1 = m_1 - m_2 - m_3
 #
 # Four products instead of six. This is Winograd's :math:`F(2, 3)`: two outputs, three
 # weights. The halves and sums of the weights are made once for all places.
@@ -480,11 +475,9 @@ m0 = (d[0] - d[2]) * v[0]
 m1 = (d[1] + d[2]) * (v[0] + v[1] + v[2]) / 2
 m2 = (d[2] - d[1]) * (v[0] - v[1] + v[2]) / 2
 m3 = (d[1] - d[3]) * v[2]
-winograd_pair = [m0 + m1 + m2, m1 - m2 - m3]
-print(
-    "four products give what six give:",
-    np.allclose(winograd_pair, [d[:3] @ v, d[1:] @ v]),
-)
+print("four products:", np.array([m0 + m1 + m2, m1 - m2 - m3]))
+print("six products: ", np.array([d[:3] @ v, d[1:] @ v]))
+np.testing.assert_allclose([m0 + m1 + m2, m1 - m2 - m3], [d[:3] @ v, d[1:] @ v])
 
 # %%
 # Nothing in this asks the :math:`d` and :math:`w` to be numbers. Let :math:`d_0` to
@@ -581,7 +574,8 @@ for name, function in {"in Python": in_python, "in NumPy": in_numpy}.items():
 
 # %%
 # The blocks of the convolution do not need each other. Each thread takes every second
-# one, and has a room of its own: it stays in the cache of that thread's core.
+# one, and has memory of its own, which stays in the cache of that thread's core if it
+# is small enough.
 
 
 def threaded(x, w):
@@ -670,12 +664,11 @@ rounds = 5
 rungs["library, one thread"] = lambda: library(1)
 rungs["library, two threads"] = lambda: library(2)
 ladder |= medians(rungs, rounds=rounds)
+print("milliseconds, billion operations a second, % of the large product")
 for name, seconds in ladder.items():
     speed = 2 * multiplications / seconds
-    print(
-        f"{1e3 * seconds:10.1f} ms, {speed / 1e9:8.3f} billion operations a second, "
-        f"{100 * speed / peak:7.3f} % of the large product: {name}"
-    )
+    numbers = f"{1e3 * seconds:9.1f} {speed / 1e9:8.3f} {100 * speed / peak:8.3f}"
+    print(f"{numbers}  {name}")
 
 figure, axes = plt.subplots(figsize=(6.4, 4.4))
 names = list(ladder)[::-1]
@@ -686,7 +679,7 @@ numbers = [f"{t:,.0f}" if t >= 100 else f"{t:.1f}" for t in times]
 axes.bar_label(bars, numbers, padding=3)
 axes.set(xscale="log", xlabel="time of the layer (ms)")
 axes.set_xlim(min(times) / 3, 15 * max(times))
-axes.xaxis.set_major_formatter("{x:,g}")
+axes.xaxis.set_major_formatter("{x:,.0f}")
 axes.grid(axis="y", visible=False)
 plt.show()
 
@@ -740,7 +733,8 @@ pool.shutdown()
 #    many multiplications does an output take?
 # 2. Write the gradient of the weights in the order :math:`(H, W, C, N)`, without
 #    columns, and check it against the library.
-# 3. Draw the time of ``one_sweep`` against the size of a piece. What makes small pieces
-#    slow, what large ones?
+# 3. Draw the time of ``one_sweep`` against the size of a piece, from a few hundred
+#    numbers to all of them. What makes small pieces slow? What speaks against large
+#    ones, and does it show on your machine?
 #
 # :doc:`The solutions <solutions/13_fast_on_a_cpu_solutions>` are a program, too.

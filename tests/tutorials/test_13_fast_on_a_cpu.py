@@ -48,6 +48,7 @@ def test_the_page_at_full_length(run_page):
     assert ladder["columns of the batch"] > 2 * ladder["memory used again"]
     assert page["faults"]["fresh memory"] >= page["faults"]["used again"]
     assert page["gain"]["in Python"] < 1.6
+    assert max(page["speeds"]) > 1.5 * page["speeds"][-1]  # "the speed falls"
     assert page["columns_bytes"] == 9 * page["x"].nbytes
     assert page.seconds < 100
 

@@ -140,5 +140,6 @@ plt.show()
 
 # %%
 # With small pieces there are many calls, and each call costs the same whether it has
-# much to do or little. Pieces that are too large have left the cache before the next of
-# the three operations comes to them.
+# much to do or little. A piece that is too large has left the nearest cache before the
+# next of the three operations comes to it. What that costs depends on the cache behind:
+# where that is fast and holds the whole array, it may be little.
