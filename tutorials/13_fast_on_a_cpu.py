@@ -87,8 +87,8 @@ def check(y):
 # Loops, and whole arrays
 # -----------------------
 #
-# The seven loops of page 5. They would take minutes for the batch, so they get a part
-# of one image, and the time is scaled up.
+# The loops of page 5. They would take minutes for the batch, so they get a part of one
+# image, and the time is scaled up.
 
 
 def loops(x, w):
@@ -137,10 +137,10 @@ rungs = {"one weight, whole map": lambda: shifted(x, w)}
 check(shifted(x, w))
 
 # %%
-# No number is touched by Python any more. But each of the 2,304 steps reads one map and
-# writes two, for one multiplication and one addition a number. Most of the time goes
-# into moving numbers. The matrix product of page 5 does better: it loads a block of
-# numbers and uses each of them many times.
+# No number is touched by Python any more. But each of the 2,304 steps reads three
+# arrays of the size of one channel and writes two, for one multiplication and one
+# addition a number. Most of the work is to move numbers. The matrix product of page 5
+# does better: it loads a block of numbers and uses each of them many times.
 
 
 def im2col(x):
@@ -679,7 +679,6 @@ numbers = [f"{t:,.0f}" if t >= 100 else f"{t:.1f}" for t in times]
 axes.bar_label(bars, numbers, padding=3)
 axes.set(xscale="log", xlabel="time of the layer (ms)")
 axes.set_xlim(min(times) / 3, 15 * max(times))
-axes.xaxis.set_major_formatter("{x:,.0f}")
 axes.grid(axis="y", visible=False)
 plt.show()
 
