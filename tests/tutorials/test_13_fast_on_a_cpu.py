@@ -46,6 +46,8 @@ def test_the_page_at_full_length(run_page):
     assert ladder["loops"] > 60  # "minutes for the batch"
     assert ladder["loops"] > 100 * ladder["columns of the batch"]
     assert ladder["columns of the batch"] > 2 * ladder["memory used again"]
+    assert ladder["one weight, whole map"] > 1.2 * ladder["columns of the batch"]
+    assert ladder["columns in blocks"] > 1.5 * ladder["no columns"]  # "most of what is left"
     assert page["faults"]["fresh memory"] >= page["faults"]["used again"]
     assert page["gain"]["in Python"] < 1.6
     assert max(page["speeds"]) > 1.5 * page["speeds"][-1]  # "the speed falls"
