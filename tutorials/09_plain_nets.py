@@ -277,7 +277,8 @@ def deepen(shallow, depth):
 # ``a | b`` of two dicts has the entries of both, and ``b``'s where a name is in both:
 # the first blocks of each stage are those of the shallow net.
 
-shallow_depth, deep_depth = 20, 56
+shallow_depth = 20
+deep_depth = 56
 shallow = nets[shallow_depth]
 built = deepen(shallow, deep_depth)
 with no_grad(), shallow.evaluating(), built.evaluating():

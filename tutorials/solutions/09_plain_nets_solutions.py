@@ -43,6 +43,7 @@ print(f"all:    {sum(by_hand.values()):10,}")
 # 2. Other learning rates
 # -----------------------
 
+depth = 56
 epochs = 4
 rates = (0.01, 0.05, 0.2)
 seed = 0
@@ -75,12 +76,14 @@ def train(net, epochs, learning_rate):
     return errors
 
 
-def plain56():
-    return models.create("plain56", in_channels=1, widths=(8, 16, 32), generator=seed)
+def deep_net():
+    return models.create(
+        f"plain{depth}", in_channels=1, widths=(8, 16, 32), generator=seed
+    )
 
 
 figure, axes = plt.subplots()
-curves = {rate: train(plain56(), epochs, rate) for rate in rates}
+curves = {rate: train(deep_net(), epochs, rate) for rate in rates}
 for rate, errors in curves.items():
     axes.plot(range(1, epochs + 1), errors, "o-", label=rate)
     print(f"learning rate {rate}: training error {errors[-1]:.1f} %")
@@ -97,7 +100,7 @@ plt.show()
 # 3. A start nearer to the identity
 # ---------------------------------
 
-near = plain56()
+near = deep_net()
 for parameter in near.parameters():
     if parameter.ndim == 4 and parameter.shape[0] == parameter.shape[1]:
         channels = np.arange(len(parameter))
