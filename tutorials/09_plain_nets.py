@@ -151,6 +151,7 @@ print("the same function; the last name is", list(ours.state_dict())[-1])
 # from, and of those that it has never seen.
 
 epochs = 12
+batch_size = 64
 depths = (8, 20, 32, 56)
 seed = 0
 
@@ -163,7 +164,7 @@ def error(net, split):
 
 def train(net, epochs, learning_rate):
     """The errors after each epoch: (of training images, of test images)."""
-    batches = data.Loader(digits.train, batch_size=64, seed=seed)
+    batches = data.Loader(digits.train, batch_size, seed=seed)
     steps = epochs * len(batches)
     rate = optim.step_decay(learning_rate, drops=(steps // 2, steps * 3 // 4))
     optimizer = optim.SGD(net.parameters(), rate(0), momentum=0.9, weight_decay=1e-4)

@@ -237,6 +237,7 @@ for option, added in (("A", 0), ("B", grow), ("C", grow + keep)):
 # same random numbers:
 
 epochs = 8
+batch_size = 64
 depths = (20, 56)
 seed = 0
 digits = data.load("digits")
@@ -250,7 +251,7 @@ def error(net, split):
 
 def train(net, epochs, learning_rate):
     """The errors after each epoch: (of training images, of test images)."""
-    batches = data.Loader(digits.train, batch_size=64, seed=seed)
+    batches = data.Loader(digits.train, batch_size, seed=seed)
     steps = epochs * len(batches)
     rate = optim.step_decay(learning_rate, drops=(steps // 2, steps * 3 // 4))
     optimizer = optim.SGD(net.parameters(), rate(0), momentum=0.9, weight_decay=1e-4)

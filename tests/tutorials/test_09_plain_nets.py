@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-SHORT = {"epochs": 1, "depths": (8, 14), "shallow_depth": 8, "deep_depth": 14, "further_epochs": 1}
+SHORT = {
+    "epochs": 1,
+    "batch_size": 720,
+    "depths": (8, 14),
+    "shallow_depth": 8,
+    "deep_depth": 14,
+    "further_epochs": 1,
+}
 
 
 def built_equals_shallow(page):
@@ -13,27 +20,28 @@ def built_equals_shallow(page):
     return page["error_of_built"] == pytest.approx(built_from, abs=0.08)  # one image
 
 
+def identity_block_is_the_identity(page):
+    """In evaluation; and in training, on the data that its statistics are from."""
+    block = page["Block"](4, 4)
+    x = abs(np.random.default_rng(0).standard_normal((8, 4, 5, 5))).astype(np.float32)
+    page["make_identity"](block, x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3)))
+    for training in (False, True):
+        np.testing.assert_allclose(block.train(training)(page["Tensor"](x)), x, atol=1e-4)
+
+
 def test_the_page_in_short(run_page):
     page = run_page("09_plain_nets", **SHORT)
     assert "(8, 16, 32): 67,906 parameters" in page.output
     assert "(16, 32, 64): 269,722 parameters" in page.output
     assert built_equals_shallow(page)
+    identity_block_is_the_identity(page)
     inputs, gradients = page["signals"](page["nets"][8])
     assert [value.shape for value in inputs] == [gradient.shape for gradient in gradients]
     assert page["slope"][14, "at the start"][0] > page["slope"][14, "at the start"][-1]
 
 
-def test_an_identity_block_is_the_identity(run_page):
-    page = run_page("09_plain_nets", **SHORT)
-    block = page["Block"](4, 4)
-    x = abs(np.random.default_rng(0).standard_normal((8, 4, 5, 5))).astype(np.float32)
-    page["make_identity"](block, x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3)))
-    np.testing.assert_allclose(block(page["Tensor"](x)), x, atol=1e-4)  # with the batch's statistics
-    np.testing.assert_allclose(block.eval()(page["Tensor"](x)), x, atol=1e-4)
-
-
 def test_the_solutions_in_short(run_page):
-    solutions = run_page("solutions/09_plain_nets_solutions", depth=8, epochs=1, longer=1)
+    solutions = run_page("solutions/09_plain_nets_solutions", depth=8, epochs=1, batch_size=720, longer=1)
     assert "all:    40,551,040" in solutions.output
     assert max(solutions["by_hand"], key=solutions["by_hand"].get) == "layer1"
 

@@ -5,7 +5,7 @@ import pytest
 
 
 def test_the_page_in_short(run_page):
-    page = run_page("10_residual_block", epochs=1, depths=(8, 14), further_epochs=1)
+    page = run_page("10_residual_block", epochs=1, batch_size=720, depths=(8, 14), further_epochs=1)
     assert "A: 269,722 + 0 = 269,722" in page.output
     assert "B: 269,722 + 2,752 = 272,474" in page.output
     assert "C: 269,722 + 14,240 = 283,962" in page.output
@@ -17,7 +17,7 @@ def test_the_page_in_short(run_page):
 
 
 def test_the_solutions_in_short(run_page):
-    solutions = run_page("solutions/10_residual_block_solutions", epochs=1, deep="resnet8")
+    solutions = run_page("solutions/10_residual_block_solutions", epochs=1, batch_size=720, deep="resnet8")
     assert solutions["error_of_repaired"] == pytest.approx(solutions["error_of_net"], abs=0.3)  # one image
 
 

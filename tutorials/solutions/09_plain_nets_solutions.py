@@ -45,6 +45,7 @@ print(f"all:    {sum(by_hand.values()):10,}")
 
 depth = 56
 epochs = 4
+batch_size = 64
 rates = (0.01, 0.05, 0.2)
 seed = 0
 digits = data.load("digits")
@@ -59,7 +60,7 @@ def training_error(net):
 
 def train(net, epochs, learning_rate):
     """The training error after each epoch."""
-    batches = data.Loader(digits.train, batch_size=64, seed=seed)
+    batches = data.Loader(digits.train, batch_size, seed=seed)
     steps = epochs * len(batches)
     rate = optim.step_decay(learning_rate, drops=(steps // 2, steps * 3 // 4))
     optimizer = optim.SGD(net.parameters(), rate(0), momentum=0.9, weight_decay=1e-4)

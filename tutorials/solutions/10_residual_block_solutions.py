@@ -96,6 +96,7 @@ print(f"{parameters(ours):,} and {parameters(library):,} parameters, the same fu
 # difference.
 
 epochs = 4
+batch_size = 64
 seed = 0
 digits = data.load("digits")
 
@@ -108,7 +109,7 @@ def error(net, split):
 
 def train(net, epochs, learning_rate=0.05):
     """The training error after each epoch."""
-    batches = data.Loader(digits.train, batch_size=64, seed=seed)
+    batches = data.Loader(digits.train, batch_size, seed=seed)
     steps = epochs * len(batches)
     rate = optim.step_decay(learning_rate, drops=(steps // 2, steps * 3 // 4))
     optimizer = optim.SGD(net.parameters(), rate(0), momentum=0.9, weight_decay=1e-4)
