@@ -32,13 +32,39 @@ plt.style.use("minires.plot.page")
 # about the same. Each stage has :math:`2n` layers. With the first convolution and the
 # classifier that makes :math:`6n + 2` layers:
 #
-# ==========  ==========  ========  ===============  ================ part        layers
-# channels  map, 32 x 32     map, our 8 x 8 ==========  ==========  ========
-# ===============  ================ conv1       1           16        32 x 32          8
-# x 8 layer1      :math:`2n`  16        32 x 32          8 x 8 layer2      :math:`2n`
-# 32        16 x 16          4 x 4 layer3      :math:`2n`  64        8 x 8            2
-# x 2 mean, fc    1           10        1 x 1            1 x 1 ==========  ==========
-# ========  ===============  ================
+# .. list-table::
+#    :header-rows: 1
+#
+#    * - part
+#      - layers
+#      - channels
+#      - map
+#      - our map
+#    * - conv1
+#      - 1
+#      - 16
+#      - 32 x 32
+#      - 8 x 8
+#    * - layer1
+#      - :math:`2n`
+#      - 16
+#      - 32 x 32
+#      - 8 x 8
+#    * - layer2
+#      - :math:`2n`
+#      - 32
+#      - 16 x 16
+#      - 4 x 4
+#    * - layer3
+#      - :math:`2n`
+#      - 64
+#      - 8 x 8
+#      - 2 x 2
+#    * - mean, fc
+#      - 1
+#      - 10
+#      - 1 x 1
+#      - 1 x 1
 #
 # Our digits have 8 x 8 pixels and one channel, and half as many channels in the net are
 # enough: 8, 16 and 32.
