@@ -208,13 +208,14 @@ def train(net, epochs, learning_rate):
 
 
 nets, curves = {}, {}
+print("layers  train %  test %  parameters")
 for depth in depths:
     nets[depth] = PlainNet(depth, generator=seed)
     curves[depth] = train(nets[depth], epochs, learning_rate=0.05)
     training_error, test_error = curves[depth][-1]
     print(
-        f"{depth} layers, {parameters(nets[depth]):7,} parameters: "
-        f"training error {training_error:5.2f} %, test error {test_error:5.2f} %"
+        f"{depth:6} {training_error:8.2f} {test_error:7.2f} "
+        f"{parameters(nets[depth]):11,}"
     )
 
 figure, panels = plt.subplots(1, 2, figsize=(6.4, 3.8), sharey=True)
@@ -236,7 +237,7 @@ plt.show()
 # It is not overfitting
 # ---------------------
 #
-# A net with too many parameters overfits: it knows the training images by heart and
+# A net with too many parameters can overfit: it knows the training images by heart and
 # fails on others. Its training error is *small*. Here it is the training error that
 # grows with the depth, and the test error follows. The net with the most parameters
 # does not even get its training images right. The means against overfitting, more data
@@ -310,18 +311,15 @@ shallow = nets[shallow_depth]
 built = deepen(shallow, deep_depth)
 with no_grad(), shallow.evaluating(), built.evaluating():
     scores, of_built = shallow(x).numpy(), built(x).numpy()
-print(
-    f"scores up to {abs(scores).max():.1f}, difference {abs(scores - of_built).max()}"
-)
+print(f"largest score      {abs(scores).max():.1f}")
+print(f"largest difference {abs(scores - of_built).max():.1e}")
+print("layers            train %  test %")
 for name, net in (
-    (f"{shallow_depth} layers, trained", shallow),
-    (f"{deep_depth} layers, built   ", built),
-    (f"{deep_depth} layers, trained", nets[deep_depth]),
+    (f"{shallow_depth}, trained", shallow),
+    (f"{deep_depth}, built", built),
+    (f"{deep_depth}, trained", nets[deep_depth]),
 ):
-    print(
-        f"{name}: training error {error(net, digits.train):5.2f} %, "
-        f"test error {error(net, digits.test):5.2f} %"
-    )
+    print(f"{name:17} {error(net, digits.train):7.2f} {error(net, digits.test):7.2f}")
 
 # %%
 # The first two lines are the same. The last two are the same architecture, with other
@@ -333,7 +331,7 @@ for name, net in (
 further_epochs = 2
 error_of_built = error(built, digits.train)
 for training_error, test_error in train(built, further_epochs, learning_rate=0.005):
-    print(f"training error {training_error:.2f} %, test error {test_error:.2f} %")
+    print(f"train {training_error:.2f} %, test {test_error:.2f} %")
 
 figure, axes = plt.subplots(figsize=(6.4, 3.6))
 axes.plot(
@@ -408,18 +406,16 @@ top.legend()
 plt.show()
 
 growth = slope[deep_depth, "at the start"][0] / slope[deep_depth, "at the start"][-1]
-print(
-    f"{deep_depth} layers at the start: the gradient grows by a factor of {growth:.0f}"
-)
+print(f"the gradient grows {growth:.0f} times")
 
 # %%
 # Nothing vanishes. At the start the activations have the same size in all layers: batch
 # norm sees to that. The gradients do not shrink on their way back (in the figure from
 # right to left), they *grow*, in the deep net by the factor above. Yang et al. (2019)
-# prove that this growth is a property of batch norm itself, and that no choice of the
-# weights' size removes it. In the trained nets it is gone: no layer gets a gradient
-# that is out of proportion. The paper, too, reports gradients of a healthy size, and
-# concludes that vanishing signals are not the reason.
+# derive this for fully connected nets: batch norm itself is the cause, and no choice of
+# the weights' first size removes it. In the trained nets the growth is gone. The paper,
+# too, reports gradients of a healthy size, and concludes that vanishing signals are not
+# the reason.
 #
 # How does the growth disappear? The first steps, with their huge gradients, make the
 # first layers' weights huge (and batch norm's :math:`\gamma` and :math:`\beta`: see the
@@ -431,7 +427,7 @@ for name in ("layer1.0.conv1.weight", "layer3.0.conv2.weight"):
     before = PlainNet(deep_depth, generator=seed).state_dict()[name]
     after = nets[deep_depth].state_dict()[name]
     ratio = np.linalg.norm(after) / np.linalg.norm(before)
-    print(f"{name}: its norm is {ratio:.1f} times that at the start")
+    print(f"{name}: {ratio:.1f} times its norm at the start")
 
 # %%
 # What does get lost

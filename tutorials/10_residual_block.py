@@ -40,7 +40,7 @@ plt.style.use("minires.plot.page")
 # convolution. The left way is the *branch* :math:`\mathcal F`, the right one the
 # *shortcut*. The last ReLU comes after the addition.
 #
-# ::
+# .. code-block:: text
 #
 #          x
 #          |
@@ -104,7 +104,7 @@ x = Tensor(values, requires_grad=True)
 alone = Tensor(values, requires_grad=True)
 block.branch(alone).backward(upstream)
 np.testing.assert_allclose(x.grad, alone.grad.numpy() + upstream, atol=1e-5)
-print("the gradient is that of the branch plus what arrived")
+print("it is the branch's, plus what arrived")
 
 # %%
 # Now many blocks in a row. In a plain net the gradient is multiplied by one Jacobian
@@ -112,14 +112,14 @@ print("the gradient is that of the branch plus what arrived")
 # multiplied out is a sum over all paths through the net. Each path goes through the
 # branches of some blocks and takes the shortcut past the others:
 #
-# .. math:: \prod_l J_l
-#           \qquad \text{but} \qquad
-#           \prod_l (1 + J_l) = 1 + \sum_l J_l + \sum_{l < k} J_k J_l + \dots
+# .. math::
+#    &\prod_l J_l \quad \text{but} \\
+#    &\prod_l (1 + J_l) = 1 + \sum_l J_l + \sum_{l < k} J_k J_l + \dots
 #
-# The product on the left is determined by all its factors together: one that is bad
-# spoils it. In the sum on the right the :math:`1` always stays: part of the gradient
-# arrives at every block as it left the loss. The second term passes a single branch,
-# and so on. The long product of all :math:`J_l` is only the last term of many.
+# The first product is determined by all its factors together: one that is bad spoils
+# it. In the sum below it the :math:`1` always stays: part of the gradient arrives at
+# every block as it left the loss. The second term passes a single branch, and so on.
+# The long product of all :math:`J_l` is only the last term of many.
 #
 # The last ReLU of each block cuts a little into this: it sets the gradient to zero
 # where the sum was negative. A later paper moves it out of the way (He et al. 2016).
@@ -221,9 +221,7 @@ for option, added in (("A", 0), ("B", grow), ("C", grow + keep)):
     assert parameters(ours) == parameters(library) == without + added
     with no_grad():
         np.testing.assert_allclose(ours(images), library(images), atol=1e-4)
-    print(
-        f"{option}: {without:,} + {added:,} = {without + added:,} parameters, and equal"
-    )
+    print(f"{option}: {without:,} + {added:,} = {without + added:,}")
 
 # %%
 # With option A a residual net has exactly the parameters of its plain twin. Whatever
@@ -277,14 +275,15 @@ def create(family, depth):
 
 
 nets, curves = {}, {}
+print("             train %  test %  parameters")
 for family in ("plain", "residual"):
     for depth in depths:
         nets[family, depth] = net = create(family, depth)
         curves[family, depth] = train(net, epochs, learning_rate=0.05)
         training_error, test_error = curves[family, depth][-1]
         print(
-            f"{family:8} {depth} layers, {parameters(net):,} parameters: "
-            f"training error {training_error:5.2f} %, test error {test_error:5.2f} %"
+            f"{family:8} {depth:3} {training_error:8.2f} {test_error:7.2f} "
+            f"{parameters(net):11,}"
         )
 
 figure, panels = plt.subplots(1, 2, figsize=(6.4, 4), sharey=True)
@@ -332,21 +331,21 @@ shallow, built = (
 test_images = Tensor(digits.test.images / 255, dtype="float32")
 with no_grad(), shallow.evaluating(), built.evaluating():
     difference = abs(shallow(test_images).numpy() - built(test_images).numpy()).max()
-print(f"{depths[1]} layers built from {depths[0]}: largest difference {difference}")
+print("largest difference:", difference)
 error_of_built = error(built, digits.train)
-print(f"training error {error_of_built:.2f} %, test {error(built, digits.test):.2f} %")
+print(f"train {error_of_built:.2f} %, test {error(built, digits.test):.2f} %")
 
 # %%
-# Can such blocks learn at all, with a factor of zero in them? Here are the gradients in
-# one of them:
+# Can such blocks learn at all, with a factor of zero in them? Here is the largest
+# gradient of two parameters of one of them:
 
 sample = digits.train.images[:300] / 255
 sample_labels = digits.train.labels[:300]
 
 F.cross_entropy(built(Tensor(sample, dtype="float32")), sample_labels).backward()
 new = built.layer1[-1]
-print("largest gradient of the convolutions:", abs(new.conv1.weight.grad.numpy()).max())
-print("largest gradient of the last gamma:  ", abs(new.bn2.weight.grad.numpy()).max())
+print("convolution:", abs(new.conv1.weight.grad.numpy()).max())
+print("last gamma: ", abs(new.bn2.weight.grad.numpy()).max())
 
 # %%
 # The convolutions have to wait for one step: their gradient is a product with
@@ -356,7 +355,7 @@ print("largest gradient of the last gamma:  ", abs(new.bn2.weight.grad.numpy()).
 
 further_epochs = 2
 for training_error, test_error in train(built, further_epochs, learning_rate=0.05):
-    print(f"training error {training_error:.2f} %, test error {test_error:.2f} %")
+    print(f"train {training_error:.2f} %, test {test_error:.2f} %")
 
 # %%
 # What the signals look like
@@ -411,7 +410,7 @@ bottom.set_xlabel("layer")
 top.legend()
 plt.show()
 for family in growth:
-    print(f"{family:8}: the gradient grows by a factor of {growth[family]:.0f}")
+    print(f"{family:8}: grows {growth[family]:.0f} times")
 
 # %%
 # With shortcuts the gradient grows far less, and the order among the images survives
@@ -461,9 +460,9 @@ axes.legend(loc="upper center", ncols=2)
 plt.show()
 
 # %%
-# A plain block gives out something that has little to do with its input: the change is
-# as large as the input itself. Residual blocks make smaller changes, and those of the
-# deeper net smaller ones still. A deep residual net is a long row of small corrections.
+# The change that a plain block makes is as large as its input. Residual blocks make
+# smaller changes, and those of the deeper net smaller ones still. A deep residual net
+# is a long row of small corrections.
 #
 # Four mistakes
 # -------------
@@ -471,8 +470,8 @@ plt.show()
 # None of them raises an error.
 #
 # **The ReLU before the addition.** If the branch ends with a ReLU, it can only add. The
-# sum grows from block to block. (In the paper of 2016 this costs a net of 110 layers
-# 7.84 % test error instead of 6.61 %.)
+# sum grows from block to block. (In He et al. 2016 this costs a net of 110 layers 7.84
+# % test error instead of 6.61 %.)
 
 
 def mean_output(join):
@@ -487,7 +486,8 @@ def mean_output(join):
 
 after = mean_output(lambda branch, x: F.relu(branch + x))
 before = mean_output(lambda branch, x: F.relu(branch) + x)
-print(f"mean with the ReLU after the addition {after:.2f}, before it {before:.2f}")
+print(f"ReLU after the addition: mean {after:.2f}")
+print(f"ReLU before it:          mean {before:.2f}")
 
 # %%
 # **The addition in place.** ``x`` is not only the block's input. It is what the first
@@ -507,7 +507,7 @@ def gradient_of_conv1(in_place):
 
 right, wrong = gradient_of_conv1(in_place=False), gradient_of_conv1(in_place=True)
 off = np.linalg.norm(wrong - right) / np.linalg.norm(right)
-print(f"added in place, the gradient is off by {100 * off:.0f} %")
+print(f"the gradient is off by {100 * off:.0f} %")
 
 # %%
 # (For a :class:`~minires.Tensor` with a history ``x += y`` makes a new one, so this
@@ -522,12 +522,14 @@ late.load_state_dict(block.state_dict())
 late.conv1.stride, late.conv2.stride = 1, 2
 x = Tensor(generator.standard_normal((2, 16, 32, 32)), dtype="float32")
 with no_grad():
-    print(block(x).shape, late(x).shape, abs(block(x) - late(x)).numpy().max())
+    print(block(x).shape, "and", late(x).shape)
+    print("largest difference:", abs(block(x) - late(x)).numpy().max())
 cost = {
     name: sum(row.multiply_adds for row in models.summarize(b, (16, 32, 32)))
     for name, b in (("first", block), ("second", late))
 }
-print(f"multiplications: {cost['first']:,}, with the late stride {cost['second']:,}")
+print(f"multiplications:  {cost['first']:,}")
+print(f"with late stride: {cost['second']:,}")
 
 # %%
 # **The other option A.** The paper does not say where the zeros go. This page and the
@@ -550,7 +552,8 @@ error_of_shallow, error_of_moved = (
     error(shallow, digits.test),
     error(moved, digits.test),
 )
-print(f"test error {error_of_shallow:.2f} %, other zeros {error_of_moved:.2f} %")
+print(f"test error       {error_of_shallow:.2f} %")
+print(f"with other zeros {error_of_moved:.2f} %")
 
 # %%
 # So compare outputs, not only shapes and parameters, when you load weights that someone
@@ -564,8 +567,8 @@ print(f"test error {error_of_shallow:.2f} %, other zeros {error_of_moved:.2f} %"
 #    ``models.create("resnet164")`` from it (:math:`9n + 2` layers, option B, the stride
 #    in the first 1 x 1) and check parameters and outputs.
 # 2. What if the shortcut is halved, :math:`y = \mathcal F(x) + x / 2`? What happens to
-#    the :math:`1` in the sum over paths? Train 56 layers with ``shortcut=
-#    "constant_scaling", factors=(0.5, 1)`` and with ``"A"``.
+#    the :math:`1` in the sum over paths? Train ``resnet56`` with the options
+#    ``shortcut="constant_scaling"`` and ``factors=(0.5, 1)``, and without them.
 # 3. Repair the net of the fourth mistake: permute its weights so that it computes with
 #    all zeros after what it computed before.
 #

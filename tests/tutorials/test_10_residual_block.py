@@ -10,7 +10,7 @@ def test_the_page_in_short(run_page):
     assert "B: 269,722 + 2,752 = 272,474" in page.output
     assert "C: 269,722 + 14,240 = 283,962" in page.output
     assert page["difference"] == 0
-    assert "largest gradient of the convolutions: 0.0" in page.output
+    assert "convolution: 0.0" in page.output
     assert page["off"] > 0.1
     assert page["cost"]["second"] == 2 * page["cost"]["first"]
     assert len(page["change"]["residual", 14]) == 4  # of six blocks, two change the shape
