@@ -230,9 +230,10 @@ panels[1].legend(title="layers", loc="center right")
 plt.show()
 
 # %%
-# The deeper, the worse. This is the *degradation problem*. (Early in training the
-# errors jump up and down: with a high learning rate the weights move faster than the
-# running statistics, which batch norm uses here.)
+# Up to 20 layers depth does little harm. From there on it is: the deeper, the worse.
+# This is the *degradation problem*. (Early in training the errors jump up and down. One
+# reason is that with a high learning rate the weights move faster than the running
+# statistics, which batch norm uses here.)
 #
 # It is not overfitting
 # ---------------------
@@ -356,8 +357,8 @@ plt.show()
 # ----------------------
 #
 # The first suspicion is always the same: in a deep net the activations, or the
-# gradients, shrink from layer to layer until nothing is left. Page 8 showed this for
-# nets that start with wrong weights. We measure both for each block.
+# gradients, shrink from layer to layer until nothing is left. That is what happens
+# without batch norm if the first weights are too small. We measure both for each block.
 #
 # The gradients of parameters are kept, those of activations are not. But a leaf of
 # zeros can be added between two blocks. It changes no number. On the way back an
@@ -414,8 +415,8 @@ print(f"the gradient grows {growth:.0f} times")
 # right to left), they *grow*, in the deep net by the factor above. Yang et al. (2019)
 # derive this for fully connected nets: batch norm itself is the cause, and no choice of
 # the weights' first size removes it. In the trained nets the growth is gone. The paper,
-# too, reports gradients of a healthy size, and concludes that vanishing signals are not
-# the reason.
+# too, reports gradients of a healthy size, and holds it for unlikely that vanishing
+# gradients are the reason.
 #
 # How does the growth disappear? The first steps, with their huge gradients, make the
 # first layers' weights huge (and batch norm's :math:`\gamma` and :math:`\beta`: see the
