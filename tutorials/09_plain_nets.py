@@ -357,8 +357,8 @@ plt.show()
 # ----------------------
 #
 # The first suspicion is always the same: in a deep net the activations, or the
-# gradients, shrink from layer to layer until nothing is left. That is what happens
-# without batch norm if the first weights are too small. We measure both for each block.
+# gradients, shrink from layer to layer until nothing is left. Page 8 showed it without
+# batch norm, for first weights that are too small. We measure both for each block.
 #
 # The gradients of parameters are kept, those of activations are not. But a leaf of
 # zeros can be added between two blocks. It changes no number. On the way back an

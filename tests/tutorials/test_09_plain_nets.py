@@ -51,7 +51,8 @@ def test_the_page(run_page):
     page = run_page("09_plain_nets")
     assert page.seconds < 120
     train_errors, test_errors = zip(*[page["curves"][depth][-1] for depth in (8, 20, 32, 56)], strict=True)
-    assert train_errors[1] < 2
+    assert train_errors[1] < 2  # "up to 20 layers depth does little harm"
+    assert test_errors[1] < test_errors[0] + 5
     assert train_errors[2] > train_errors[1] + 3  # "the deeper, the worse"
     assert train_errors[3] > train_errors[2] + 20
     assert test_errors[3] > test_errors[2] + 20 > test_errors[1] + 20
