@@ -224,9 +224,10 @@ for option, added in (("A", 0), ("B", grow), ("C", grow + keep)):
     print(f"{option}: {without:,} + {added:,} = {without + added:,}")
 
 # %%
-# With option A a residual net has exactly the parameters of its plain twin. Whatever
-# difference there is between the two, it comes from the addition. For small images the
-# paper uses A everywhere, and so does this page from here on.
+# Both checks hold for all three: as many parameters as the library's, and equal
+# outputs. With option A a residual net has exactly the parameters of its plain twin.
+# Whatever difference there is between the two, it comes from the addition. For small
+# images the paper uses A everywhere, and so does this page from here on.
 #
 # Is the problem gone?
 # --------------------
