@@ -38,7 +38,7 @@ plt.style.use("minires.plot.page")
 # 2015). Everything in there that decides how a run ends fits into one record.
 # ``train.paper`` makes it from a network's name and a data set:
 
-shapes = data.load("shapes", train=2_000, test=1_000)
+shapes = data.load("shapes", train=2_000, test=100)
 recipe = train.paper("resnet20", shapes)
 for name in (
     *("iterations", "batch_size", "learning_rate", "drops", "drop_factor"),
@@ -355,18 +355,22 @@ for way in (write, write_atomically):
 # The run, shortened
 # ------------------
 #
-# Now the recipe at work. ResNet-20 on 64,000 batches is not for a page, so the network
-# becomes the smallest of its family, the recipe is shortened, and a batch has a quarter
-# of the images. The mean of fewer gradients is noisier, so that each step should be
-# shorter. The usual rule takes a quarter of the learning rate, too. Everything else
-# stays: augmentation, momentum, weight decay, and both drops.
+# Now the recipe at work. ResNet-20 on 64,000 batches is not for a page. So the network
+# becomes the smallest of its family, the images become 24 x 24, the recipe is
+# shortened, and a batch has a quarter of the images. The mean of fewer gradients is
+# noisier, so that each step should be shorter. The usual rule takes a quarter of the
+# learning rate, too. Everything else stays: augmentation, momentum, weight decay, and
+# both drops.
 
-length = 600
+length = 1_000
 rows = 20
-recipe_of_32 = train.paper("resnet8", shapes, batch_size=32, learning_rate=0.1 / 4)
+small_shapes = data.load("shapes", train=2_000, test=500, size=24)
+recipe_of_32 = train.paper(
+    "resnet8", small_shapes, batch_size=32, learning_rate=0.1 / 4
+)
 short = recipe_of_32.shortened(length)
 short = replace(short, log_every=length // rows, evaluate_every=length // rows)
-run = train.train(short, work / "run", dataset=shapes)
+run = train.train(short, work / "run", dataset=small_shapes)
 
 history = run.history
 figure, axes = plt.subplots()
@@ -383,22 +387,22 @@ plt.show()
 # %%
 # How to read such curves:
 #
-# - **They start at 90 %**, which is guessing one of ten classes.
-# - **The test error jumps up and down** while the learning rate is large. Each step is
-#   so long that the network of one moment differs much from that of the next.
-# - **It falls at the first drop.** Nothing has been learned in that moment: shorter
-#   steps let the weights settle where long ones jumped across. The second drop does the
-#   same on a smaller scale, so that there is little to see here.
-# - **The training error is not measured on what the test error is measured on.** It is
-#   that of the batches as they come.
+# - They start near 90 %, which is guessing one of ten classes.
+# - Until the first drop the test error does not only fall. A step is so long that the
+#   network after it may be worse than the one before.
+# - At the first drop it falls at once. Nothing new was learned in that moment: shorter
+#   steps let the weights settle where long ones jumped across. This is the corner that
+#   the curves of so many papers have. At the second drop little is left to settle,
+#   here.
+# - The two lines are not measured in the same way, and must not be compared carelessly.
 #
-# The last point deserves a closer look. A row of the training error averages over the
-# batches since the row before: on augmented images, each by the weights of its own
-# moment, and with batch norm in training mode, using the batch's own mean and variance.
-# What is the training error of the network *at the end*, on the images as they are,
-# with batch norm's running statistics, as in a test?
+# A row of the training error averages over the batches since the row before: augmented
+# images, each seen by the weights of its own moment, and by batch norm in training
+# mode, with the mean and variance of 32 images. What is the training error of the
+# network *at the end*, in evaluation, as for a test? And what is it on the images as
+# they are?
 
-plain = data.Loader(shapes.train, 256, normalize=run.test_loader.normalize)
+plain = data.Loader(small_shapes.train, 256, normalize=run.test_loader.normalize)
 on_the_way = history.last("train_error")
 _, at_the_end = train.evaluate(run.model, plain)
 _, augmented = train.evaluate(run.model, run.train_loader)
@@ -409,10 +413,12 @@ print(f"at the end, on images as they are:   {at_the_end:.1f} %")
 print(f"test error at the end:               {test_error:.1f} %")
 
 # %%
-# The same network, the same images, and a much smaller error without the augmentation:
-# images that are cut off at a side are harder. So a training error on the way *above*
-# the test error does not mean that something is broken. How well a network fits its
-# training images is what the third line says.
+# The same network and the same images, and three errors. In the last row the weights
+# hardly moved any more. But the statistics of 32 images are noisy, and the running ones
+# are not: that is the step from the first line to the second. The step to the third is
+# the augmentation: where a window cuts a shape off, it is harder to tell. So a training
+# error on the way that is *above* the test error need not be a mistake. How well a
+# network fits its training images is what the third line says.
 #
 # One more trap: which test error does one report? The last one. The lowest of the curve
 # is chosen by looking at the test, and is too good on average:
@@ -428,7 +434,7 @@ print(f"last: {test_error:.1f} %, lowest: {min(history.series('test_error')[1]):
 # recipe, shortened, with five seeds and nothing else changed.
 
 seeds = (0, 1, 2, 3, 4)
-digits_steps = 200
+digits_steps = 150
 errors = []
 for seed in seeds:
     recipe_of_seed = train.paper("resnet8", digits, batch_size=32, seed=seed)
@@ -522,8 +528,11 @@ folder.cleanup()
 # 1. Wide ResNets pad with the mirrored image instead of zeros. Write that version of
 #    ``crop_and_flip`` with indices alone, without ``np.pad``, and check it against
 #    ``data.CropAndFlip(padding_mode="reflect")``.
-# 2. What do the drops of the learning rate bring? Train ``resnet8`` on the digits with
-#    and without them (``drops=()``), each with three seeds, and compare the means.
+# 2. A seed decides two things here: the weights at the start, and the order of the
+#    images. Which of them makes the errors differ? Train ``resnet8`` on the digits with
+#    one start and three orders, and with three starts and one order.
+#    :class:`~minires.train.Trainer`, ``train.build_model`` and ``load_state_dict`` are
+#    what you need.
 # 3. A checkpoint without batch norm's running means and variances: stop a run, resume
 #    it, set them back to 0 and 1, and go on. How far are the weights at the end from
 #    those of an undisturbed run? And how far is the test error right after resuming?
