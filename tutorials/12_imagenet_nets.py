@@ -127,9 +127,9 @@ print(f"basic block with 256 channels: {basic_256:>9,} weights")
 print(f"bottleneck with  256 channels: {bottleneck_256:>9,} weights")
 
 # %%
-# For what a basic block costs on 64 channels, a bottleneck takes 256 through the net. A
-# basic block on 256 would cost 17 times as much. The price: the 3 x 3, the only layer
-# that looks at neighbours, sees a quarter of the channels.
+# For less than what a basic block costs on 64 channels, a bottleneck takes 256 through
+# the net. A basic block on 256 would cost about 17 times as much. The price: the 3 x 3,
+# the only layer that looks at neighbours, has 64 mixtures of the 256 to work with.
 #
 # This is also why shortcuts without parameters matter here. A projection from 256 to
 # 256 channels has 65,536 weights. In every block, it would nearly double the cost.
@@ -144,7 +144,7 @@ print(f"bottleneck with  256 channels: {bottleneck_256:>9,} weights")
 
 
 def conv(C, O, K, H):
-    """(parameters with batch norm, multiply-adds) of a convolution that gives O x H x H."""
+    """(parameters with batch norm, multiply-adds); the output is O x H x H."""
     return np.array([weights(C, O, K) + 2 * O, weights(C, O, K) * H**2])
 
 
@@ -187,7 +187,7 @@ for depth in TABLE:
     assert multiply_adds == sum(row.multiply_adds for row in rows)
     print(
         f"ResNet-{depth:<3} {parameters:>10,} parameters {multiply_adds:>14,}"
-        f"  paper: {PAPER[depth]:.1e}"
+        f"  paper: {PAPER[depth] / 1e9:.1f} billion"
     )
 
 # %%
@@ -347,15 +347,15 @@ print(f"stride where it was in training: {right_error:.1f} % wrong")
 print(f"the same weights, stride moved:  {wrong_error:.1f} % wrong")
 
 # %%
-# Far worse, but far better than the 90 % of guessing: it looks like a bad network, not
-# like a mistake. If the weights of ResNet-50 that somebody gave you are a few percent
-# worse than announced, this is the first thing to check.
+# Far worse, and still better than the 90 % of guessing: it looks like a bad network,
+# not like a mistake. If weights of ResNet-50 are worse than whoever trained them says,
+# this is the first thing to check.
 #
 # Weights that others have trained
 # --------------------------------
 #
-# Training a ResNet-50 on ImageNet takes days. But a trained one is a file, and it fits
-# whoever has the same names and shapes: ``layer1.0.conv1.weight``,
+# Training a ResNet-50 on a million photos is nothing for a laptop. But a trained one is
+# a file, and it fits whoever has the same names and shapes: ``layer1.0.conv1.weight``,
 # ``layer1.0.bn1.running_mean`` and so on. That is the whole secret of "loading
 # pretrained weights". A file in the safetensors format is a table of names, shapes and
 # places, followed by the numbers. Reading it cannot run code, as reading a pickle
@@ -421,15 +421,13 @@ try_to_load(models.rename(other_names, ["linear=fc"]))
 # picture sideways, with a note (*EXIF orientation*) that it has to be turned. Here is
 # such a file: a test digit in chalk on a blackboard, 480 x 640, stored lying.
 
-digit = digits.test.images[3, 0]  # (8, 8)
-chalk = Image.fromarray(digit).resize((480, 480), Image.Resampling.BICUBIC)
-noise = np.random.default_rng(0).normal(0, 6, (640, 480, 3))
-board = np.array([10, 30, 22]) + noise  # (640, 480, 3)
-alpha = np.zeros((640, 480, 1))
-alpha[80:560, :, 0] = np.asarray(chalk) / 255
-scene = Image.fromarray(
-    (board * (1 - alpha) + 235 * alpha).clip(0, 255).astype(np.uint8)
-)
+shown = 7
+digit = np.pad(digits.test.images[shown, 0], ((1, 1), (0, 0)))  # (8, 8) -> (10, 8)
+chalk = Image.fromarray(digit).resize((480, 600), Image.Resampling.BICUBIC)
+chalk = np.pad(np.asarray(chalk), ((20, 20), (0, 0)))[:, :, None] / 255  # (640, 480, 1)
+grain = np.random.default_rng(0).normal(0, 6, (640, 480, 3))
+scene = (np.array([10, 30, 22]) + grain) * (1 - chalk) + 255 * chalk
+scene = Image.fromarray(scene.clip(0, 255).astype(np.uint8))
 
 exif = Image.Exif()
 exif[0x0112] = 6  # orientation: to be turned by 90 degrees, clockwise
@@ -445,7 +443,8 @@ print("stored:", stored.size, " opened:", photo.size)
 # and of that the square of 224 in the centre is cut out.
 
 W, H = photo.size
-scaled = photo.resize((round(W * 256 / min(W, H)), round(H * 256 / min(W, H))), 2)
+new_size = round(W * 256 / min(W, H)), round(H * 256 / min(W, H))
+scaled = photo.resize(new_size, Image.Resampling.BILINEAR)
 left, top = (scaled.width - 224) // 2, (scaled.height - 224) // 2
 by_hand = np.asarray(scaled.crop((left, top, left + 224, top + 224)))  # (224, 224, 3)
 by_hand = by_hand.transpose(2, 0, 1)  # -> (3, 224, 224)
@@ -471,8 +470,8 @@ plt.show()
 
 # %%
 # Then the pixels, 0 to 255, become numbers around 0: divide by 255, subtract a mean for
-# each channel, divide by a standard deviation. They must be those of the training. For
-# nearly all published ImageNet weights these are the following.
+# each channel, divide by a standard deviation. They must be those of the training. Most
+# networks trained on ImageNet expect these:
 
 mean = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]  # (3, 1, 1)
 std = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
@@ -508,7 +507,8 @@ for name, shape in (shapes | {"fc": logits.shape}).items():
 
 classifier = train.Classifier(trained, 8, normalize, digits.classes, channels=1)
 p = classifier(photo)
-small = np.asarray(photo.resize((8, 11), 2))[1:9]  # shorter side 8, centre
+small = photo.resize((8, 11), Image.Resampling.BILINEAR)  # the shorter side is 8
+small = np.asarray(small)[1:9]  # the centre, (8, 8, 3)
 grey = np.rint(small @ [0.299, 0.587, 0.114]).astype(np.uint8)[None, None]
 with no_grad(), trained.evaluating():
     p_by_hand = F.softmax(trained(Tensor(normalize(grey)))).numpy()[0]
@@ -551,9 +551,9 @@ print(views.shape, "->", one_by_one.shape, "-> mean", together.shape)
 
 # %%
 # At the command line that is ``--crops 10``. For digits it would be a mistake: the
-# mirror image of a 3 is none. How one looks belongs to a result: the paper's ResNet-50
-# has a top-1 error of 22.85 % with ten crops, and one square of the same photo gives
-# more. Compare errors only where they were measured in the same way.
+# mirror image of a 9 is none. How one looks belongs to a result. The paper's ResNet-50
+# has a top-1 error of 22.85 % with ten crops; of the weights that its authors published
+# they report 24.7 % with one. Compare errors only where they were measured alike.
 
 folder.cleanup()
 
@@ -563,8 +563,8 @@ folder.cleanup()
 #
 # 1. ResNeXt-50 (32x4d) has bottlenecks with twice the width in the middle, whose 3 x 3
 #    is split into 32 *groups*: each output channel sees only the input channels of its
-#    own group. Its strides are in the 3 x 3. Count its parameters and multiply-adds, and
-#    compare with ``models.summarize(models.create("resnext50_32x4d"))``.
+#    own group. Its strides are in the 3 x 3. Count its parameters and multiply-adds,
+#    and compare with ``models.summarize(models.create("resnext50_32x4d"))``.
 # 2. How much of the damage of the moved stride is only in batch norm's running
 #    statistics? Load the weights as above, then send training images through the net in
 #    training mode, without any step of the optimizer, and test again.
