@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-PAGE, SOLUTIONS = "11_resnet20_on_cifar", "solutions/11_resnet20_on_cifar_solutions"
-
 
 def what_holds_at_any_length(page, solutions):
     assert "269,722 parameters" in page.output
@@ -25,14 +23,14 @@ def what_holds_at_any_length(page, solutions):
 
 def test_the_page_and_its_solutions(run_page):
     few = {"seeds": (0, 1), "digits_steps": 3, "cpu_steps": 1, "gpu_steps": 1}
-    page = run_page(PAGE, length=4, rows=2, **few)
-    solutions = run_page(SOLUTIONS, seeds=(0, 1), steps=2, stop_at=2)
+    page = run_page("11_resnet20_on_cifar", length=4, rows=2, **few)
+    solutions = run_page("solutions/11_resnet20_on_cifar_solutions", seeds=(0, 1), steps=2, stop_at=2)
     what_holds_at_any_length(page, solutions)
 
 
 @pytest.mark.slow
 def test_at_full_length(run_page):
-    page = run_page(PAGE)
+    page = run_page("11_resnet20_on_cifar")
     assert page.seconds < 120
     steps, test = page["history"].series("test_error")
     drop = steps.index(page["short"].drops[0])
@@ -43,7 +41,7 @@ def test_at_full_length(run_page):
     assert page["at_the_end"] + 1 < page["augmented"] < page["on_the_way"] - 2
     assert 0.3 < page["spread"]
 
-    solutions = run_page(SOLUTIONS)
+    solutions = run_page("solutions/11_resnet20_on_cifar_solutions")
     what_holds_at_any_length(page, solutions)
     assert all(np.ptp(found) > 0.5 for found in solutions["errors"].values())  # "either of them is enough"
     assert solutions["after"] > 4 * solutions["before"]

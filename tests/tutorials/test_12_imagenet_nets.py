@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-PAGE, SOLUTIONS = "12_imagenet_nets", "solutions/12_imagenet_nets_solutions"
-
 
 def what_holds_at_any_length(page, solutions):
     assert page["sizes"] == [56, 28, 14, 7]
@@ -41,19 +39,19 @@ def what_holds_at_any_length(page, solutions):
 
 
 def test_the_page_and_its_solutions(run_page):
-    page = run_page(PAGE, steps=2)
-    solutions = run_page(SOLUTIONS, steps=2, looks=2)
+    page = run_page("12_imagenet_nets", steps=2)
+    solutions = run_page("solutions/12_imagenet_nets_solutions", steps=2, looks=2)
     what_holds_at_any_length(page, solutions)
 
 
 @pytest.mark.slow
 def test_at_full_length(run_page):
-    page = run_page(PAGE)
+    page = run_page("12_imagenet_nets")
     assert page.seconds < 60
     assert page["right_error"] < 10
     assert 30 < page["wrong_error"] < 80  # "far worse, and still better than guessing"
     assert page["best"][0].label == page["digits"].test.labels[page["shown"]]
 
-    solutions = run_page(SOLUTIONS)
+    solutions = run_page("solutions/12_imagenet_nets_solutions")
     what_holds_at_any_length(page, solutions)
     assert solutions["as_trained"] + 20 < solutions["measured_anew"] < solutions["as_loaded"] - 3

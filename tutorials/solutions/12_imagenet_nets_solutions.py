@@ -119,8 +119,8 @@ print(f"stride moved:                {as_loaded:.1f} % wrong")
 print(f"and statistics measured anew: {measured_anew:.1f} % wrong")
 
 # %%
-# A small part of the damage is repaired, without any label. The rest is real: the 3 x 3 of
-# the moved net looks at pixels that lie twice as far apart as those that its weights
+# A small part of the damage is repaired, without any label. The rest is real: the 3 x 3
+# of the moved net looks at pixels that lie twice as far apart as those that its weights
 # have learned from, and at the border it meets the padding more often.
 #
 # 3. Ten crops by slicing
