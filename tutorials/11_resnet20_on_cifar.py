@@ -187,11 +187,12 @@ for panel, view in zip(panels.flat, views, strict=True):
 plt.show()
 
 # %%
-# One training image, as the network meets it in twelve epochs. It has to say "star" to
-# all of them. Test images are left as they are.
+# One training image, as the network may meet it in twelve epochs. It has to say "star"
+# to all of them. Test images are left as they are.
 #
 # An augmentation has to fit the data. A mirrored star is a star, and a mirrored truck
-# is a truck. A mirrored 2 is no digit. So the recipe has none of this for ``digits``:
+# is a truck. A mirrored 2 is no digit, and 4 of 8 pixels are no small shift. So the
+# recipe has none of this for ``digits``:
 
 digits = data.load("digits")
 on_digits = train.paper("resnet20", digits)
@@ -203,8 +204,8 @@ print("digits: crop_padding", on_digits.crop_padding, "and flip", on_digits.flip
 #
 # In which order do the images come? The obvious way is a random generator that lives as
 # long as the program, and shuffles at the start of each epoch. But what batch 100 is
-# depends on everything that was drawn before it. Stop the program after 99 steps, start
-# it again, and it begins with the images of batch 0.
+# depends on everything that was drawn before it. Stop the program after 100 steps,
+# start it again, and it begins with the images of batch 0.
 #
 # The cure is to draw from a fresh generator that is made from the seed *and the epoch*.
 # Nothing is remembered, and batch 100 can be asked for directly:
@@ -286,8 +287,9 @@ print("steps:", through.state.step, "and", resumed.state.step)
 print("largest difference of two weights:", largest_difference(through, resumed))
 
 # %%
-# Exactly 0: as if nothing had happened. This is more than neat. Where it holds, an
-# interruption cannot have been the cause of a strange result.
+# Exactly 0: as if nothing had happened. So an interruption is never the cause of a
+# strange result. After a crash it is the same: the steps since the last checkpoint are
+# taken again, and the history is cut back to it.
 #
 # A common mistake is to save the weights alone. Let us resume once more, but forget the
 # velocities, so that momentum starts from 0 in the middle of the run:
@@ -390,7 +392,7 @@ plt.show()
 # - They start near 90 %, which is guessing one of ten classes.
 # - Until the first drop the test error does not only fall. A step is so long that the
 #   network after it may be worse than the one before.
-# - At the first drop it falls at once. Nothing new was learned in that moment: shorter
+# - At the first drop it falls at once. Little can be learned in so few steps: shorter
 #   steps let the weights settle where long ones jumped across. This is the corner that
 #   the curves of so many papers have. At the second drop little is left to settle,
 #   here.
@@ -477,10 +479,13 @@ print(f"{100 * p} % with a deviation of {100 * (p * (1 - p) / m) ** 0.5:.2f} %")
 # draw the curves and test the latest checkpoint. ``--iterations 4000`` shortens the
 # recipe in the way of ``shortened`` above, and ``--seed 1`` makes a second run.
 #
-# How long does it take? What counts is images per second, so let us measure them, on
-# the whole ResNet-20 in batches of 128. The history has the seconds of training for
-# each of its rows. The first row is left out: in its steps memory is taken from the
-# system, and a GPU compiles its kernels.
+# How long it takes
+# -----------------
+#
+# What counts is images per second, so let us measure them, on the whole ResNet-20 in
+# batches of 128. The history has the seconds of training for each of its rows. The
+# first row is left out: in its steps memory is taken from the system, and a GPU
+# compiles its kernels.
 
 
 def images_per_second(device, steps):
@@ -506,9 +511,8 @@ print(f"here: {speed:.0f} images a second, so the whole recipe takes {hours:.1f}
 
 try:
     gpu_speed = images_per_second("cuda", gpu_steps)
-    print(
-        f"{gpu_speed:,.0f} images a second: {images_seen / gpu_speed / 60:.0f} minutes"
-    )
+    minutes = images_seen / gpu_speed / 60
+    print(f"there: {gpu_speed:,.0f} images a second, {minutes:.0f} minutes")
 except DeviceError as error:
     print("no GPU here:", error)
 
