@@ -25,7 +25,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from minires import data, models, train
+from minires import Tensor, data, models, no_grad, train
 from minires.errors import DeviceError, TrainingInterrupted
 
 plt.style.use("minires.plot.page")
@@ -401,26 +401,37 @@ plt.show()
 # A row of the training error averages over the batches since the row before: augmented
 # images, each seen by the weights of its own moment, and by batch norm in training
 # mode, with the mean and variance of 32 images. What is the training error of the
-# network *at the end*, in evaluation, as for a test? And what is it on the images as
-# they are?
+# network *at the end*, over one epoch? First with batch norm as it was in training,
+# then in evaluation, as for a test, and then on the images as they are, without
+# augmentation.
 
 plain = data.Loader(small_shapes.train, 256, normalize=run.test_loader.normalize)
 on_the_way = history.last("train_error")
 _, at_the_end = train.evaluate(run.model, plain)
 _, augmented = train.evaluate(run.model, run.train_loader)
 test_error = history.last("test_error")
+
+run.model.train()
+with no_grad():
+    wrong = [
+        (run.model(Tensor(x)).numpy().argmax(axis=1) != labels).mean()
+        for x, labels in run.train_loader.epoch()
+    ]
+own_statistics = 100 * np.mean(wrong)
+
 print(f"training error on the way, last row: {on_the_way:.1f} %")
-print(f"at the end, on augmented images:     {augmented:.1f} %")
-print(f"at the end, on images as they are:   {at_the_end:.1f} %")
+print(f"at the end, in training mode:        {own_statistics:.1f} %")
+print(f"at the end, in evaluation:           {augmented:.1f} %")
+print(f"and on the images as they are:       {at_the_end:.1f} %")
 print(f"test error at the end:               {test_error:.1f} %")
 
 # %%
-# The same network and the same images, and three errors. In the last row the weights
-# hardly moved any more. But the statistics of 32 images are noisy, and the running ones
-# are not: that is the step from the first line to the second. The step to the third is
-# the augmentation: where a window cuts a shape off, it is harder to tell. So a training
+# The same network and the same images, and a smaller error each time we look more
+# kindly. From the second line to the third it is batch norm: the statistics of 32
+# images are noisy, the running ones are not. From the third to the fourth it is the
+# augmentation: where a window cuts a shape off, it is harder to tell. So a training
 # error on the way that is *above* the test error need not be a mistake. How well a
-# network fits its training images is what the third line says.
+# network fits its training images is what the fourth line says.
 #
 # One more trap: which test error does one report? The last one. The lowest of the curve
 # is chosen by looking at the test, and is too good on average:
