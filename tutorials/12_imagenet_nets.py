@@ -290,11 +290,11 @@ for panel, in_1x1, name in zip(panels, (True, False), ("1 x 1", "3 x 3"), strict
 plt.show()
 
 # %%
-# Three quarters of what the stage before has computed are thrown away unseen. With the
+# Three quarters of what the stage before has computed is thrown away unseen. With the
 # stride in the 3 x 3 everything is looked at. The price is a first 1 x 1 on four times
-# as many pixels. Most libraries have it so, torchvision's among them, and call it
-# "ResNet v1.5". Here it is the network ``resnet50_v1_5``, and it has *the same weights
-# with the same shapes*:
+# as many pixels. Most libraries have it so, torchvision's among them, and it is known
+# as "ResNet v1.5". Here it is the network ``resnet50_v1_5``, and it has *the same
+# weights with the same shapes*:
 
 with skip_init():
     rows = models.summarize(models.create("resnet50_v1_5"))
@@ -354,13 +354,14 @@ print(f"the same weights, stride moved:  {wrong_error:.1f} % wrong")
 # Weights that others have trained
 # --------------------------------
 #
-# Training a ResNet-50 on a million photos is nothing for a laptop. But a trained one is
-# a file, and it fits whoever has the same names and shapes: ``layer1.0.conv1.weight``,
-# ``layer1.0.bn1.running_mean`` and so on. That is the whole secret of "loading
-# pretrained weights". A file in the safetensors format is a table of names, shapes and
-# places, followed by the numbers. Reading it cannot run code, as reading a pickle
-# (``.pth``) can. So that there is something to read, we write one: a narrow ResNet-18,
-# and beside its arrays the counters that PyTorch saves with each batch norm.
+# Training a ResNet-50 on a million photos is too much for a laptop. But a trained one
+# is a file, and it fits whoever has the same names and shapes:
+# ``layer1.0.conv1.weight``, ``layer1.0.bn1.running_mean`` and so on. That is the whole
+# secret of "loading pretrained weights". A file in the safetensors format is a table of
+# names, shapes and places, followed by the numbers. Reading it cannot run code, as
+# reading a pickle (``.pth``) can. So that there is something to read, we write one: a
+# narrow ResNet-18, and beside its arrays the counters that PyTorch saves with each
+# batch norm.
 
 folder = tempfile.TemporaryDirectory()
 work = Path(folder.name)
@@ -417,9 +418,9 @@ try_to_load(models.rename(other_names, ["linear=fc"]))
 # From a photo to a batch
 # -----------------------
 #
-# A photo has any size, and a network wants one. A camera held upright also stores the
-# picture sideways, with a note (*EXIF orientation*) that it has to be turned. Here is
-# such a file: a test digit in chalk on a blackboard, 480 x 640, stored lying.
+# A photo has any size, and a network wants one. And a camera that is held upright may
+# store the picture sideways, with a note (*EXIF orientation*) that it has to be turned.
+# Here is such a file: a test digit in chalk on a blackboard, 480 x 640, stored lying.
 
 shown = 7
 digit = np.pad(digits.test.images[shown, 0], ((1, 1), (0, 0)))  # (8, 8) -> (10, 8)
@@ -440,7 +441,8 @@ print("stored:", stored.size, " opened:", photo.size)
 # %%
 # ``open_photo`` turned it upright, and gives RGB whatever the file held. The usual test
 # image of an ImageNet net is made in two steps: the shorter side becomes 256 pixels,
-# and of that the square of 224 in the centre is cut out.
+# and of that the square of 224 in the centre is cut out. The library does both in one
+# step and computes no more than the square, so that rounding may differ by a level.
 
 W, H = photo.size
 new_size = round(W * 256 / min(W, H)), round(H * 256 / min(W, H))
@@ -469,6 +471,9 @@ for panel in panels:
 plt.show()
 
 # %%
+# The bilinear filter averages over all pixels that become one. Leaving that out
+# ("nearest") would give another image than the network was trained on.
+#
 # Then the pixels, 0 to 255, become numbers around 0: divide by 255, subtract a mean for
 # each channel, divide by a standard deviation. They must be those of the training. Most
 # networks trained on ImageNet expect these:
@@ -501,7 +506,8 @@ for name, shape in (shapes | {"fc": logits.shape}).items():
 # ------------
 #
 # The net for digits above *is* trained. To it a photo is of 8 x 8 pixels, grey, with
-# the mean of its own training images subtracted. The steps are the same. A
+# the mean of its own training images subtracted. The steps are the same, and the
+# weights of red, green and blue are those with which the eye sees brightness. A
 # :class:`~minires.train.Classifier` is a network together with all of that, so that a
 # photo is all it needs. ``guesses`` sorts what it gives.
 

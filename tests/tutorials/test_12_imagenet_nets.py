@@ -32,7 +32,7 @@ def what_holds_at_any_length(page, solutions):
     assert "missing fc.weight; missing fc.bias; unexpected linear.bias" in page.output
     assert "fc.weight has shape (10, 64), not (100, 64)" in page.output
     assert (page["stored"].size, page["photo"].size) == ((640, 480), (480, 640))
-    assert page["difference"] <= 2
+    assert page["difference"] <= 1  # "by a level"
     assert page["shapes"]["layer4"] == (1, 2048, 7, 7)
     np.testing.assert_allclose(page["p"], page["p_by_hand"], atol=1e-6)
     assert "as in the library" in solutions.output
