@@ -253,7 +253,7 @@ through = train.train(small, work / "through", dataset=shapes)
 print("drops after", small.drops, "steps")
 for file in sorted((work / "through").rglob("*")):
     if file.is_file():
-        print(f"{file.stat().st_size:>8,} bytes {file.relative_to(work)}")
+        print(f"{file.stat().st_size:>8,} bytes {file.relative_to(work / 'through')}")
 
 # %%
 # ``weights`` has the parameters, and batch norm's running means and variances beside
@@ -364,7 +364,7 @@ for way in (write, write_atomically):
 # learning rate, too. Everything else stays: augmentation, momentum, weight decay, and
 # both drops.
 
-length = 1_000
+length = 800
 rows = 20
 small_shapes = data.load("shapes", train=2_000, test=500, size=24)
 recipe_of_32 = train.paper(
