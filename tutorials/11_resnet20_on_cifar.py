@@ -426,9 +426,9 @@ print(f"and on the images as they are:       {at_the_end:.1f} %")
 print(f"test error at the end:               {test_error:.1f} %")
 
 # %%
-# The same network and the same images, and a smaller error each time we look more
-# kindly. From the second line to the third it is batch norm: the statistics of 32
-# images are noisy, the running ones are not. From the third to the fourth it is the
+# The first line is close to the second: at so small a learning rate the weights hardly
+# move any more. From the second line to the third it is batch norm: the statistics of
+# 32 images are noisy, the running ones are not. From the third to the fourth it is the
 # augmentation: where a window cuts a shape off, it is harder to tell. So a training
 # error on the way that is *above* the test error need not be a mistake. How well a
 # network fits its training images is what the fourth line says.

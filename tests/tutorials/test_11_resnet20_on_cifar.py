@@ -38,8 +38,8 @@ def test_at_full_length(run_page):
     assert (np.diff(test[: drop + 1]) > 0).any()  # "does not only fall"
     assert test[drop + 1] < test[drop] - 4  # "it falls at once"
     assert abs(np.mean(test[15:]) - np.mean(test[12:15])) < 3  # "at the second drop little is left"
-    assert page["at_the_end"] + 0.5 < page["augmented"] < page["own_statistics"] - 0.5  # "each time"
-    assert page["own_statistics"] < page["on_the_way"]
+    assert page["at_the_end"] + 0.5 < page["augmented"] < page["own_statistics"] - 0.5
+    assert abs(page["own_statistics"] - page["on_the_way"]) < 5  # "close"
     assert 0.3 < page["spread"]
 
     solutions = run_page("solutions/11_resnet20_on_cifar_solutions")
