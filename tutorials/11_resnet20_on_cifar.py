@@ -364,7 +364,7 @@ for way in (write, write_atomically):
 # learning rate, too. Everything else stays: augmentation, momentum, weight decay, and
 # both drops.
 
-length = 800
+length = 1_000
 rows = 20
 small_shapes = data.load("shapes", train=2_000, test=500, size=24)
 recipe_of_32 = train.paper(
