@@ -366,13 +366,14 @@ for way in (write, write_atomically):
 
 length = 1_000
 rows = 20
-small_shapes = data.load("shapes", train=2_000, test=500, size=24)
+training_images = 2_000
+small_shapes = data.load("shapes", train=training_images, test=500, size=24)
 recipe_of_32 = train.paper(
     "resnet8", small_shapes, batch_size=32, learning_rate=0.1 / 4
 )
 short = recipe_of_32.shortened(length)
 short = replace(short, log_every=length // rows, evaluate_every=length // rows)
-run = train.train(short, work / "run", dataset=small_shapes)
+run = train.train(short, dataset=small_shapes)
 
 history = run.history
 figure, axes = plt.subplots()
@@ -447,7 +448,7 @@ print(f"last: {test_error:.1f} %, lowest: {min(history.series('test_error')[1]):
 # recipe, shortened, with five seeds and nothing else changed.
 
 seeds = (0, 1, 2, 3, 4)
-digits_steps = 150
+digits_steps = 120
 errors = []
 for seed in seeds:
     recipe_of_seed = train.paper("resnet8", digits, batch_size=32, seed=seed)
@@ -508,7 +509,7 @@ def images_per_second(device, steps):
     return timed.batch_size * (at[-1] - at[0]) / (seconds[-1] - seconds[0])
 
 
-cpu_steps = 5
+cpu_steps = 4
 gpu_steps = 500
 speed = images_per_second("cpu", cpu_steps)
 hours = images_seen / speed / 3600

@@ -23,7 +23,7 @@ def what_holds_at_any_length(page, solutions):
 
 def test_the_page_and_its_solutions(run_page):
     few = {"seeds": (0, 1), "digits_steps": 3, "cpu_steps": 1, "gpu_steps": 1}
-    page = run_page("11_resnet20_on_cifar", length=4, rows=2, **few)
+    page = run_page("11_resnet20_on_cifar", length=4, rows=2, training_images=100, **few)
     solutions = run_page("solutions/11_resnet20_on_cifar_solutions", seeds=(0, 1), steps=2, stop_at=2)
     what_holds_at_any_length(page, solutions)
 
