@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import pkgutil
 import re
 from pathlib import Path
 
@@ -60,7 +61,9 @@ def test_only_public_names_are_used(path):
         if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "minires":
             module = importlib.import_module(node.module)
             public = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
-            assert {alias.name for alias in node.names} <= set(public)
+            parts = pkgutil.iter_modules(getattr(module, "__path__", ()))
+            packages = [part.name for part in parts if part.ispkg]
+            assert {alias.name for alias in node.names} <= {*public, *packages}
         if isinstance(node, ast.Attribute):
             assert not node.attr.startswith("_") or node.attr.startswith("__")
 
