@@ -161,3 +161,9 @@ def test_files_and_folders_that_are_named_exist():
         assert (ROOT / path).exists(), path
     for folder in re.findall(r"^\| `(\w+)/` \|", README, re.MULTILINE):
         assert (ROOT / "minires" / folder).is_dir(), folder
+
+
+def test_every_tutorial_is_listed_with_its_title():
+    listed = re.findall(r"^\| \[(.+)\]\((tutorials/\d\d_\w+\.py)\) \|", README, re.MULTILINE)
+    pages = sorted((ROOT / "tutorials").glob("[0-9]*.py"))
+    assert [(page.read_text().splitlines()[1], f"tutorials/{page.name}") for page in pages] == listed
