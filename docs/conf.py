@@ -49,6 +49,7 @@ sphinx_gallery_conf = {
     "nested_sections": True,
     "abort_on_example_error": True,
     "image_srcset": ["2x"],
+    "default_thumb_file": str(Path(__file__).parent / "_static" / "thumb.png"),
     "remove_config_comments": True,
     "min_reported_time": 1e9,
     "show_signature": False,
