@@ -530,6 +530,8 @@ print(f"with the library's relu: {check(lambda x: F.relu(x) + x, both_sides):.0e
 
 def check_direction(f, tensors, generator, eps=1e-6):
     """The relative error of the slope along one random direction in all tensors."""
+    for tensor in tensors:
+        tensor.grad = None
     y = f()
     upstream = generator.standard_normal(y.shape)
     y.backward(upstream.copy())
@@ -538,7 +540,6 @@ def check_direction(f, tensors, generator, eps=1e-6):
     predicted = 0.0
     for tensor, v in zip(tensors, direction, strict=True):
         predicted += (tensor.grad.numpy() * v).sum()
-        tensor.grad = None
 
     def loss_at(distance):
         for tensor, start, v in zip(tensors, starts, direction, strict=True):
@@ -611,8 +612,6 @@ def deep():
 deep().backward(generator.standard_normal((16, 8)))
 norms = np.array([np.linalg.norm(W.grad) for W in weights])
 mistake = norms[0] / 2  # half of what is there should not be
-for W in weights:
-    W.grad = None
 
 figure, panel = plt.subplots(figsize=(5, 3.2))
 panel.semilogy(range(1, depth + 1), norms, "o-")

@@ -82,8 +82,9 @@ def relative_error(exact, numeric, where, tolerance):
     error = float(difference.max() / scale) if scale else 0.0
     if not error <= tolerance:
         worst = np.unravel_index(difference.argmax(), exact.shape)
+        at = f" at {tuple(map(int, worst))}" if worst else ""
         raise GradientError(
-            f"gradcheck, {where} at {tuple(map(int, worst))}: backward() says {exact[worst]:.10g}, "
+            f"gradcheck, {where}{at}: backward() says {exact[worst]:.10g}, "
             f"differences say {numeric[worst]:.10g} (relative error {error:.1e}, tolerance {tolerance:.0e})"
         )
     return error
