@@ -550,9 +550,10 @@ plt.show()
 # -----------
 #
 # :class:`~minires.Tensor` does what ``Array`` does. It differs in what it keeps. A
-# tensor with ``requires_grad=True`` is a *leaf*, and :meth:`~minires.Tensor.backward`
-# leaves gradients in the attribute ``grad`` of the leaves only. Those in between are
-# dropped as soon as they have been sent on. Here is the first expression again:
+# tensor that you make with ``requires_grad=True`` is a *leaf*, and
+# :meth:`~minires.Tensor.backward` leaves gradients in the attribute ``grad`` of the
+# leaves only. Those in between are dropped as soon as they have been sent on. Here is
+# the first expression again:
 
 a, b, c = (Tensor(value, requires_grad=True) for value in (2.0, -3.0, 10.0))
 L = (a * b + c) * a

@@ -411,8 +411,8 @@ print("gx, gW and gb are those of the library")
 # The gradient of the input is a convolution, too
 # -----------------------------------------------
 #
-# Ask the formula from the pixel's side, with stride 1. Pixel :math:`h` of the image is
-# row :math:`h + P` of the padded one, so it lies at place :math:`i` of the window
+# Look at the formula from the pixel's side, with stride 1. Pixel :math:`h` of the image
+# is row :math:`h + P` of the padded one, so it lies at place :math:`i` of the window
 # :math:`p = h + P - i`. All outputs that it has a part in:
 #
 # .. math::
