@@ -379,7 +379,7 @@ plt.show()
 # both classes about the same probability at every point.
 #
 # Each hidden unit has a line of its own, along which its ReLU bends, and the border
-# between the classes can bend only where it crosses one of these lines. That is a
+# between the classes can bend only where it crosses one of these lines. Such a net is a
 # *multilayer perceptron*, MLP for short: linear layers with something nonlinear between
 # them.
 #

@@ -58,8 +58,6 @@ class Function:
         except (ValueError, IndexError) as error:  # how NumPy refuses shapes, without a word on who asked
             shapes = ", ".join(str(array.shape) for array in arrays)
             raise ShapeError(f"{self.name}: inputs of shape {shapes} do not fit: {error}") from error
-        if y is None:
-            raise GraphError(f"{self.name}: forward returned nothing; it must return an array")
         y = y if isinstance(y, Tensor) else Tensor(y)
         if y.dtype.char == "d" and self.keeps_float32 and "d" not in [a.dtype.char for a in arrays]:
             y = Tensor(y, dtype=np.float32)
@@ -72,17 +70,11 @@ class Function:
 
     def input_gradients(self, gy):
         """(input, its gradient) for the inputs that need one; then forget everything that was kept."""
-        gradients = self.backward(gy)
+        gradients, inputs = self.backward(gy), self.inputs
         gradients = gradients if isinstance(gradients, tuple) else (gradients,)
-        if len(gradients) != len(self.inputs):
-            raise GraphError(
-                f"{self.name}: backward must return one gradient for each input, in a tuple: "
-                f"{len(self.inputs)}, not {len(gradients)}"
-            )
-        pairs = zip(self.inputs, gradients, self.needs_grad, strict=True)
-        pairs = [(tensor, gx) for tensor, gx, needed in pairs if needed]
-        if any(gx is None for _, gx in pairs):
-            raise GraphError(f"{self.name}: backward returned None for an input that needs a gradient")
+        pairs = [pair for *pair, needed in zip(inputs, gradients, self.needs_grad, strict=False) if needed]
+        if len(gradients) != len(inputs) or any(gx is None for _, gx in pairs):
+            raise GraphError(f"{self.name}: backward must return one gradient for each input: {len(inputs)}")
         self.saved = self.inputs = None
         return pairs
 
