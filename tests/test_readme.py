@@ -67,6 +67,9 @@ def test_the_record_is_of_the_default_run_and_shows_the_problem():
     assert (RESULTS["data"], RESULTS["seed"]) == ("digits", 0)
     assert list(RESULTS["nets"]) == ["plain20", "plain56", "resnet20", "resnet56"]
     assert RESULTS["verdict"] == {"plain_degrades": True, "residual_degrades": False}
+    shallow, deep = (RESULTS["nets"][name] for name in ("resnet20", "resnet56"))
+    assert shallow["train_error"][-1] == deep["train_error"][-1] == 0
+    assert shallow["test_error"][-1] <= deep["test_error"][-1]
     plain = {name: models.create(name, in_channels=1, widths=(8, 16, 32)) for name in ("plain20", "plain56")}
     for name, net in plain.items():
         assert sum(p.numel() for p in net.parameters()) == RESULTS["nets"][name]["parameters"]

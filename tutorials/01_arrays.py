@@ -156,7 +156,7 @@ print("the same with keepdims=True:", y.numpy().sum(axis=1, keepdims=True).shape
 # front. Nothing is copied for that. The bias above went from :math:`(K)` to :math:`(1,
 # K)` to :math:`(N, K)` in this way.
 #
-# Softmax uses both. It turns :math:`K` numbers, one a class, into :math:`K`
+# Softmax uses both. It turns :math:`K` numbers, one for each class, into :math:`K`
 # probabilities:
 #
 # .. math:: p_k = \frac{e^{y_k}}{\sum_j e^{y_j}}
@@ -181,7 +181,8 @@ print("large numbers do no harm:", softmax(np.array([[1000, 999]], np.float32)))
 # ----------------
 #
 # Numbers in one row in memory, and how to walk along it: that is all. ``shape`` says
-# how many steps there are along each axis, ``strides`` how many bytes a step takes.
+# how many numbers there are along each axis, ``strides`` how many bytes lie between one
+# and the next.
 
 block = x[:32]
 print("shape:", block.shape, " strides in bytes:", block.strides)
@@ -256,9 +257,10 @@ print(
 )
 
 # %%
-# All operations of the library are written in this way, so that none of them knows a
-# device. Moving an array is a call; nothing moves by itself. Where there is no GPU, the
-# call says what is missing:
+# The operations of the library are written in this way, and none of them knows a
+# device. The few that need more than NumPy has, such as the convolution, call a kernel,
+# of which there is one for each device. Moving an array is a call; nothing moves by
+# itself. Where there is no GPU, the call says what is missing:
 
 try:
     on_gpu = softmax_anywhere(to_device(y.numpy(), "cuda"))
@@ -287,6 +289,6 @@ print(probabilities.shape, "on", probabilities.device)
 #    against the ten classes.
 # 3. The nearest neighbour: give each test image the label of the training image at the
 #    smallest distance. Compute all distances without a loop, from :math:`|a - b|^2 =
-#    |a|^2 - 2 a \cdot b + |b|^2`. How many percent are wrong?
+#    |a|^2 - 2 a \cdot b + |b|^2`. What percentage is wrong?
 #
 # :doc:`The solutions <solutions/01_arrays_solutions>` are a program, too.

@@ -159,9 +159,10 @@ print("gradients of a, b, c:", [gradients[x] for x in (a, b, c)])
 
 # %%
 # The same as by hand. Here is the graph as a picture. Each box has a number's value and
-# below it, in orange, its gradient. Each arrow has its local derivative. The gradient
-# in a box is a sum over the arrows that leave it: local derivative times the gradient
-# in the box where the arrow ends. Try it for :math:`a`, which two arrows leave.
+# below it, in orange, its gradient. Each arrow has its local derivative, in blue. The
+# gradient in a box is a sum over the arrows that leave it: local derivative times the
+# gradient in the box where the arrow ends. Try it for :math:`a`, which two arrows
+# leave.
 
 
 def draw(panel, places, names, gradients):
@@ -340,17 +341,18 @@ panels[1].set_title("in order")
 plt.show()
 
 # %%
-# On the left :math:`b` has the right gradient in the end, and :math:`a` the share of
-# too early a moment. On the right each box is the sum over its arrows.
+# On the left :math:`b` has the right gradient in the end, but :math:`a` has only what
+# :math:`b` sent too early. On the right each box is the sum over its arrows.
 #
 # The two faults of the first walk are gone as well. Each number is visited once, and
 # there is no recursion:
 
 a = Scalar(1.0)
 gradients = scalar_backward(doubled(a, 1_000))
-print("1,000 doublings:", gradients[a] == 2.0**1_000, "with", len(gradients), "visits")
+print(f"1,000 doublings: {len(gradients):,} visits")
+print("the gradient is 2 to the power of", np.log2(gradients[a]))
 gradients = scalar_backward(chain)
-print("a chain of", len(gradients), "numbers")
+print(f"a chain of {len(gradients):,} numbers, and no RecursionError")
 
 # %%
 # A class, an order and a loop: that is all. They differentiate whatever you can write
@@ -422,7 +424,7 @@ print(f"{(128 * 512) ** 2 * 4 / 2**30:.0f} GiB in float32")
 def unbroadcast(gradient, shape):
     """The sum over all the copies that broadcasting made of an array of this shape."""
     added = gradient.ndim - len(shape)
-    gradient = gradient.sum(axis=tuple(range(added)))
+    gradient = gradient.sum(axis=tuple(range(added)))  # axis=() sums nothing
     stretched = tuple(axis for axis, n in enumerate(shape) if n == 1)
     return gradient.sum(axis=stretched, keepdims=True)
 
@@ -548,9 +550,10 @@ plt.show()
 # -----------
 #
 # :class:`~minires.Tensor` does what ``Array`` does. It differs in what it keeps. A
-# tensor with ``requires_grad=True`` is a *leaf*, and :meth:`~minires.Tensor.backward`
-# leaves gradients in the attribute ``grad`` of the leaves only. Those in between are
-# dropped as soon as they have been sent on. Here is the first expression again:
+# tensor that you make with ``requires_grad=True`` is a *leaf*, and
+# :meth:`~minires.Tensor.backward` leaves gradients in the attribute ``grad`` of the
+# leaves only. Those in between are dropped as soon as they have been sent on. Here is
+# the first expression again:
 
 a, b, c = (Tensor(value, requires_grad=True) for value in (2.0, -3.0, 10.0))
 L = (a * b + c) * a
@@ -570,7 +573,9 @@ print("after a second walk:", a.grad.item(), b.grad.item(), c.grad.item())
 # %%
 # It is the sum over uses once more. When the loss is a sum of two losses, its gradient
 # is the sum of the two gradients, and it does not matter whether there is one walk or
-# two. So a batch that is too large for the memory can be taken in parts:
+# two. So a batch that is too large for the memory can be taken in parts. (Here the loss
+# is a sum over the points. With a mean, each part's loss is divided by the number of
+# all points, not of its own.)
 
 x = Tensor(points)
 t = Tensor(targets)
@@ -636,8 +641,8 @@ except GraphError as error:
 
 # %%
 # What an operation has kept must not change before the walk has used it. Nothing
-# watches over that. Here the product has kept :math:`x = 3`, and 3 becomes 4 behind its
-# back:
+# watches over that. Here the product has kept :math:`x = 3`, and the 3 becomes a 4
+# behind its back (``x.data`` is the tensor's own array):
 
 x = Tensor([3.0], requires_grad=True)
 y = x * x

@@ -108,10 +108,10 @@ plt.show()
 #
 # With a tenth of the nudge, the first is ten times as good, and the second a hundred
 # times. So why not take the smallest number there is? Because of rounding. A computer
-# keeps :math:`f` with a relative error of up to :math:`r`, which is :math:`10^{-16}` in
-# ``float64`` and :math:`6 \cdot 10^{-8}` in ``float32``. The two nudged values are
-# nearly equal. Their difference loses the leading digits, keeps the error of about
-# :math:`r f`, and is then divided by :math:`\varepsilon`:
+# keeps :math:`f` with a relative error of up to :math:`r`, which is about
+# :math:`10^{-16}` in ``float64`` and :math:`6 \cdot 10^{-8}` in ``float32``. The two
+# nudged values are nearly equal. Their difference loses the leading digits, keeps the
+# error of about :math:`r f`, and is then divided by :math:`\varepsilon`:
 #
 # .. math:: \text{error by rounding} \approx \frac{r \, |f(x)|}{\varepsilon}
 #
@@ -136,7 +136,7 @@ nudges = np.logspace(-14, 0, 113)
 errors = {}
 figure, panels = plt.subplots(2, 1, figsize=(5.2, 6.6), sharex=True, sharey=True)
 for panel, dtype in zip(panels, (np.float64, np.float32), strict=True):
-    panel.loglog(nudges, nudges / 2, ":", color="0.3")
+    panel.loglog(nudges, nudges / 2, ":", color="0.3", label="ε / 2, ε² / 6")
     panel.loglog(nudges, nudges**2 / 6, ":", color="0.3")
     for central, label in ((False, "one-sided"), (True, "central")):
         curve = np.array([difference_error(dtype, eps, central) for eps in nudges])
@@ -324,8 +324,9 @@ for operation in (Normalize, ForgetsMean, ForgetsDeviation):
 # Each convenient loss is blind to one mistake. Random weights see both, since no
 # property of the output is likely to cancel them. Softmax is another such operation:
 # its outputs add up to 1 (exercise 1). Draw the weights from a generator of their own.
-# If they come from the same seed as the inputs, then :math:`u = x`, and along that one,
-# too, normalized numbers do not change.
+# If they come from the same seed as the inputs, then :math:`u = x`, and the true
+# gradient nearly vanishes once more: with :math:`gy = x`, the bracket in the formula is
+# :math:`x - \overline{x} - y \, \overline{x y} \approx \sigma y - y \sigma`.
 #
 # 2. float32
 # ----------
@@ -388,7 +389,8 @@ plt.show()
 # %%
 # Nothing is wrong here except the place. The same happens where two elements are equal
 # under a maximum. At a tie a nudge up raises the maximum, and a nudge down does not
-# lower it:
+# lower it. The difference is one half. The library gives each of the equal ones the
+# same share, so that the shares add up to 1:
 
 tied = np.array([[2.0, 2.0, 2.0, 1.0]])
 ((exact, differences),) = compare(lambda x: x.max(1), tied, upstream=np.ones(1))
@@ -397,8 +399,8 @@ print("backward():", exact, "differences:", differences)
 # %%
 # There is no derivative at such a place, so nothing to compare with. Ties are common in
 # images, whose pixels are whole numbers, and after a relu, where many elements are 0.
-# So inputs are kept away from kinks and ties. It must not be done by staying on one
-# side. Above 0 there is nothing wrong with the relu that has forgotten its mask:
+# So inputs are kept away from kinks and ties. But do not do it by staying on one side:
+# above 0 there is nothing wrong with the relu that has forgotten its mask.
 
 positive = generator.uniform(0.1, 1, (4, 5))
 both_sides = positive * generator.choice([-1, 1], positive.shape)
@@ -503,8 +505,8 @@ print(f"with the library's relu: {check(lambda x: F.relu(x) + x, both_sides):.0e
 # On its own it is right. But an addition hands *one* array to both of its inputs, since
 # the two gradients are equal. The relu overwrites the array, and the shortcut gets what
 # is left. This is why a ``Function`` never writes into an array that it was given.
-# Check an operation in company too, with its input used a second time. It also finds an
-# engine that replaces a gradient where it should add.
+# Check an operation in company too, with its input used a second time. This also finds
+# an engine that replaces a gradient where it should add.
 #
 # Did you notice that ``compare`` hands out a *copy* of the upstream gradient? Without
 # it this mistake would have changed the weights :math:`u` themselves. The differences
@@ -528,6 +530,8 @@ print(f"with the library's relu: {check(lambda x: F.relu(x) + x, both_sides):.0e
 
 def check_direction(f, tensors, generator, eps=1e-6):
     """The relative error of the slope along one random direction in all tensors."""
+    for tensor in tensors:
+        tensor.grad = None
     y = f()
     upstream = generator.standard_normal(y.shape)
     y.backward(upstream.copy())
@@ -536,7 +540,6 @@ def check_direction(f, tensors, generator, eps=1e-6):
     predicted = 0.0
     for tensor, v in zip(tensors, direction, strict=True):
         predicted += (tensor.grad.numpy() * v).sum()
-        tensor.grad = None
 
     def loss_at(distance):
         for tensor, start, v in zip(tensors, starts, direction, strict=True):
@@ -573,9 +576,9 @@ print(f"relative error: {whole_error:.0e}")
 #
 # The check sees about :math:`|e| / |g|`: the mistake beside the *whole* gradient. A
 # layer with small gradients may be quite wrong without showing. A chain of layers with
-# sigmoids has such layers, since the derivative of a sigmoid is 1/4 at most, and the
-# way back multiplies by one after the other. In the first layer we plant a gradient
-# that is twice what it should be.
+# sigmoids, :math:`1 / (1 + e^{-x})`, has such layers, since the derivative of a sigmoid
+# is 1/4 at most, and the way back multiplies by one such number after the other. In the
+# first layer we plant a gradient that is twice what it should be.
 
 
 class TwiceAsMuch(Function):
@@ -609,8 +612,6 @@ def deep():
 deep().backward(generator.standard_normal((16, 8)))
 norms = np.array([np.linalg.norm(W.grad) for W in weights])
 mistake = norms[0] / 2  # half of what is there should not be
-for W in weights:
-    W.grad = None
 
 figure, panel = plt.subplots(figsize=(5, 3.2))
 panel.semilogy(range(1, depth + 1), norms, "o-")
@@ -650,8 +651,8 @@ print("ours:       ", check(Normalize(), x))
 print("the library:", gradcheck(Normalize(), [x]))
 
 # %%
-# The two draw other weights, and therefore round elsewhere. Above a tolerance it raises
-# an error that says where, and by how much:
+# The two draw different weights, and so are rounded differently. Above a tolerance it
+# raises an error that says where, and by how much:
 
 try:
     gradcheck(ForgetsDeviation(), [x])

@@ -53,7 +53,7 @@ def error(y, labels):
 
 
 # %%
-# That is what we want to be small. But it cannot be descended: move a weight by very
+# That is what we want to be small. But it has no slope to follow: move a weight by very
 # little and no guess changes, so the error's gradient is zero almost everywhere. We
 # need a quantity that says how much better or worse the scores have become while the
 # guess is still the same.
@@ -62,23 +62,23 @@ def error(y, labels):
 # -----------------------------
 #
 # Softmax, from page 1, turns the scores of an image into probabilities :math:`p_k`.
-# Read :math:`p_k` as what the classifier holds likely: that the image shows class
-# :math:`k`. If no image says anything about another one, the probability that the
-# classifier gives to all training labels :math:`t_n` together, their *likelihood*, is a
-# product:
+# Read :math:`p_k` as the probability that the classifier gives to class :math:`k`. If
+# the images are independent of each other, the probability that it gives to all
+# training labels :math:`t_n` together, their *likelihood*, is a product:
 #
 # .. math:: \prod_{n=1}^{N} p_{n, t_n}
 #
-# Good weights make it large. As a number it is hopeless: ten classes and no knowledge
-# give each label the probability 0.1, and
+# Good weights make it large. As a number it is hopeless. A classifier of ten classes
+# that knows nothing gives each label the probability 0.1, and this is what a
+# ``float64`` makes of the product:
 
 print("0.1 to the power of the number of images:", 0.1 ** len(x))
 
 # %%
-# is less than a ``float64`` can tell from zero. The logarithm of a product is a sum,
-# and it grows exactly when its argument grows. So the largest likelihood, the largest
-# sum of :math:`\log p` and the smallest *mean of* :math:`-\log p` belong to the same
-# weights. This last one is the *cross-entropy*:
+# It is too small to be told from zero. The logarithm of a product is a sum, and it
+# grows exactly when its argument grows. So the largest likelihood, the largest sum of
+# :math:`\log p` and the smallest *mean of* :math:`-\log p` belong to the same weights.
+# This last one is the *cross-entropy*:
 #
 # .. math:: L = \frac{1}{N} \sum_{n} L_n, \qquad L_n = -\log p_{n, t_n}
 #
@@ -185,8 +185,8 @@ def step_by_hand(W, b, x, labels):
 # %%
 # Read the update of one row of :math:`W`: the images themselves are added to it. Each
 # image is added to the row of its own class, since :math:`p_t - 1` is negative, and
-# subtracted from the rows of the others, in proportion to the probability they wrongly
-# got. That is all that a linear classifier ever does: it adds up images.
+# subtracted from the rows of the others, in proportion to the probability that they
+# wrongly got. That is all that a linear classifier ever does: it adds up images.
 #
 # One step could use all images. Instead each uses a few, a *batch*, drawn anew: the
 # mean over 32 images points roughly where the mean over all of them points, and costs a
@@ -218,13 +218,13 @@ print(f"training error {train_error:.1f} %, test error {test_error:.1f} %")
 # else is the cheapest sign of a mistake.
 #
 # What it has learned can be looked at. Each row of :math:`W` has one weight for each
-# pixel, so it is an image, too: a *template*. Ink on blue speaks for the class, ink on
-# red against it.
+# pixel, so it is an image, too: a *template*. Ink on red speaks for the class, ink on
+# blue against it.
 
 limit = np.abs(W).max()
 figure, panels = plt.subplots(2, 5, figsize=(6.4, 3))
 for digit, panel in enumerate(panels.flat):
-    panel.imshow(W[digit].reshape(8, 8), cmap="RdBu", vmin=-limit, vmax=limit)
+    panel.imshow(W[digit].reshape(8, 8), cmap="RdBu_r", vmin=-limit, vmax=limit)
     panel.set_title(f"for {digit}")
     panel.axis("off")
 plt.show()
@@ -245,7 +245,8 @@ print(f"largest weight: {limit:.1f}")
 #
 # :class:`~minires.nn.Linear` holds the weights, :class:`~minires.data.Loader` makes
 # shuffled batches with pixels from 0 to 1, ``backward()`` finds the gradients and
-# :class:`~minires.optim.SGD` takes the step. The step by hand goes along with the same
+# :class:`~minires.optim.SGD` takes the step; its name is short for *stochastic gradient
+# descent*, since chance draws the batches. The step by hand goes along with the same
 # weights and the same batches:
 
 net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10, generator=0))
@@ -373,14 +374,14 @@ panels[0].set_ylabel("$x_2$")
 plt.show()
 
 # %%
-# A line with a single corner on its wrong side would be better by the count of errors.
-# But there it would be sure and wrong, which cross-entropy punishes. The trained one
-# holds both classes about equally likely everywhere.
+# A line with a single corner on its wrong side would have fewer errors. But at that
+# corner it would be sure and wrong, which cross-entropy punishes. The trained one gives
+# both classes about the same probability at every point.
 #
-# With hidden units, each of them has a line of its own, where its ReLU bends, and the
-# border between the classes can bend only where it crosses one of these lines. That is
-# a *multilayer perceptron*, MLP for short: linear layers with something nonlinear
-# between them.
+# Each hidden unit has a line of its own, along which its ReLU bends, and the border
+# between the classes can bend only where it crosses one of these lines. Such a net is a
+# *multilayer perceptron*, MLP for short: linear layers with something nonlinear between
+# them.
 #
 # A trap: hidden layers must not start at zero
 # --------------------------------------------
@@ -576,10 +577,11 @@ axes.grid(False)
 plt.show()
 
 # %%
-# The middle is the test error as before. Each field is the error on the same images,
-# moved. One pixel up, down, left or right is enough to make about half of the guesses
-# wrong. Two pixels, and the network might as well guess at random, which is wrong nine
-# times in ten. Here is one image that is guessed right in the middle:
+# The middle is the error on the test images as they are, close to the one before. Each
+# other field is the error on the same images, moved. One pixel up, down, left or right
+# is enough to make about half of the guesses wrong. Two pixels, and the network might
+# as well guess at random, which is wrong nine times in ten. Here is one image that is
+# guessed right in the middle:
 
 ways = {
     "middle": (0, 0),
@@ -606,7 +608,7 @@ plt.show()
 
 # %%
 # Why? To a linear layer an image is a point in a space of 144 dimensions, one for each
-# pixel, and it has no idea which pixels are neighbours. Shuffle the pixels of all
+# pixel, and it does not know which pixels are neighbours. Shuffle the pixels of all
 # images in the same way, and it learns just as well. So "almost the same image" means
 # one thing to us, and another to it. Measure it: how far is each test image from itself
 # moved by one pixel, and how far from the nearest training image *of another digit*?

@@ -77,7 +77,7 @@ for stride, padding in ((1, 0), (1, 1), (2, 1)):
 
 # %%
 # A window of 3 x 3 with padding 1 and stride 1 leaves the size as it is. With stride 2
-# it halves it. Nearly all networks of this project are made of these two.
+# it halves an even one. Nearly all networks of this project are made of these two.
 #
 # With loops
 # ----------
@@ -165,7 +165,7 @@ def draw_picture(in_image, in_rows, in_result):
     draw_cells(axes, kernel, 5.5, 3.5, "filter, 3 x 3", lambda i, j: WEIGHT)
     y = products.reshape(2, 2)
     draw_cells(axes, y, 10, 3, "output, 2 x 2", lambda i, j: in_result(2 * i + j))
-    draw_cells(axes, rows, 0, -3.5, "columns, 4 x 9: one row a window", in_rows)
+    draw_cells(axes, rows, 0, -3.5, "columns, 4 x 9: one row per window", in_rows)
     draw_cells(axes, kernel.reshape(9, 1), 10, -1, "filter", lambda i, j: WEIGHT)
     y = products.reshape(4, 1)
     draw_cells(axes, y, 12, -3.5, "output", lambda i, j: in_result(i))
@@ -186,7 +186,7 @@ draw_picture(
 # %%
 # The window at place (0, 1) is coloured, with its row and its output. The filter is
 # written as a column. The name im2col, "image to columns", comes from libraries that
-# store the matrix the other way round, a *column* a window; this library does, too.
+# store the matrix the other way round, one *column* per window; this library does, too.
 #
 # With several channels, a window has :math:`C K_H K_W` numbers. With several images,
 # their windows follow each other. With several filters, each is a column. Then
@@ -199,7 +199,7 @@ draw_picture(
 #
 # ``sliding_window_view`` gives an array of all windows that shares the image's memory.
 # Every ``stride``-th of them is kept, the axes of the place go to the front, those of
-# the window to the back, and ``reshape`` writes the matrix. Only there the windows are
+# the window to the back, and ``reshape`` writes the matrix. Only there are the windows
 # copied, each pixel once for every window that covers it.
 
 
@@ -226,9 +226,8 @@ for stride, padding in cases:
 print("loops and columns agree")
 
 # %%
-# What is gained, and what does it cost? The columns hold every pixel once for each
-# window that covers it. With windows of 3 x 3, stride 1 and padding 1 there are as many
-# windows as pixels, and each has nine numbers a channel:
+# What is gained, and what does it cost in memory? With windows of 3 x 3, stride 1 and
+# padding 1 there are as many windows as pixels, and each has nine numbers per channel:
 
 
 def seconds(function, *arguments):
@@ -254,7 +253,7 @@ price = columns.nbytes / maps.nbytes
 print(f"{price:.0f} times the map's memory")
 
 # %%
-# So the columns are not kept for the way back. It makes them again from :math:`x`.
+# So the columns are not kept for the way back, which makes them again from :math:`x`.
 #
 # The gradients
 # -------------
@@ -412,8 +411,8 @@ print("gx, gW and gb are those of the library")
 # The gradient of the input is a convolution, too
 # -----------------------------------------------
 #
-# Ask the formula from the pixel's side, with stride 1. Pixel :math:`h` of the image is
-# row :math:`h + P` of the padded one, so it lies at place :math:`i` of the window
+# Look at the formula from the pixel's side, with stride 1. Pixel :math:`h` of the image
+# is row :math:`h + P` of the padded one, so it lies at place :math:`i` of the window
 # :math:`p = h + P - i`. All outputs that it has a part in:
 #
 # .. math::
@@ -528,7 +527,8 @@ print(f"largest difference inside: {inside:.1e}, with the border: {at_border:.1e
 # many parameters. The digits lie in pictures of 18 x 18 pixels, so that moving them by
 # up to five cuts nothing off. The convolutional net keeps only the largest value of
 # each map. When a map moves, its largest value moves along and remains the largest.
-# That is *invariance*. Such layers are the subject of :doc:`06_pooling`.
+# That is *invariance*. Such layers are the subject of :doc:`06_pooling`, and the
+# momentum and the weight decay of the optimizer that of :doc:`08_training`.
 
 digits = data.load("digits")
 border = ((0, 0), (0, 0), (5, 5), (5, 5))
@@ -567,7 +567,7 @@ def train(net, epochs, seed):
             optimizer.step()
 
 
-def logits_when_moved(net, axis, pixels):
+def scores_when_moved(net, axis, pixels):
     images = np.roll(test.images, pixels, axis).astype(np.float32) / 255
     with no_grad():
         return net(Tensor(images)).numpy()
@@ -578,7 +578,7 @@ def error_when_moved(net, pixels):
     errors = []
     for axis in (2, 3):
         for step in (-pixels, pixels):
-            guesses = logits_when_moved(net, axis, step).argmax(axis=1)
+            guesses = scores_when_moved(net, axis, step).argmax(axis=1)
             errors.append(100 * (guesses != test.labels).mean())
     return np.mean(errors)
 
@@ -612,8 +612,8 @@ plt.show()
 convnet = nets["convolutional net"]
 change = {}
 for pixels in shifts:
-    moved_logits = logits_when_moved(convnet, axis=3, pixels=pixels)
-    change[pixels] = np.abs(moved_logits - logits_when_moved(convnet, 3, 0)).max()
+    moved_scores = scores_when_moved(convnet, axis=3, pixels=pixels)
+    change[pixels] = np.abs(moved_scores - scores_when_moved(convnet, 3, 0)).max()
     print(f"moved by {pixels}: outputs change by at most {change[pixels]:.1e}")
 
 # %%

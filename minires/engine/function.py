@@ -10,7 +10,7 @@ import numpy as np
 
 from minires.backend import is_floating, number, same_library
 from minires.engine.tensor import Tensor
-from minires.errors import MiniresError, ShapeError
+from minires.errors import GraphError, MiniresError, ShapeError
 
 recording = ContextVar("recording", default=True)
 
@@ -70,10 +70,11 @@ class Function:
 
     def input_gradients(self, gy):
         """(input, its gradient) for the inputs that need one; then forget everything that was kept."""
-        gradients = self.backward(gy)
+        gradients, inputs = self.backward(gy), self.inputs
         gradients = gradients if isinstance(gradients, tuple) else (gradients,)
-        pairs = zip(self.inputs, gradients, self.needs_grad, strict=True)
-        pairs = [(tensor, gx) for tensor, gx, needed in pairs if needed]
+        pairs = [pair for *pair, needed in zip(inputs, gradients, self.needs_grad, strict=False) if needed]
+        if len(gradients) != len(inputs) or any(gx is None for _, gx in pairs):
+            raise GraphError(f"{self.name}: backward must return one gradient for each input: {len(inputs)}")
         self.saved = self.inputs = None
         return pairs
 

@@ -25,9 +25,8 @@ def gradcheck(f, inputs, *, direction=False, eps=1e-6, tolerance=1e-6, generator
         from kinks and ties (|x| at 0, equal entries under a maximum): there no gradient exists.
     direction: False checks every element (ops); True the slope along one random direction through all
         inputs at once (whole nets), at the price of two evaluations.
-    tolerance: a GradientError names the input and both values if an error is above it.
-
-    The error is relative to the largest gradient in the same input.
+    tolerance: a GradientError names the input and both values if an error is above it. An error is relative
+        to the largest gradient in the same input.
     """
     # The seed is not 0: users draw inputs from that, and u = x would be no random upstream.
     generator = np.random.default_rng(0x6AD) if generator is None else generator

@@ -285,6 +285,25 @@ def test_function_with_a_wrongly_shaped_gradient_is_caught():
         Crooked()(leaf(1.0, 2.0)).sum().backward()
 
 
+def test_backward_that_returns_too_little_is_told_so():
+    class Half(Function):
+        def forward(self, x, b):
+            return x * b
+
+        def backward(self, gy):
+            return gy
+
+    class Nothing(Half):
+        def backward(self, gy):
+            return gy, None
+
+    inputs = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    for operation in (Half(), Nothing()):
+        with pytest.raises(GraphError, match=f"{operation.name}: backward must return one gradient for each"):
+            operation(*inputs).sum().backward()
+    Nothing()(inputs[0], np.ones(2)).sum().backward()  # None will do where no gradient is needed
+
+
 def test_function_names_come_from_the_class():
     class MaxPool2d(Function):
         pass

@@ -18,7 +18,7 @@ def test_the_page(run_page):
     a = next(node for node, place in page["places"].items() if place == (0, 0))
     right, wrong = page["right"], page["wrong"]
     assert (right[a], wrong[a]) == (12, 2)  # as drawn
-    assert "1,000 doublings: True with 1001 visits" in output
+    assert "1,000 doublings: 1,001 visits\nthe gradient is 2 to the power of 1000.0\n" in output
     assert "a, b, c: -2.0 4.0 2.0\nafter a second walk: -4.0 8.0 4.0" in output
     assert "x -= y" in output
     assert "the graph was freed" in output

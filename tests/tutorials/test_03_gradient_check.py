@@ -43,6 +43,10 @@ def test_five_ways_to_be_fooled(page):
     assert [d > 0.1 for d in differs["ForgetsMean"]] == [True, False, True]
     assert [d > 0.1 for d in differs["ForgetsDeviation"]] == [False, True, True]
 
+    x = np.random.default_rng(0).standard_normal((6, 3))
+    ((gx, _),) = page["compare"](page["Normalize"](), x, upstream=x)
+    assert np.abs(gx).max() < 1e-3  # the weights of the inputs' own seed: "nearly vanishes"
+
     for right, wrong in page["in_float32"][:2]:
         assert wrong < 1.5 * right  # cannot be told apart
     assert any(wrong > 10 * right for right, wrong in page["in_float32"])
@@ -50,7 +54,7 @@ def test_five_ways_to_be_fooled(page):
     assert wrong > 1e5 * right  # "far apart"
 
     assert "backward(): [1.] differences: [0.65]" in page.output
-    assert "differences: [[0.5 0.5 0.5 0. ]]" in page.output
+    assert "[[0.33333333 0.33333333 0.33333333 0.        ]] differences: [[0.5 0.5 0.5 0. ]]" in page.output
     assert page["one_side_error"] < 1e-8
     assert page["both_sides_error"] > 0.1
 

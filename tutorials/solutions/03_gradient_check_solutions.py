@@ -141,6 +141,8 @@ class TwiceAsMuch(Function):
 
 
 def check_direction(f, tensors, generator, eps):
+    for tensor in tensors:
+        tensor.grad = None
     y = f()
     upstream = generator.standard_normal(y.shape)
     y.backward(upstream.copy())
@@ -182,13 +184,11 @@ def deep():
 
 # %%
 # A direction for each layer's weights alone: two evaluations for each of the layers.
-# The other weights keep still, and their gradients do not enter. They are cleared
-# before each check all the same, since gradients add up.
+# The other weights keep still, and their gradients do not enter. But ``backward()``
+# adds to them too, so each check begins by clearing those that it looks at.
 
 errors = []
 for layer, W in enumerate(weights, start=1):
-    for tensor in weights:
-        tensor.grad = None
     errors.append(check_direction(deep, [W], generator, eps=1e-3))
     print(f"layer {layer:2}: {errors[-1]:.0e}")
 print("wrong is layer", 1 + int(np.argmax(errors)), "after", 2 * depth, "evaluations")

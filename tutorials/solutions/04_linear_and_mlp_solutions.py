@@ -205,5 +205,5 @@ for name, net in nets.items():
 # It works for the places that were shown, with as many steps. For the place two pixels
 # down, which was not shown, it does not: the error there is still several times as
 # large. This is *augmentation*, training on changed copies, and page :doc:`11
-# <../11_resnet20_on_cifar>` uses it, too. But an MLP has to be shown each place, where
+# <../11_resnet20_on_cifar>` uses it, too. But an MLP has to be shown every place, while
 # a convolution needs to see a pattern only once.
