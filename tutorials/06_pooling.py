@@ -474,7 +474,7 @@ with no_grad():
 #
 # Between a fixed window and the whole map lies
 # :func:`~minires.nn.functional.adaptive_avg_pool2d`. It is told how many windows there
-# shall be, and chooses their sizes. Counted from 0, window :math:`i` of :math:`O`
+# are to be, and chooses their sizes. Counted from 0, window :math:`i` of :math:`O`
 # begins at pixel :math:`\lfloor i H / O \rfloor` and ends before :math:`\lceil (i + 1)
 # H / O \rceil`. With it the libraries' AlexNet takes images of other sizes than 224,
 # although its linear layers want 6 x 6 pixels. Exercise 2 writes it.

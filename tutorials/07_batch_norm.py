@@ -308,7 +308,7 @@ print("the library agrees")
 #
 # There is a second trap. The batch is normalized with the *biased* variance, the sum
 # divided by :math:`M`. What is followed is the *unbiased* one, divided by :math:`M -
-# 1`, since it shall estimate the variance of all images there are, of which the batch
+# 1`, since it is to estimate the variance over all images there are, of which the batch
 # is a sample. Let us see it in the library, with few values, where the difference is
 # large:
 

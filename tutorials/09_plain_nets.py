@@ -487,7 +487,7 @@ plt.show()
 # ---------
 #
 # 1. Count the multiplications for one image: :math:`9 C D` for each pixel that a
-#    convolution writes. Check your numbers of ``plain20`` at 32 x 32 and 3 channels
+#    convolution writes. Check your numbers for ``plain20`` at 32 x 32 and 3 channels
 #    against ``models.summarize(models.create("plain20"))``. Which stage costs most?
 # 2. Perhaps the learning rate is wrong for 56 layers? Train ``plain56`` for a few
 #    epochs at rates from 0.01 to 0.2, and draw the training errors.
