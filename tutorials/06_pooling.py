@@ -96,9 +96,9 @@ print(
 # The library's stride is the window's size if none is given, so that the windows lie
 # side by side.
 #
-# What do maximum and average keep? Above an image, below the strength of its edges,
-# from a convolution with two filters that compare the left with the right and the top
-# with the bottom. Both are pooled with windows of 4 x 4:
+# What do maximum and average keep? Above is an image, below the strength of its edges,
+# found as on page 5: one filter compares the left with the right, another the top with
+# the bottom. Both pictures are pooled with windows of 4 x 4:
 
 image = x[[43]]
 sobel = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]], np.float32)
@@ -227,8 +227,8 @@ print("the library's gradient:", *tie.grad.tolist())
 # AlexNet pools with windows of 3 x 3 and a stride of 2, so that neighbouring windows
 # share a row or a column of pixels. Its authors report that this lowers their top-1
 # error by 0.4 %, compared with windows of 2 x 2. Now a pixel can be the maximum of
-# several windows, up to four, and the gradients of all of them *add up*: each of those
-# outputs depends on it.
+# several windows, up to four, and the gradients of all of them *add up*, since each of
+# those outputs depends on it.
 
 small = generator.permutation(49).reshape(1, 1, 7, 7).astype(np.float32)
 draw_gradients(small, 3, 2)
@@ -270,14 +270,14 @@ np.testing.assert_array_equal(
 )
 
 # %%
-# No error, no warning, a gradient that is merely too small: such mistakes are why page
-# 3 comes before this one.
+# No error, no warning, a gradient that merely lacks some of its terms: such mistakes
+# are why page 3 comes before this one.
 #
 # There is another way, without arrays of indices. Fix one place :math:`(p, q)` *inside
 # the window*. Over all windows, the pixels at this place are ``x[:, :, p::s, q::s]``: a
 # slice, in which no pixel occurs twice. So ``+=`` is right for each of the :math:`k^2`
 # slices, and they are done one after the other. Page 5 undid its columns in this way.
-# For the average, whose every pixel has the same weight, it is all there is:
+# For the average, in which every pixel has the same weight, nothing else is needed:
 
 
 def gradient_by_slices(gy, shape, size, stride, places=None):
@@ -320,9 +320,10 @@ print("maximum and average: the library's gradients agree")
 # --------------------------
 #
 # Six pixels, windows of 3, stride 2. The second window ends at the fifth pixel. There
-# is no room for a third one, and the sixth pixel is never looked at. Two ways out: let
-# a last window hang over (``ceil_mode``), or put a border around the map (``padding``).
-# Each bar is a window; what is dotted lies outside of the map.
+# is no room for a third one, and the sixth pixel is never looked at. There are two ways
+# out: let a last window hang over (``ceil_mode``), or put a border around the map
+# (``padding``). In the figure each bar is a window, and what is dotted lies outside of
+# the map.
 
 ways = {
     "cut off": {},
@@ -350,9 +351,9 @@ for panel, (name, options) in zip(panels, ways.items(), strict=True):
 plt.show()
 
 # %%
-# Let :math:`p` be the padding on each side. The number of windows is
+# Let :math:`P` be the padding on each side. The number of windows is
 #
-# .. math:: \left\lfloor \frac{H + 2p - k}{s} \right\rfloor + 1
+# .. math:: \left\lfloor \frac{H + 2P - k}{s} \right\rfloor + 1
 #
 # and with ``ceil_mode`` the fraction is rounded up instead. One exception: a window
 # that would begin behind the last pixel is left out, because there would be nothing
@@ -367,14 +368,14 @@ def output_size(H, size, stride, padding=0, ceil_mode=False):
     return count
 
 
-print("                         H  k  s  p  ceil   OH")
+print("                         H  k  s  P  ceil   OH")
 for name, H, *options in (
     ("AlexNet, first pool ", 55, 3, 2, 0, False),
     ("AlexNet, second pool", 27, 3, 2, 0, False),
     ("AlexNet, third pool ", 13, 3, 2, 0, False),
     ("VGG-16, first pool  ", 224, 2, 2, 0, False),
-    ("GoogLeNet, first    ", 112, 3, 2, 0, True),
-    ("ResNet, its only one", 112, 3, 2, 1, False),
+    ("GoogLeNet, 1st pool ", 112, 3, 2, 0, True),
+    ("ResNet, first pool  ", 112, 3, 2, 1, False),
 ):
     size, stride, padding, ceil_mode = options
     OH = output_size(H, *options)
@@ -473,18 +474,19 @@ with no_grad():
 #
 # Between a fixed window and the whole map lies
 # :func:`~minires.nn.functional.adaptive_avg_pool2d`. It is told how many windows there
-# shall be, and chooses their sizes: window :math:`i` of :math:`O` begins at pixel
-# :math:`\lfloor i H / O \rfloor` and ends before :math:`\lceil (i + 1) H / O \rceil`.
-# With it the libraries' AlexNet takes images of other sizes than 224, although its
-# linear layers want 6 x 6 pixels. Exercise 2 writes it.
+# are to be, and chooses their sizes. Counted from 0, window :math:`i` of :math:`O`
+# begins at pixel :math:`\lfloor i H / O \rfloor` and ends before :math:`\lceil (i + 1)
+# H / O \rceil`. With it the libraries' AlexNet takes images of other sizes than 224,
+# although its linear layers want 6 x 6 pixels. Exercise 2 writes it.
 #
 # When the image moves
 # --------------------
 #
 # On page 4 a digit moved by one pixel was a stranger to the MLP. What does pooling do
-# about that? Exactly: a shift by one stride moves the pooled map by one pixel. A shift
-# by less makes other windows, and another map. Here the pixels that leave on one side
-# come in on the other, so that there is no border to disturb:
+# about that? One thing is exact: a shift by one stride moves the pooled map by one
+# pixel. A shift by less puts other pixels under each window, and the map becomes
+# another one. Here the pixels that leave on one side come in on the other, so that
+# there is no border to disturb:
 
 pooled = max_pool(x, 2, 2)
 by_two = max_pool(np.roll(x, 2, axis=3), 2, 2)
@@ -501,7 +503,7 @@ print("mean of the whole map, the same:", np.allclose(whole, moved, rtol=1e-5))
 # less sensitive. How much less, a small experiment tells: digits in the middle of 12 x
 # 12 pixels as on page 4, two convolutions, then a pool, then a linear layer. Only the
 # pool differs. The nets learn from digits in the middle, and are tested on those moved
-# by a pixel.
+# by a pixel. (Page 8 explains the optimizer's ``momentum``.)
 
 
 class GlobalMaxPool(nn.Module):
@@ -583,12 +585,12 @@ plt.show()
 # of 4 x 4 helps less than a maximum of 4 x 4.
 #
 # The global average is as steady as the global maximum, but makes more errors
-# altogether. (It learned with a larger rate, because the mean divides its gradient by
-# 144.) It knows *how much* there is of each thing that a convolution found, and these
-# found only things of 5 x 5 pixels, as much as two convolutions see. Behind the many
-# convolutions of a ResNet each value has seen most of the image or all of it. There the
-# mean has this in its favour: its gradient reaches every place, where that of a maximum
-# goes to one.
+# altogether. (Its net learned at a larger rate, because the mean divides its gradient
+# by 144.) It knows *how much* there is of each thing that a convolution found, and
+# these found only things of 5 x 5 pixels, as much as two convolutions see. Behind the
+# many convolutions of a ResNet each value has seen most of the image or all of it.
+# There the mean has this in its favour: its gradient reaches every place, where that of
+# a maximum goes to one.
 #
 # What the global maximum still loses, it loses at the border, where a digit that moves
 # comes close enough for the convolutions' padding to be seen beside it. In the middle
@@ -608,8 +610,8 @@ print(
 # %%
 # Does forgetting the place go too far? A 6 and a 9 consist of much the same parts in
 # other places. So networks pool little by little, with convolutions in between that
-# still see how the parts lie to each other, and forget the place as a whole only at the
-# end.
+# still see how the parts lie relative to each other, and forget the place as a whole
+# only at the end.
 #
 # Exercises
 # ---------

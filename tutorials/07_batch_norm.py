@@ -5,7 +5,7 @@
 **You build** batch normalization, forward and backward, with its running statistics,
 and fold it into the convolution before it.
 
-**You need** pages 2, 3 and 5, and the digits.
+**You need** pages 2 to 6, and the digits.
 
 **It takes** less than 90 seconds on two cores, once you have read it.
 
@@ -170,7 +170,7 @@ plt.show()
 #
 # The first term is the direct path, the second the one through the mean, the third the
 # one through the variance. Nothing was neglected: the formula is exact, also with
-# :math:`\varepsilon`. Two means, a product and two subtractions are all the work:
+# :math:`\varepsilon`. Two means, three products and two subtractions are all the work:
 
 AXES = (0, 2, 3)  # N, H, W
 
@@ -211,8 +211,9 @@ print("gradient check:", gradcheck(BatchNorm(), [x, gamma, beta]))
 # A check that proves nothing
 # ---------------------------
 #
-# The gradient check draws a random upstream gradient (:doc:`03_gradient_check`). Here
-# that is essential. Suppose someone forgets the path through the variance:
+# The gradient check draws a random upstream gradient. Page :doc:`3 <03_gradient_check>`
+# showed why, on one column of numbers. Suppose someone forgets the path through the
+# variance, or even returns 0:
 
 
 class ForgetsTheVariance(BatchNorm):
@@ -276,7 +277,7 @@ print("sum of gx * xhat, per channel:", (gx * xhat).sum(AXES))
 #
 # The library's own is :func:`~minires.nn.functional.batch_norm`, and the layer with the
 # parameters :class:`~minires.nn.BatchNorm2d`. Ours and theirs agree, forward and
-# backward. As everywhere, the layer calls :math:`\gamma` ``weight`` and :math:`\beta`
+# backward. As in PyTorch, the layer calls :math:`\gamma` ``weight`` and :math:`\beta`
 # ``bias``:
 
 layer = nn.BatchNorm2d(3).to("float64")
@@ -307,7 +308,7 @@ print("the library agrees")
 #
 # There is a second trap. The batch is normalized with the *biased* variance, the sum
 # divided by :math:`M`. What is followed is the *unbiased* one, divided by :math:`M -
-# 1`, since it shall estimate the variance of all images there are, of which the batch
+# 1`, since it is to estimate the variance over all images there are, of which the batch
 # is a sample. Let us see it in the library, with few values, where the difference is
 # large:
 
@@ -329,9 +330,9 @@ print(f"0.9 + 0.1 * unbiased:    {0.9 + 0.1 * unbiased:.4f}")
 # --------------------
 #
 # After :math:`t` steps, the start value still has the weight :math:`(1 - m)^t`: about a
-# third after ten steps. And it lags behind weights that still change quickly. We train
-# a net and ask after each step for its test error twice: as it should be, with the
-# running statistics, and with those of the test images themselves.
+# third after ten steps. And running statistics lag behind weights that still change
+# quickly. We train a net and ask after each step for its test error twice: as it should
+# be, with the running statistics, and with those of the test images themselves.
 
 
 def error(net, images, labels):
@@ -498,8 +499,8 @@ except ShapeError as shape_error:
 # brightness of each map are lost, which the other images kept visible.
 
 net.train()
-alone = 100 - 100 * np.mean(
-    [error(net, images[i : i + 1], labels[i : i + 1]) == 0 for i in range(len(labels))]
+alone = np.mean(
+    [error(net, images[i : i + 1], labels[i : i + 1]) for i in range(len(labels))]
 )
 net.load_state_dict(kept)
 print(f"training mode, images one by one: {alone:.1f} % wrong")
@@ -522,35 +523,36 @@ print("largest gradient of the weights:", abs(conv.weight.grad.numpy()).max())
 print("largest gradient of the bias:   ", abs(conv.bias.grad.numpy()).max())
 
 # %%
-# *The scale of the weights.* Multiply all weights of the convolution by :math:`s > 0`:
-# then mean and deviation grow by :math:`s`, too, and the output stays what it was (but
-# for :math:`\varepsilon`). Put that into the derivative: from :math:`L(s W) = L(W)`
-# follows, by the chain rule, :math:`s \, \nabla L(s W) = \nabla L(W)`. The gradient at
-# weights :math:`s` times as large is :math:`1 / s` times as large.
+# *The scale of the weights.* Multiply all weights of the convolution by :math:`k > 0`.
+# Mean and deviation become :math:`k` times as large, too, and the output stays what it
+# was (but for :math:`\varepsilon`). So :math:`L(k W) = L(W)` for all :math:`W`.
+# Differentiate both sides by :math:`W`: by the chain rule, :math:`k \, \nabla L(k W) =
+# \nabla L(W)`. The gradient at weights :math:`k` times as large is :math:`1 / k` times
+# as large.
 
 W = conv.weight.data.copy()
 outputs, gradients = {}, {}
-for s in (0.1, 1, 10):
-    conv.weight.data[...] = s * W
+for k in (0.1, 1, 10):
+    conv.weight.data[...] = k * W
     conv.zero_grad()
     y = norm(conv(x))
     y.backward(u)
-    outputs[s], gradients[s] = y.numpy(), conv.weight.grad.numpy()
-for s in outputs:
-    change = abs(outputs[s] - outputs[1]).max()
-    length = np.linalg.norm(gradients[s])
-    print(f"s = {s:4}: output differs by {change:.0e}, |gradient| = {length:8.3f}")
+    outputs[k], gradients[k] = y.numpy(), conv.weight.grad.numpy()
+for k in outputs:
+    change = abs(outputs[k] - outputs[1]).max()
+    length = np.linalg.norm(gradients[k])
+    print(f"k = {k:4}: output differs by {change:.0e}, |gradient| = {length:8.3f}")
 cosine = (W * gradients[1]).sum() / np.linalg.norm(W) / np.linalg.norm(gradients[1])
 print(f"cosine between weights and gradient: {cosine:.0e}")
 
 # %%
 # The gradient is at a right angle to the weights: along them, the loss does not change.
-# Both have a consequence. A step of gradient descent of length :math:`a` at a right
-# angle makes the weights longer, :math:`\sqrt{|W|^2 + a^2}`, never shorter. And the
-# longer they are, the less a step turns them: the gradient has become smaller, and the
-# same step is a smaller part of a longer vector. So the weights in front of a batch
-# norm slow down by themselves if the learning rate is too large for them. Weight decay
-# makes them shorter again; page 8 has it.
+# Both facts together have a consequence. A step of gradient descent of length :math:`a`
+# at a right angle makes the weights longer, :math:`\sqrt{|W|^2 + a^2}`, never shorter.
+# And the longer they are, the less a step turns them: the gradient has become smaller,
+# and the same step is a smaller part of a longer vector. So the weights in front of a
+# batch norm slow down by themselves if the learning rate is too large for them. Weight
+# decay makes them shorter again; page 8 has it.
 #
 # Folded into the convolution
 # ---------------------------
@@ -563,7 +565,8 @@ print(f"cosine between weights and gradient: {cosine:.0e}")
 #    W'_o = \frac{\gamma_o}{\sqrt{\sigma_o^2 + \varepsilon}} W_o \qquad
 #    b'_o = \beta_o - \frac{\gamma_o \mu_o}{\sqrt{\sigma_o^2 + \varepsilon}}
 #
-# for output channel :math:`o`. Training is over then, and the batch norm gone:
+# for output channel :math:`o` of a convolution without a bias. Then the batch norm can
+# go:
 
 
 def folded(net):

@@ -9,10 +9,10 @@ rate as a function of the step.
 
 **It takes** less than 60 seconds on two cores, once you have read it.
 
-A network, data and gradients do not yet make a training. Where do the weights start?
-How does a gradient become a step? How long is the step, and when does that change? A
-deep plain net, without batch norm, answers wrong choices at once; so it is the one to
-learn with.
+A network, data and gradients are not yet a training run. Where do the weights start?
+How does a gradient become a step? How long is the step, and when does that change? In a
+deep net without batch norm a wrong choice shows at once; so it is the one to learn
+with.
 """
 
 import math
@@ -94,6 +94,9 @@ print(f"of y:                      {before:.3f}")
 print(f"behind the ReLU:           {behind:.3f}")
 
 # %%
+# As computed: the factor of He's :math:`v` is :math:`n v = 2` before the ReLU, and 1
+# behind it.
+#
 # The way back is the same sum with the matrix transposed. A layer multiplies the mean
 # square of the gradient by the number of its *outputs* times :math:`v`, and the ReLU
 # lets half of it pass (if gradients and signs are taken for independent). Where layers
@@ -276,7 +279,7 @@ print("after each of 10 steps: the same weights as the library's")
 
 # %%
 # Without ``zero_grad()`` the gradients of all steps would add up, since ``backward()``
-# adds. It is a frequent mistake in a loop of one's own.
+# adds. To forget it is a frequent mistake.
 #
 # Why momentum
 # ------------
@@ -366,7 +369,7 @@ axes.legend()
 plt.show()
 
 # %%
-# Small weights are not a good in themselves. In front of a batch norm their size does
+# Small weights are not an aim in themselves. In front of a batch norm their size does
 # not even change the output (:doc:`07_batch_norm`): there weight decay keeps the steps
 # from turning the weights less and less. The library decays all parameters, those of
 # batch norm and the biases included.
@@ -448,11 +451,11 @@ print("best rates:", {momentum: f"{rate:.4f}" for momentum, rate in best.items()
 
 # %%
 # On the left, too small: right in direction, and hardly under way when the steps are
-# used up. On the right, too large: the loss ends near guessing or above, or is no
-# number any more (the triangles, at the top). In between lies a range of good ones.
-# From the best rate it is not far to the cliff: nine times as much is already much
-# worse. With momentum the whole curve lies to the left: it makes the steps longer, as
-# computed above.
+# used up. On the right, too large: the loss ends near guessing or above. (The triangles
+# at the top are losses above 10, or no numbers any more.) In between lies a range of
+# good ones. From the best rate it is not far to the cliff: nine times as much is
+# already much worse. With momentum the whole curve lies to the left: it makes the steps
+# longer, as computed above.
 #
 # Schedules
 # ---------
@@ -559,9 +562,9 @@ plt.show()
 # usual schedule. :func:`~minires.optim.warm_up` is this rule, with the error as a
 # condition, and :func:`~minires.optim.warm_up_for` the one with a number of steps.
 #
-# Warm-up is for a start that is harder than what follows. A rate that is too large
-# throughout it only puts off. Eight layers without batch norm, and a rate far too
-# large:
+# Warm-up is for a start that is harder than what follows. Where the rate is too large
+# throughout, it only puts off the failure. Eight layers without batch norm, and a rate
+# far too large:
 
 warm_steps = 100
 too_large = 0.2
@@ -577,8 +580,8 @@ print(f"warm: loss at the end {at_the_end(warm):.2f}, after {len(warm)} steps")
 
 # %%
 # It learned during the warm-up, and lost it all when the rate rose. Look at the curve
-# before you add a warm-up: if the loss breaks off later, the rate is too large; if it
-# breaks off in the first steps only, warm-up may help.
+# before you add a warm-up. If the loss breaks off in the very first steps, warm-up may
+# help. If it breaks off later, the rate is too large.
 #
 # Exercises
 # ---------
@@ -591,7 +594,7 @@ print(f"warm: loss at the end {at_the_end(warm):.2f}, after {len(warm)} steps")
 #    that they differ after a drop. Which of the two makes the larger steps just after
 #    it?
 # 3. The derivation above has no borders. A convolution of 3 x 3 with padding 1 sees
-#    zeros outside of the map. For He's initialization on maps of 8 x 8, predict which
+#    zeros outside of the map. For He's initialization on maps of 8 x 8, predict what
 #    part of the mean square is left after one layer, then measure it, and after 20
 #    layers.
 #

@@ -27,10 +27,10 @@ plt.style.use("minires.plot.page")
 # ---------
 #
 # The paper (He et al. 2015, section 4.2) builds its nets for small images from a single
-# rule. All convolutions are 3 x 3. There are three stages. Where a stage begins, height
-# and width are halved and the number of channels is doubled, so that every layer costs
-# about the same. Each stage has :math:`2n` layers. With the first convolution and the
-# classifier that makes :math:`6n + 2` layers:
+# rule. All convolutions are 3 x 3. There are three stages. Where the second and the
+# third begin, height and width are halved and the number of channels is doubled, so
+# that every layer costs about the same. Each stage has :math:`2n` layers. With the
+# first convolution and the classifier that makes :math:`6n + 2` layers:
 #
 # .. list-table::
 #    :header-rows: 1
@@ -70,7 +70,8 @@ plt.style.use("minires.plot.page")
 # enough: 8, 16 and 32.
 #
 # Two layers make a block. Batch norm follows each convolution, a ReLU follows that. The
-# convolutions have no bias: batch norm subtracts the mean, and a bias with it.
+# convolutions have no bias: batch norm subtracts the mean, and a bias with it. (In
+# PyTorch an ``__init__`` would call ``super().__init__()`` first. Here it need not.)
 
 
 class Block(nn.Module):
@@ -120,7 +121,7 @@ class PlainNet(nn.Module):
 # %%
 # Is it right? A wrong stride or a forgotten layer raises no error. So count the
 # parameters by hand: a convolution from :math:`C` to :math:`D` channels has :math:`9 C
-# D` weights, and its batch norm has :math:`2 D`.
+# D` weights, and its batch norm has :math:`2 D`. The linear layer has a bias.
 
 
 def layer_parameters(C, D):
@@ -150,7 +151,7 @@ for depth, widths, in_channels in ((20, (8, 16, 32), 1), (20, (16, 32, 64), 3)):
     print(f"{depth} layers, widths {widths}: {by_hand:,} parameters")
 
 # %%
-# The second number is that of the paper's net with 20 layers, "0.27 million" there. The
+# The second number is that of the paper's net with 20 layers, "0.27M" there. The
 # library's plain net is called ``plain20``. Its parts have the same names as ours, so
 # that its weights fit:
 
@@ -230,10 +231,10 @@ panels[1].legend(title="layers", loc="center right")
 plt.show()
 
 # %%
-# Up to 20 layers depth does little harm. From there on it is: the deeper, the worse.
-# This is the *degradation problem*. (Early in training the errors jump up and down. One
-# reason is that with a high learning rate the weights move faster than the running
-# statistics, which batch norm uses here.)
+# Up to 20 layers depth does little harm. From there on, the deeper the net, the worse
+# it is. This is the *degradation problem*. (Early in training the errors jump up and
+# down. One reason is that with a high learning rate the weights move faster than the
+# running statistics, which batch norm uses here.)
 #
 # It is not overfitting
 # ---------------------
@@ -358,12 +359,9 @@ plt.show()
 #
 # The first suspicion is always the same: in a deep net the activations, or the
 # gradients, shrink from layer to layer until nothing is left. Page 8 showed it without
-# batch norm, for first weights that are too small. We measure both for each block.
-#
-# The gradients of parameters are kept, those of activations are not. But a leaf of
-# zeros can be added between two blocks. It changes no number. On the way back an
-# addition hands its gradient to both inputs, so the leaf collects the gradient that
-# passes by.
+# batch norm, for starting weights that are too small. We measure both for each block,
+# in training mode. As on page 8, a leaf of zeros, added between two blocks, collects
+# the gradient that passes by.
 
 sample = digits.train.images[:300] / 255
 sample_labels = digits.train.labels[:300]
@@ -414,15 +412,19 @@ print(f"the gradient grows {growth:.0f} times")
 # norm sees to that. The gradients do not shrink on their way back (in the figure from
 # right to left), they *grow*, in the deep net by the factor above. Yang et al. (2019)
 # derive this for fully connected nets: batch norm itself is the cause, and no choice of
-# the weights' first size removes it. In the trained nets the growth is gone. The paper,
-# too, reports gradients of a healthy size, and holds it for unlikely that vanishing
-# gradients are the reason.
+# the starting weights' size removes it. In the trained nets the growth is gone. The
+# paper, too, reports gradients of a healthy size, and considers it unlikely that
+# vanishing gradients are the reason.
 #
 # How does the growth disappear? The first steps, with their huge gradients, make the
-# first layers' weights huge (and batch norm's :math:`\gamma` and :math:`\beta`: see the
-# activations of the trained deep net). Batch norm divides by the size of the weights
-# again, so that the function does not depend on it. But beside a long vector a step of
-# the same length is a small one: it hardly turns it.
+# first layers' weights huge, and batch norm's :math:`\gamma` and :math:`\beta`, too:
+# see the activations of the trained deep net. The next batch norm divides by all of
+# that. If a convolution's weights or its inputs are :math:`k` times as large, what
+# comes out of its batch norm is the same, and the gradient with respect to them is
+# :math:`1 / k` times as large (page 7 showed it for weights). So large activations make
+# the gradient at their place small, and large weights are hardly turned by a step any
+# more. This is one part of it. The growth is gone in the later layers, too, where the
+# activations are as large as before.
 
 for name in ("layer1.0.conv1.weight", "layer3.0.conv2.weight"):
     before = PlainNet(deep_depth, generator=seed).state_dict()[name]
@@ -485,10 +487,10 @@ plt.show()
 # ---------
 #
 # 1. Count the multiplications for one image: :math:`9 C D` for each pixel that a
-#    convolution writes. Check your numbers of ``plain20`` at 32 x 32 and 3 channels
+#    convolution writes. Check your numbers for ``plain20`` at 32 x 32 and 3 channels
 #    against ``models.summarize(models.create("plain20"))``. Which stage costs most?
 # 2. Perhaps the learning rate is wrong for 56 layers? Train ``plain56`` for a few
-#    epochs at rates from 0.002 to 0.2, and draw the training errors.
+#    epochs at rates from 0.01 to 0.2, and draw the training errors.
 # 3. Start nearer to the identity: add the identity kernel to a tenth of He's weights
 #    wherever a convolution keeps the number of channels, and train ``plain56`` from
 #    there. Is degradation gone?

@@ -68,6 +68,10 @@ def test_the_page(run_page):
         assert 0.05 < trained[0] / trained[-1] < 20  # "in the trained nets it is gone"
     assert page["growth"] > 100
     assert page["size"][56, "trained"][0] > 3 * page["size"][56, "at the start"][0]
+    late = [np.array(page["size"][56, when])[14:] for when in ("trained", "at the start")]
+    assert 0.5 < (late[0] / late[1]).mean() < 2  # "as large as before"
+    trained, at_start = (page["slope"][56, when] for when in ("trained", "at the start"))
+    assert trained[14] / trained[-1] < at_start[14] / at_start[-1] / 3  # "gone in the later layers, too"
     assert page["ratio"] < 3  # of a late layer's weights
     before = page["PlainNet"](56, generator=page["seed"]).state_dict()["layer1.0.conv1.weight"]
     after = page["nets"][56].state_dict()["layer1.0.conv1.weight"]

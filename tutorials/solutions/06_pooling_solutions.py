@@ -195,4 +195,4 @@ print(
 # The same holds for a pool with a stride, if a convolution comes behind it. ResNets
 # have strides of 2, too, five of them in the nets for photos. They also learn from
 # random crops, which show each object in many places: exercise 4 of page :doc:`4
-# <../04_linear_and_mlp>` has seen what that does.
+# <../04_linear_and_mlp>` showed what that does.

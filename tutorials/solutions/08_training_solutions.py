@@ -70,8 +70,8 @@ np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 print("the library agrees")
 
 # %%
-# 2. The rate inside of the velocity
-# ----------------------------------
+# 2. The rate inside the velocity
+# -------------------------------
 #
 # For a constant rate, the velocity with the rate inside is :math:`\eta` times the other
 # one: it starts with 0, and if it was so before a step, then :math:`\mu \eta v + \eta g
