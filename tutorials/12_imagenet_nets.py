@@ -577,6 +577,7 @@ folder.cleanup()
 #    statistics? Load the weights as above, then send training images through the net in
 #    training mode, without any step of the optimizer, and test again.
 # 3. Write the ten crops of an array of shape :math:`(3, H, W)` by slicing, and check
-#    them against ``data.ten_crops``.
+#    them against ``data.ten_crops``, which takes a Pillow image (``Image.fromarray``
+#    makes one of an array :math:`(H, W, 3)`) and gives ten.
 #
 # :doc:`The solutions <solutions/12_imagenet_nets_solutions>` are a program, too.
