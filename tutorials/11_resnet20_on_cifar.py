@@ -461,9 +461,9 @@ print(f"mean {np.mean(errors):.2f} %, standard deviation {spread:.2f} %")
 
 # %%
 # So the difference between two single runs says nothing about two *methods*, unless it
-# is well above that deviation. The paper ran its ResNet-110 five times for this reason:
-# the best had an error of 6.43 %, the mean and deviation of all were 6.61 and 0.16 %.
-# For its other nets it prints one figure each.
+# is well above that deviation. The paper ran its ResNet-110 five times: the best had an
+# error of 6.43 %, the mean and deviation of all were 6.61 and 0.16 %. For its other
+# nets it prints one figure each.
 #
 # The images of the test are a draw as well. Of :math:`m` images each one is wrong with
 # probability :math:`p`. The standard deviation of the share that is wrong is
@@ -535,6 +535,8 @@ except DeviceError as error:
 # a plain net of 20 layers, too: 9.63 %. So an error below 9 % is right, and one close
 # to 10 % is a reason to look for a mistake. What the paper leaves open is whether its
 # final nets were trained on all 50,000 images or on 45,000; the recipe here takes all.
+# It does say that a batch was split over two GPUs. So batch norm saw half of it at a
+# time; here it sees the whole.
 
 folder.cleanup()
 
