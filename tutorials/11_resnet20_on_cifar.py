@@ -104,9 +104,9 @@ np.testing.assert_array_equal(labels, some.labels)
 print("file:", content.shape, "-> images", images.shape, images.dtype)
 
 # %%
-# For real, ``data.load("cifar10")`` does this for all six files, and refuses those that
-# are damaged. It gives the same kind of object as ``data.load("shapes")``. That is why
-# the rest of this page can use either.
+# ``data.load("cifar10")`` does this for the six real files, and refuses those that are
+# damaged. It gives the same kind of object as ``data.load("shapes")``. That is why the
+# rest of this page can use either.
 #
 # The paper subtracts the *per-pixel mean*: one mean for each of the :math:`3 \cdot 32
 # \cdot 32` numbers of an image, over all training images. The test images get the same
@@ -126,9 +126,9 @@ print("mean:", mean.shape, " normalized:", x.dtype, f"{x.min():.2f} to {x.max():
 #
 # In the whole recipe the network meets every image of CIFAR more than a hundred times.
 # It could learn them by heart, instead of what images of one class have in common. So
-# it rarely gets exactly the same image twice: four pixels of zeros are added on each
-# side, a window of the old size is cut out at a random place, and half of the windows
-# are mirrored.
+# the image is changed a little each time: four pixels of zeros are added on each side,
+# a window of the old size is cut out at a random place, and half of the windows are
+# mirrored.
 #
 # As a function of what was drawn (``top`` and ``left`` from 0 to 8, and whether to
 # flip), this is three lines:
@@ -165,8 +165,8 @@ plt.show()
 # the mean colour and not black.
 #
 # The library's version is :class:`~minires.data.CropAndFlip`. It works on a whole batch
-# and takes one random word of 64 bits for each image, of which ``windows`` makes the
-# places. With the same words both give the same, exactly:
+# and takes one random word of 64 bits for each image, from which ``windows`` makes
+# ``top``, ``left`` and ``flip``. With the same words both give exactly the same images:
 
 augment = data.CropAndFlip(pad=4)
 theirs = augment(x[:64], np.random.default_rng(7))
@@ -188,7 +188,7 @@ plt.show()
 
 # %%
 # One training image, as the network may meet it in twelve epochs. It has to say "star"
-# to all of them. Test images are left as they are.
+# each time. Test images are left as they are.
 #
 # An augmentation has to fit the data. A mirrored star is a star, and a mirrored truck
 # is a truck. A mirrored 2 is no digit, and 4 of 8 pixels are no small shift. So the
@@ -260,7 +260,7 @@ for file in sorted((work / "through").rglob("*")):
 # them. ``optimizer`` has the velocities of momentum, one number for each parameter.
 # ``state`` has the step, a few sums for the history, and dropout's random generators
 # where a network has dropout. ``recipe`` says which run this is, ``input`` has the mean
-# image, ``metrics`` is the history, a line for each row.
+# image, ``metrics`` is the history, a line for each row, and ``curves`` its picture.
 #
 # Now the same run again, but stopped after 6 of its 16 steps. ``stop`` does what Ctrl-C
 # does: it finishes the step, saves, and raises an exception. Then a second call goes
@@ -427,12 +427,13 @@ print(f"and on the images as they are:       {at_the_end:.1f} %")
 print(f"test error at the end:               {test_error:.1f} %")
 
 # %%
-# The first line is close to the second: at so small a learning rate the weights hardly
-# move any more. From the second line to the third it is batch norm: the statistics of
-# 32 images are noisy, the running ones are not. From the third to the fourth it is the
-# augmentation: where a window cuts a shape off, it is harder to tell. So a training
-# error on the way that is *above* the test error need not be a mistake. How well a
-# network fits its training images is what the fourth line says.
+# The first two lines are not far apart: at so small a learning rate the weights hardly
+# move any more. What is left is mostly chance, for a row has few images. From the
+# second line to the third it is batch norm: the statistics of 32 images are noisy, the
+# running ones are not. From the third to the fourth it is the augmentation: where a
+# window cuts a shape off, it is harder to tell. So a training error on the way that is
+# *above* the test error need not be a mistake. How well a network fits its training
+# images is what the fourth line says.
 #
 # One more trap: which test error does one report? The last one. The lowest of the curve
 # is chosen by looking at the test, and is too good on average:
@@ -459,10 +460,10 @@ spread = np.std(errors, ddof=1)
 print(f"mean {np.mean(errors):.2f} %, standard deviation {spread:.2f} %")
 
 # %%
-# So a difference between two runs of this size says nothing about two *methods*, unless
-# it is well above that deviation. The paper ran its ResNet-110 five times for this
-# reason: the best had an error of 6.43 %, the mean and deviation of all were 6.61 and
-# 0.16 %. For its other nets it prints one figure each.
+# So the difference between two single runs says nothing about two *methods*, unless it
+# is well above that deviation. The paper ran its ResNet-110 five times: the best had an
+# error of 6.43 %, the mean and deviation of all were 6.61 and 0.16 %. For its other
+# nets it prints one figure each.
 #
 # The images of the test are a draw as well. Of :math:`m` images each one is wrong with
 # probability :math:`p`. The standard deviation of the share that is wrong is
@@ -480,7 +481,7 @@ print(f"{100 * p} % with a deviation of {100 * (p * (1 - p) / m) ** 0.5:.2f} %")
 #     minires train resnet20 --data cifar10 --recipe paper --out runs/resnet20
 #
 # This downloads CIFAR-10 once (162 MiB), or takes it from where ``--data-dir`` points.
-# Stop it with Ctrl-C whenever you like. The same line with ``--resume`` goes on. While
+# Stop it with Ctrl-C whenever you like; the same line with ``--resume`` goes on. While
 # it runs, or afterwards,
 #
 # .. code-block:: sh
@@ -534,6 +535,8 @@ except DeviceError as error:
 # a plain net of 20 layers, too: 9.63 %. So an error below 9 % is right, and one close
 # to 10 % is a reason to look for a mistake. What the paper leaves open is whether its
 # final nets were trained on all 50,000 images or on 45,000; the recipe here takes all.
+# It does say that a batch was split over two GPUs. So batch norm saw half of it at a
+# time; here it sees the whole.
 
 folder.cleanup()
 

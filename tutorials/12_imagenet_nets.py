@@ -110,9 +110,9 @@ plt.show()
 
 # %%
 # What does it save? A convolution from :math:`C` to :math:`O` channels with windows of
-# :math:`K \times K` has :math:`O \, C \, K^2` weights. On a map of :math:`H \times H`
-# each of them is used :math:`H^2` times, for one *multiply-add* each: a multiplication,
-# and an addition to the sum. That is what the paper counts as "FLOPs".
+# :math:`K \times K` has :math:`O \, C \, K^2` weights. For an output of :math:`H \times
+# H` pixels each weight is used :math:`H^2` times, for one *multiply-add* each: a
+# multiplication, and an addition to the sum. That is what the paper counts as "FLOPs".
 
 
 def weights(C, O, K):
@@ -129,10 +129,10 @@ print(f"bottleneck with  256 channels: {bottleneck_256:>9,} weights")
 # %%
 # For less than what a basic block costs on 64 channels, a bottleneck takes 256 through
 # the net. A basic block on 256 would cost about 17 times as much. The price: the 3 x 3,
-# the only layer that looks at neighbours, has 64 mixtures of the 256 to work with.
+# the only layer that looks at neighbours, gets only 64 mixtures of the 256 channels.
 #
 # This is also why shortcuts without parameters matter here. A projection from 256 to
-# 256 channels has 65,536 weights. In every block, it would nearly double the cost.
+# 256 channels has 65,536 weights: it would nearly double the cost of a block.
 #
 # Counting a whole net
 # --------------------
@@ -140,7 +140,7 @@ print(f"bottleneck with  256 channels: {bottleneck_256:>9,} weights")
 # Now all layers of all five nets, from the table. Each convolution is followed by batch
 # norm with two parameters a channel and has no bias. The first block of a stage changes
 # the number of channels (but for the first stage of basic blocks), so its shortcut is a
-# 1 x 1 projection with batch norm: the paper's option B.
+# 1 x 1 projection with batch norm: option B of page 10.
 
 
 def conv(C, O, K, H):
@@ -220,8 +220,8 @@ plt.show()
 # The bottleneck as a module
 # --------------------------
 #
-# With page 10's basic block at hand there is little to do. The names are those that
-# torchvision gave them, and that is on purpose:
+# After page 10's basic block there is little to explain. The names of the layers are
+# torchvision's; further down that will be of use:
 
 
 class Bottleneck(nn.Module):
@@ -292,9 +292,9 @@ plt.show()
 # %%
 # Three quarters of what the stage before has computed is thrown away unseen. With the
 # stride in the 3 x 3 everything is looked at. The price is a first 1 x 1 on four times
-# as many pixels. Most libraries have it so, torchvision's among them, and it is known
-# as "ResNet v1.5". Here it is the network ``resnet50_v1_5``, and it has *the same
-# weights with the same shapes*:
+# as many pixels. Most libraries have it so, torchvision among them, and it is known as
+# "ResNet v1.5". Here it is the network ``resnet50_v1_5``. Its parameters have *the same
+# names and the same shapes*, and it costs more:
 
 with skip_init():
     rows = models.summarize(models.create("resnet50_v1_5"))
@@ -348,8 +348,8 @@ print(f"the same weights, stride moved:  {wrong_error:.1f} % wrong")
 
 # %%
 # Far worse, and still better than the 90 % of guessing: it looks like a bad network,
-# not like a mistake. If weights of ResNet-50 are worse than whoever trained them says,
-# this is the first thing to check.
+# not like a mistake. If a ResNet-50 is worse than those who trained it say, this is the
+# first thing to check.
 #
 # Weights that others have trained
 # --------------------------------
@@ -358,10 +358,9 @@ print(f"the same weights, stride moved:  {wrong_error:.1f} % wrong")
 # is a file, and it fits whoever has the same names and shapes:
 # ``layer1.0.conv1.weight``, ``layer1.0.bn1.running_mean`` and so on. That is the whole
 # secret of "loading pretrained weights". A file in the safetensors format is a table of
-# names, shapes and places, followed by the numbers. Reading it cannot run code, as
-# reading a pickle (``.pth``) can. So that there is something to read, we write one: a
-# narrow ResNet-18, and beside its arrays the counters that PyTorch saves with each
-# batch norm.
+# names, shapes and places, followed by the numbers. Reading it runs no code; reading a
+# pickle (``.pth``) may. So that there is something to read, we write one: a narrow
+# ResNet-18, and beside its arrays the counters that PyTorch saves with each batch norm.
 
 folder = tempfile.TemporaryDirectory()
 work = Path(folder.name)
@@ -400,7 +399,7 @@ try_to_load(other_names)
 try_to_load(found, classes=100)
 
 # %%
-# Other names are made ours by rules "old=new", which are regular expressions:
+# Other names are made ours by rules "old=new", where "old" is a regular expression:
 
 try_to_load(models.rename(other_names, ["linear=fc"]))
 
@@ -439,7 +438,7 @@ photo = data.open_photo(work / "photo.jpg")
 print("stored:", stored.size, " opened:", photo.size)
 
 # %%
-# ``open_photo`` turned it upright, and gives RGB whatever the file held. The usual test
+# ``open_photo`` turned it upright. It gives RGB whatever the file held. The usual test
 # image of an ImageNet net is made in two steps: the shorter side becomes 256 pixels,
 # and of that the square of 224 in the centre is cut out. The library does both in one
 # step and computes no more than the square, so that rounding may differ by a level.
@@ -471,7 +470,7 @@ for panel in panels:
 plt.show()
 
 # %%
-# The bilinear filter averages over all pixels that become one. Leaving that out
+# Pillow's bilinear filter averages over all pixels that become one. Leaving that out
 # ("nearest") would give another image than the network was trained on.
 #
 # Then the pixels, 0 to 255, become numbers around 0: divide by 255, subtract a mean for
@@ -506,10 +505,10 @@ for name, shape in (shapes | {"fc": logits.shape}).items():
 # ------------
 #
 # The net for digits above *is* trained. To it a photo is of 8 x 8 pixels, grey, with
-# the mean of its own training images subtracted. The steps are the same, and the
-# weights of red, green and blue are those with which the eye sees brightness. A
-# :class:`~minires.train.Classifier` is a network together with all of that, so that a
-# photo is all it needs. ``guesses`` sorts what it gives.
+# the mean of its own training images subtracted. The steps are the same, but for the
+# colours, which become one number: the brightness, to which green adds most and blue
+# least, as for the eye. A :class:`~minires.train.Classifier` is a network together with
+# all of that, so that a photo is all it needs. ``guesses`` sorts what it gives.
 
 classifier = train.Classifier(trained, 8, normalize, digits.classes, channels=1)
 p = classifier(photo)
@@ -559,9 +558,10 @@ print(views.shape, "->", one_by_one.shape, "-> mean", together.shape)
 
 # %%
 # At the command line that is ``--crops 10``. For digits it would be a mistake: the
-# mirror image of a 9 is none. How one looks belongs to a result. The paper's ResNet-50
-# has a top-1 error of 22.85 % with ten crops; of the weights that its authors published
-# they report 24.7 % with one. Compare errors only where they were measured alike.
+# mirror image of a 9 is none. A result is complete only with the way it was measured.
+# The paper's ResNet-50 has a top-1 error (the first guess is wrong) of 22.85 % with ten
+# crops; for the weights that its authors published they report 24.7 % with one. Compare
+# errors only where they were measured alike.
 
 folder.cleanup()
 
@@ -573,10 +573,11 @@ folder.cleanup()
 #    is split into 32 *groups*: each output channel sees only the input channels of its
 #    own group. Its strides are in the 3 x 3. Count its parameters and multiply-adds,
 #    and compare with ``models.summarize(models.create("resnext50_32x4d"))``.
-# 2. How much of the damage of the moved stride is only in batch norm's running
+# 2. How much of the damage that the moved stride does is only in batch norm's running
 #    statistics? Load the weights as above, then send training images through the net in
 #    training mode, without any step of the optimizer, and test again.
 # 3. Write the ten crops of an array of shape :math:`(3, H, W)` by slicing, and check
-#    them against ``data.ten_crops``.
+#    them against ``data.ten_crops``, which takes a Pillow image (``Image.fromarray``
+#    makes one of an array :math:`(H, W, 3)`) and gives ten.
 #
 # :doc:`The solutions <solutions/12_imagenet_nets_solutions>` are a program, too.

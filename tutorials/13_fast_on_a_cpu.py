@@ -5,14 +5,14 @@
 **You build** one convolution in eight ways, from loops to threads, and measure what
 each idea is worth.
 
-**You need** :doc:`01_arrays`, :doc:`05_convolution`, and for one part
-:doc:`07_batch_norm`.
+**You need** pages 1 and 5, and page 7 for one part.
 
-**It takes** less than 100 seconds on two cores, once you have read it.
+**It takes** less than 100 seconds on two cores, once you have read it. The times that
+it prints are your machine's, and steady only if that has nothing else to do.
 
-All of them compute the same numbers, and most with the same multiplications. What
-differs is how the numbers get to the processor. This page builds the ladder that the
-library has climbed, rung by rung, on one layer of a ResNet-20.
+All eight compute the same numbers, and most with the same multiplications. What differs
+is how the numbers get to the processor. This page builds the ladder that the library
+has climbed, rung by rung, on one layer of a ResNet-20.
 """
 
 import time
@@ -139,8 +139,8 @@ check(shifted(x, w))
 # %%
 # No number is touched by Python any more. But each of the 2,304 steps reads three
 # arrays of the size of one channel and writes two, for one multiplication and one
-# addition a number. Most of the work is to move numbers. The matrix product of page 5
-# does better: it loads a block of numbers and uses each of them many times.
+# addition with each number. Most of the work is to move numbers. The matrix product of
+# page 5 does better: it loads a block of numbers and uses each of them many times.
 
 
 def im2col(x):
@@ -487,6 +487,7 @@ np.testing.assert_allclose([m0 + m1 + m2, m1 - m2 - m3], [d[:3] @ v, d[1:] @ v])
 # multiplications a channel instead of 9. The price is additions, which go through
 # memory: it must be done block by block. An addition of inputs serves all filters, one
 # of outputs all channels. So the more there are of both, the more the trick is worth.
+# With 16 of each, as here, it may gain little or nothing.
 
 pairs = block // 2
 
@@ -541,8 +542,8 @@ report()
 # -------
 #
 # Python lets one thread at a time run its code: the others wait for its lock. But NumPy
-# lets the lock go while it computes on an array. So two threads help where the work is
-# in NumPy, and not where it is in Python itself:
+# lets the lock go while it computes on an array. So on two free cores two threads help
+# where the work is in NumPy, and not where it is in Python itself:
 
 pool = ThreadPoolExecutor(2)
 matrix = square[:700, :700]
@@ -604,13 +605,15 @@ report()
 # Work that passes over memory
 # ----------------------------
 #
-# Batch norm and ReLU compute next to nothing, a multiplication, an addition and a
-# comparison a number. Written as the formula, that is three passes over the map, and
-# each makes a new one. In pieces that stay in the cache, with ``out=``, the map comes
-# from memory once and goes back once. The arithmetic is the same.
+# Batch norm and ReLU compute next to nothing: a multiplication, an addition and a
+# comparison for each number. Written as the formula, that is three passes over the map,
+# with fresh memory for what lies between them. In pieces that stay in the cache, with
+# ``out=``, the map comes from memory once and goes back once. The arithmetic is the
+# same.
 #
-# One more trick: a row of all channels of a pixel, written out for all images, has the
-# shape of a row of the map, so that NumPy's inner loop is long.
+# One more trick: scale and shift have one number for each channel. Repeated for all
+# images they are as long as a pixel of the map, :math:`C N` numbers, and NumPy's inner
+# loop goes over all of them at once.
 
 scale, shift = generator.standard_normal((2, C, 1), dtype=np.float32)
 wide_scale, wide_shift = (
@@ -690,9 +693,9 @@ plt.show()
 # -------------------
 #
 # A training step of ResNet-20: forward, backward, update. Each convolution is computed
-# three times, for :math:`y`, :math:`g^x` and :math:`g^W`. All take the same number of
-# multiplications, page 5 has shown why. Only the first layer's :math:`g^x` is not
-# needed, so the count is a little too high.
+# three times, for :math:`y`, :math:`g^x` and :math:`g^W`. On page 5 each was a matrix
+# product with the same three sizes, so all take the same number of multiplications.
+# Only the first layer's :math:`g^x` is not needed, so the count is a little too high.
 
 images = 64
 model = models.create("resnet20", generator=0)

@@ -75,7 +75,7 @@ class RandomAreaCrop:
 
     def _box(self, image, generator):
         """(left, top, right, bottom) of the rectangle, in whole pixels of the photo."""
-        W, H = image.size
+        W, H = scaled_size(image, None)
         for _ in range(10):
             area = W * H * generator.uniform(*self.area)
             ratio = math.exp(generator.uniform(*map(math.log, self.ratio)))
@@ -126,7 +126,7 @@ class TenCrops:
     def __call__(self, image, generator=None):
         if not self.central_square:
             return ten_crops(image, self.size, self.scale)
-        side = min(image.size) if self.scale is None else self.scale
+        side = min(scaled_size(image, None)) if self.scale is None else self.scale
         return ten_crops(CentreCrop(side, self.scale)(image), self.size)
 
 

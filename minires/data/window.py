@@ -12,7 +12,15 @@ BILINEAR = Image.Resampling.BILINEAR
 
 
 def scaled_size(image, scale):
-    """(W, H) of the image with its shorter side at `scale` pixels; None keeps its size."""
+    """(W, H) of the image with its shorter side at `scale` pixels; None keeps its size.
+
+    Raises DataError for what is not an image of Pillow.
+    """
+    if not isinstance(image, Image.Image):
+        raise DataError(
+            f"a photo must be an image of Pillow, not {type(image).__name__}; Image.fromarray makes one of "
+            "a uint8 array (H, W, 3)"
+        )
     W, H = image.size
     if scale is None:
         return W, H

@@ -168,6 +168,22 @@ def test_ten_crops_are_slices_of_the_photo_and_their_mirror_images():
         np.testing.assert_array_equal(crop, other)
 
 
+@pytest.mark.parametrize(
+    "view",
+    [
+        RandomCrop(4),
+        RandomAreaCrop(4),
+        CentreCrop(4),
+        TenCrops(4),
+        TenCrops(4, central_square=True),
+        Whole(4),
+    ],
+)
+def test_an_array_is_no_photo(view):
+    with pytest.raises(DataError, match=r"must be an image of Pillow, not ndarray; Image\.fromarray"):
+        view(np.zeros((3, 8, 8), np.uint8), np.random.default_rng(0))
+
+
 def test_the_fifth_of_ten_crops_is_the_centre_crop():
     photo = noise(37, 50)
     crops = TenCrops(16, scale=20)(photo)

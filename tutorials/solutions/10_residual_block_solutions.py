@@ -20,6 +20,8 @@ plt.style.use("minires.plot.page")
 # The 3 x 3 convolution is the expensive one. Between two 1 x 1 convolutions it works
 # with a quarter of the channels.
 
+norm = nn.BatchNorm2d
+
 
 def conv(in_channels, channels, size, stride=1):
     padding = size // 2
@@ -44,9 +46,6 @@ class Bottleneck(nn.Module):
         y = F.relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
         return F.relu(y + self.downsample(x))
-
-
-norm = nn.BatchNorm2d
 
 
 def stage(n, in_channels, channels, stride):

@@ -18,10 +18,10 @@ from minires.errors import TrainingInterrupted
 # 1. Padding by reflection
 # ------------------------
 #
-# Row :math:`i` of the window shows row :math:`i + top - 4` of the image. Where that is
-# negative, the mirror has row 1 in the place of row -1: the absolute value. At the
-# other end row 30 is in the place of row 32: :math:`62 - i`. Both at once are :math:`31
-# - |31 - |i||`. No array of 40 x 40 is needed.
+# Row :math:`i` of the window shows row :math:`r = i + top - 4` of the image. Where that
+# is negative, the mirror has row 1 in the place of row -1: :math:`|r|`. At the other
+# end row 30 is in the place of row 32: :math:`62 - r`. Both at once are :math:`31 - |31
+# - |r||`. No array of 40 x 40 is needed.
 
 
 def crop_and_flip(image, top, left, flip):
