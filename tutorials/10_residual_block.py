@@ -37,26 +37,38 @@ plt.style.use("minires.plot.page")
 # can. But the identity has become easy: :math:`\mathcal F = 0`, all weights zero.
 #
 # This is the block of the paper (He et al. 2015, Figure 2), with batch norm after each
-# convolution. The left way is the *branch* :math:`\mathcal F`, the right one the
-# *shortcut*. The last ReLU comes after the addition.
-#
-# .. code-block:: text
-#
-#          x
-#          |
-#          +----------------+
-#          |                |
-#      conv 3 x 3           |
-#      batch norm           |
-#        ReLU               |  shortcut:
-#      conv 3 x 3           |  x itself
-#      batch norm           |
-#          |                |
-#          + <--------------+
-#          |
-#        ReLU
-#          |
-#          y
+# convolution, beside the plain block of page 9:
+
+
+def draw_block(axes, title, shortcut):
+    """The parts of a block, in the order in which they are passed."""
+    axes.plot([0, 0], [1, -7.1], color="k", linewidth=1, zorder=0)
+    parts = ["conv 3 x 3", "batch norm", "ReLU", "conv 3 x 3", "batch norm", "", "ReLU"]
+    for i, part in enumerate(parts):
+        color = "0.95" if part == "ReLU" else "#dbe9f4"
+        box = {"boxstyle": "round,pad=0.35", "facecolor": color, "edgecolor": "0.5"}
+        axes.text(0, -i, part, ha="center", va="center", bbox=box if part else None)
+    axes.text(0, 1.25, "$x$", ha="center", va="center")
+    axes.text(0, -7.4, "$y$", ha="center", va="center")
+    if shortcut:
+        axes.plot([0, 1.9, 1.9, 0], [0.62, 0.62, -5, -5], color="C1", linewidth=2)
+        circle = {"boxstyle": "circle,pad=0.2", "facecolor": "white"}
+        axes.text(0, -5, "+", ha="center", va="center", bbox=circle)
+        axes.text(2, -2.2, "shortcut", rotation=90, va="center", color="C1")
+        branch = r"branch $\mathcal{F}$"
+        axes.text(-1.6, -2, branch, rotation=90, ha="center", va="center")
+    axes.set(xlim=(-2, 2.6), ylim=(-7.7, 1.5), title=title)
+    axes.axis("off")
+
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(5.6, 5.2))
+draw_block(left, "plain", shortcut=False)
+draw_block(right, "residual", shortcut=True)
+plt.show()
+
+# %%
+# The left way is the *branch* :math:`\mathcal F`, the right one the *shortcut*. The
+# last ReLU comes after the addition.
 #
 # In the code we leave room for a shortcut that is not the identity.
 
