@@ -489,8 +489,9 @@ print(f"{100 * p} % with a deviation of {100 * (p * (1 - p) / m) ** 0.5:.2f} %")
 #     minires plot runs/resnet20
 #     minires evaluate runs/resnet20
 #
-# draw the curves and test the latest checkpoint. ``--iterations 4000`` shortens the
-# recipe in the way of ``shortened`` above, and ``--seed 1`` makes a second run.
+# draw the curves into ``runs.png`` and test the latest checkpoint. ``--iterations
+# 4000`` shortens the recipe in the way of ``shortened`` above, and ``--seed 1`` makes a
+# second run.
 #
 # How long it takes
 # -----------------
