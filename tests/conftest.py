@@ -17,6 +17,15 @@ SHARED = Path(__file__).parents[2] / "shared"
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
 
+def pytest_collection_finish(session):
+    """Start what takes long and waits for nobody, such as compilers, while other tests run."""
+    if session.config.option.collectonly:
+        return
+    for module in {item.module for item in session.items}:
+        if hasattr(module, "start"):
+            module.start()
+
+
 @pytest.fixture(scope="session")
 def shared():
     """The folder of shared material beside the repository, or a skip."""

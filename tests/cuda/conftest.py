@@ -9,15 +9,6 @@ import pytest
 from minires.backend.cuda import card, launch
 
 
-def pytest_collection_finish(session):
-    """Start what takes long and waits for nobody, such as compilers, while other tests run."""
-    if session.config.option.collectonly:
-        return
-    for module in {item.module for item in session.items}:
-        if hasattr(module, "start"):
-            module.start()
-
-
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.gpu)])
 def cupy(request, monkeypatch):
     """CuPy: the fake one, registered under CuPy's name, or the real one."""

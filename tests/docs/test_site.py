@@ -4,8 +4,12 @@ from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from browsing import faults_of
+from site_builds import build, can_build
 
 from minires import models
+
+WITHOUT_RUNNING = ("-D", "plot_gallery=0")  # the tutorials' text and code, without figures and output
 
 # What a browser loads by itself, as against links that a reader follows.
 LOADED = {("img", "src"), ("script", "src"), ("link", "href"), ("source", "src"), ("iframe", "src")}
@@ -29,6 +33,17 @@ class Page(HTMLParser):
                 continue
             loaded = (tag, name) in LOADED and attributes.get("rel") not in RELATIONS
             (self.loaded if loaded else self.links).add(attributes[name])
+
+
+def start():
+    """Called before the first of all tests."""
+    if can_build():
+        build(*WITHOUT_RUNNING)
+
+
+@pytest.fixture(scope="module")
+def site():
+    return build(*WITHOUT_RUNNING).site()
 
 
 @pytest.fixture(scope="module")
@@ -77,43 +92,6 @@ def test_the_table_has_every_network(pages, site):
     assert "269,722" in text
 
 
-# What is wrong with an opened page: pictures that are missing, formulas that are not rendered or hold an
-# error, and a page that is wider than the screen.
-FAULTS = """() => {
-    const faults = [];
-    for (const image of document.images)
-        if (image.src && image.complete && !image.naturalWidth) faults.push("missing image " + image.src);
-    for (const formula of document.querySelectorAll(".math"))
-        if (!formula.querySelector("mjx-container"))
-            faults.push("unrendered formula " + formula.textContent);
-    for (const error of document.querySelectorAll("mjx-merror"))
-        faults.push("wrong formula " + error.textContent);
-    const excess = document.documentElement.scrollWidth - window.innerWidth;
-    if (excess > 0) faults.push("wider than the screen by " + excess + " pixels");
-    return faults;
-}"""
-SCREENS = {"desktop": (1280, "light"), "phone": (390, "dark")}
-
-
-def faults_of(browser, site, screen):
-    """What a browser finds wrong with the pages of a site: a list of texts."""
-    width, theme = SCREENS[screen]
-    faults = []
-    with browser.new_context(viewport={"width": width, "height": 844}, color_scheme=theme) as context:
-        page = context.new_page()
-        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("requestfailed", lambda request: faults.append(f"failed to load {request.url}"))
-        for path in sorted(site.rglob("*.html")):
-            if {"_static", "_modules"} & set(path.parts):  # the theme's, and plain source code
-                continue
-            page.goto(path.as_uri(), wait_until="load")
-            page.evaluate("window.MathJax && MathJax.startup && MathJax.startup.promise")
-            found = page.evaluate(FAULTS)
-            faults += [f"{path.relative_to(site)}: {fault}" for fault in found]
-    return faults
-
-
 def test_every_page_opens_without_a_fault(browser, site):
     assert faults_of(browser, site, "phone") == []
 
@@ -124,11 +102,11 @@ def test_faults_are_noticed(browser, tmp_path):
         "<script>undefinedFunction()</script>"
     )
     faults = "\n".join(faults_of(browser, tmp_path, "phone"))
-    for fault in ("missing image", "unrendered formula x^2", "wider than the screen", "undefinedFunction"):
+    for fault in (
+        "failed to load",
+        "missing image",
+        "unrendered formula x^2",
+        "wider than the screen",
+        "undefinedFunction",
+    ):
         assert fault in faults
-
-
-@pytest.mark.slow
-def test_the_whole_site_with_every_tutorial_executed(build_site, browser):
-    site = build_site()
-    assert [fault for screen in SCREENS for fault in faults_of(browser, site, screen)] == []
