@@ -39,8 +39,7 @@ def as_array(data, dtype=None):
     elif isinstance(data, np.generic):
         data = np.asarray(data)
     library(data)  # refuses what neither NumPy nor CuPy made
-    kept = ("float32", "float64", "bfloat16")
-    if dtype is None and data.dtype.kind == "f" and data.dtype.name not in kept:
+    if dtype is None and data.dtype.kind == "f" and data.dtype.itemsize not in (4, 8):
         dtype = np.float32
     return data if dtype is None else data.astype(dtype, copy=False)
 

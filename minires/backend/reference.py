@@ -5,6 +5,7 @@ results and borders take over.
 """
 
 from minires.backend.device import library
+from minires.backend.normalization import Normalization
 
 
 def padded(x, window, value=0):
@@ -151,11 +152,11 @@ def batch_statistics(x):
     return x.mean(axis=axes), x.var(axis=axes)
 
 
-def batch_norm_factors(gamma, beta, statistics, eps, running=None, momentum=0.0, count=0):
-    """mean, var, scale = gamma / sqrt(var + eps) and shift = beta - mean scale; all are (C,).
+def batch_normalization(gamma, beta, statistics, eps, running=None, momentum=0.0, count=0):
+    """The Normalization with these statistics; gamma, beta: (C,).
 
-    With the last two, y = scale x + shift is batch norm. statistics: what batch_statistics returns; here that
-    is (mean, var), on a GPU something that has yet to be brought to an end.
+    statistics: what batch_statistics returns; here that is (mean, var), on a GPU something that has yet to be
+    brought to an end.
     running: (running_mean, running_var), which move in place towards the statistics s of a batch of `count`
     values: r = (1 - momentum) r + momentum s, with the unbiased variance.
     """
@@ -165,7 +166,7 @@ def batch_norm_factors(gamma, beta, statistics, eps, running=None, momentum=0.0,
             r *= 1 - momentum
             r += momentum * s
     scale = gamma / library(gamma).sqrt(var + eps)
-    return mean, var, scale, beta - mean * scale
+    return Normalization(mean, var, scale, beta - mean * scale, gamma, eps)
 
 
 def scale_and_shift(x, scale, shift, z=None, relu=False):
@@ -178,21 +179,22 @@ def scale_and_shift(x, scale, shift, z=None, relu=False):
     return library(x).maximum(y, 0) if relu else y
 
 
-def batch_norm_gradient(gy, x, gamma, mean, var, eps, y=None, split=False, frozen=False):
+def batch_norm_gradient(gy, x, norm, y=None, split=False, frozen=False):
     """gx, ggamma, gbeta of batch norm, formulas in ops/norm.py; with `y`, the output of a ReLU behind it,
     also through that ReLU.
 
+    norm: its Normalization.
     split: return as well what went through the ReLU, the gradient of a map that was added before it.
     frozen: mean and var are constants.
     """
     axes = (0, *range(2, x.ndim))
     M = x.size // x.shape[1]
     g = gy if y is None else gy * (y > 0)
-    scale = 1 / library(x).sqrt(var + eps)
-    xhat = per_channel(scale, x) * (x - per_channel(mean, x))
+    scale = 1 / library(x).sqrt(norm.var + norm.eps)
+    xhat = per_channel(scale, x) * (x - per_channel(norm.mean, x))
     gbeta, ggamma = g.sum(axis=axes), (g * xhat).sum(axis=axes)
     gx = g if frozen else g - per_channel(gbeta / M, x) - per_channel(ggamma / M, x) * xhat
-    gx = per_channel(gamma * scale, x) * gx
+    gx = per_channel(norm.gamma * scale, x) * gx
     return (gx, ggamma, gbeta, g) if split else (gx, ggamma, gbeta)
 
 
@@ -264,19 +266,20 @@ def convolution_and_statistics(x, W, window, groups):
     return y, batch_statistics(y)
 
 
-def normalized_convolution(u, scale, shift, W, window, groups):
+def normalized_convolution(u, norm, W, window, groups):
     """y = W col(a), a = max(scale u + shift, 0), and the statistics of y's channels."""
-    return convolution_and_statistics(scale_and_shift(u, scale, shift, relu=True), W, window, groups)
+    a = scale_and_shift(u, norm.scale, norm.shift, relu=True)
+    return convolution_and_statistics(a, W, window, groups)
 
 
-def normalized_convolution_input_gradient(gy, W, u, gamma, mean, var, eps, scale, shift, window, groups):
+def normalized_convolution_input_gradient(gy, W, u, norm, window, groups):
     """gu, ggamma, gbeta: through the convolution of normalized_convolution, its ReLU and its batch norm."""
-    a = scale_and_shift(u, scale, shift, relu=True)
+    a = scale_and_shift(u, norm.scale, norm.shift, relu=True)
     ga = convolution_input_gradient(gy, W, u.shape, window, groups)
-    return batch_norm_gradient(ga, u, gamma, mean, var, eps, y=a)
+    return batch_norm_gradient(ga, u, norm, y=a)
 
 
-def normalized_convolution_weight_gradient(gy, u, scale, shift, shape, window, groups):
+def normalized_convolution_weight_gradient(gy, u, norm, shape, window, groups):
     """gW = gy col(a)^T, a = max(scale u + shift, 0)."""
-    a = scale_and_shift(u, scale, shift, relu=True)
+    a = scale_and_shift(u, norm.scale, norm.shift, relu=True)
     return convolution_weight_gradient(gy, a, shape, window, groups)

@@ -30,12 +30,17 @@ class Function:
 
     A subclass writes both on plain arrays, and neither writes into an array that it was given. `self.saved`
     is for what `backward` needs; `self.xp` is NumPy or CuPy; where `self.needs_grad[i]` is False, None will
-    do for a gradient, and a Future for one that takes long. The engine sums those of a broadcast shape.
+    do for a gradient. The engine sums the gradients of a broadcast shape.
+
+    fresh_gradients: whether all that `backward` returns is newly made and belongs to one input alone. A leaf
+        then takes such an array over; without that promise it makes a copy, because the gradient of Add, say,
+        is one array for both inputs.
+    keeps_float32: NumPy makes float64 of float32 and whole numbers. Here float64 comes out only where it went
+        in; but `to` is asked for it.
     """
 
     name = "function"
-    fresh_gradients = False  # whether backward's arrays are new, one for each input: leaves keep them
-    keeps_float32 = True  # float64 comes out only where it went in, not where NumPy meets whole numbers
+    fresh_gradients, keeps_float32 = False, True
     saved, inputs = None, ()
 
     def __init_subclass__(cls):
@@ -43,7 +48,7 @@ class Function:
 
     def __call__(self, *inputs):
         """Run forward on tensors, arrays or numbers; remember the call if a gradient may be asked for."""
-        if self.inputs != ():  # in a graph already: a new call is a node of its own
+        if self.inputs != ():  # in a graph already, as f is at its second call in f(f(x)): each is a node
             twin = copy(self)
             twin.inputs = ()
             return twin(*inputs)
@@ -58,8 +63,8 @@ class Function:
         except (ValueError, IndexError) as error:  # how NumPy refuses shapes, without a word on who asked
             shapes = ", ".join(str(array.shape) for array in arrays)
             raise ShapeError(f"{self.name}: inputs of shape {shapes} do not fit: {error}") from error
-        y = y if isinstance(y, Tensor) else Tensor(y)
-        if y.dtype.char == "d" and self.keeps_float32 and "d" not in [a.dtype.char for a in arrays]:
+        y = Tensor(y)
+        if self.keeps_float32 and y.dtype == np.float64 and np.float64 not in [a.dtype for a in arrays]:
             y = Tensor(y, dtype=np.float32)
         if recording.get() and any(self.needs_grad) and is_floating(y.dtype):
             self.inputs = tensors

@@ -25,9 +25,9 @@ class Tensor:
 
     def __init__(self, data, requires_grad=False, dtype=None):
         self._array = as_array(data.data if isinstance(data, Tensor) else data, dtype)
-        if requires_grad and not is_floating(self.data.dtype):
+        if requires_grad and not is_floating(self.dtype):
             raise OptionError(
-                f"requires_grad=True needs float32 or float64, not {self.data.dtype}; "
+                f"requires_grad=True needs float32 or float64, not {self.dtype}; "
                 "convert first, for example Tensor(data, dtype='float32', requires_grad=True)"
             )
         self.requires_grad = requires_grad
@@ -36,6 +36,7 @@ class Tensor:
 
     @property
     def data(self):
+        """The array itself."""
         return self._array
 
     @data.setter
@@ -44,15 +45,18 @@ class Tensor:
 
     @property
     def shape(self):
-        return self.data.shape
+        """The length along each axis, a tuple."""
+        return self._array.shape
 
     @property
     def ndim(self):
-        return self.data.ndim
+        """The number of axes."""
+        return self._array.ndim
 
     @property
     def dtype(self):
-        return self.data.dtype
+        """NumPy's dtype of the elements."""
+        return self._array.dtype
 
     @property
     def device(self):

@@ -8,12 +8,12 @@ from minires.errors import OptionError
 from minires.models.checks import check_flags
 from minires.models.convolutions import conv1x1, conv3x3
 from minires.models.shortcuts import connection
-from minires.nn import BatchNorm2d, Module
+from minires.nn import BatchNorm2d, Module, Plus, chain
 from minires.nn.functional import relu
 
 
 class ResidualBlock(Module):
-    """y = relu(F(x) + shortcut(x)); a subclass says what F is, in `residual`.
+    """y = relu(F(x) + shortcut(x)); a subclass says what F is, in `residual`, and what comes after it.
 
     With the shortcut "none" the block is plain, y = relu(F(x)). `downsample` is the shortcut; `addition` is
     what joins the two, if it is more than a sum (shortcuts.py).
@@ -26,12 +26,11 @@ class ResidualBlock(Module):
         self.downsample, self.addition = connection(shortcut, in_channels, out_channels, stride, **options)
 
     def forward(self, x):
-        y = self.residual(x)
-        if self.addition is not None:
-            y = self.addition(self.downsample(x), y)
-        elif self.downsample is not None:
-            y = y + self.downsample(x)
-        return relu(y)
+        if self.downsample is None:
+            return self.residual(x, relu)
+        if self.addition is None:
+            return self.residual(x, Plus(self.downsample, x), relu)
+        return relu(self.addition(self.downsample(x), self.residual(x)))
 
 
 class BasicBlock(ResidualBlock):
@@ -50,9 +49,8 @@ class BasicBlock(ResidualBlock):
         self.bn2 = BatchNorm2d(channels)
         self.connect(shortcut, in_channels, channels, stride, **shortcut_options)
 
-    def residual(self, x):
-        x = relu(self.bn1(self.conv1(x)))
-        return self.bn2(self.conv2(x))
+    def residual(self, x, *after):
+        return chain(x, self.conv1, self.bn1, relu, self.conv2, self.bn2, *after)
 
 
 class Bottleneck(ResidualBlock):
@@ -91,10 +89,9 @@ class Bottleneck(ResidualBlock):
         self.bn3 = BatchNorm2d(self.expansion * channels)
         self.connect(shortcut, in_channels, self.expansion * channels, stride, **shortcut_options)
 
-    def residual(self, x):
-        x = relu(self.bn1(self.conv1(x)))
-        x = relu(self.bn2(self.conv2(x)))
-        return self.bn3(self.conv3(x))
+    def residual(self, x, *after):
+        inner = self.conv1, self.bn1, relu, self.conv2, self.bn2, relu
+        return chain(x, *inner, self.conv3, self.bn3, *after)
 
 
 def group_width(channels, width_per_group):

@@ -16,7 +16,7 @@ from minires.models.blocks import BasicBlock, Bottleneck
 from minires.models.checks import check_flags, check_sizes, check_widths
 from minires.models.convolutions import conv3x3
 from minires.models.stages import blocks_per_stage, stages
-from minires.nn import BatchNorm2d, Linear, Module
+from minires.nn import BatchNorm2d, Linear, Module, chain
 from minires.nn.functional import global_avg_pool2d, relu
 from minires.nn.init import initialize
 
@@ -40,7 +40,7 @@ class CifarNet(Module):
         initialize(self, generator)
 
     def forward(self, x):
-        x = relu(self.bn1(self.conv1(x)))
+        x = chain(x, self.conv1, self.bn1, relu)
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.fc(global_avg_pool2d(x))
 

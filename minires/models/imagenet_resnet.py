@@ -21,7 +21,7 @@ from minires.errors import OptionError
 from minires.models.blocks import BasicBlock, Bottleneck
 from minires.models.checks import check_choice, check_flags, check_sizes, check_widths
 from minires.models.stages import stages
-from minires.nn import BatchNorm2d, Conv2d, Linear, MaxPool2d, Module
+from minires.nn import BatchNorm2d, Conv2d, Linear, MaxPool2d, Module, chain
 from minires.nn.functional import global_avg_pool2d, relu
 from minires.nn.init import initialize
 
@@ -82,7 +82,7 @@ class ResNet(Module):
         initialize(self, generator)
 
     def forward(self, x):
-        x = self.maxpool(relu(self.bn1(self.conv1(x))))
+        x = self.maxpool(chain(x, self.conv1, self.bn1, relu))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(global_avg_pool2d(x))
 

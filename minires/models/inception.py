@@ -32,6 +32,7 @@ from minires.nn import (
     MaxPool2d,
     Module,
     Sequential,
+    chain,
 )
 from minires.nn.functional import global_avg_pool2d, relu
 from minires.nn.init import initialize
@@ -59,7 +60,7 @@ class Convolution(Module):
         self.bn = BatchNorm2d(channels, eps=1e-3) if batch_norm else Identity()
 
     def forward(self, x):
-        return relu(self.bn(self.conv(x)))
+        return chain(x, self.conv, self.bn, relu)
 
 
 class Inception(Module):

@@ -20,7 +20,7 @@ from minires.models.checks import check_choice, check_flags, check_sizes, check_
 from minires.models.convolutions import conv1x1, conv3x3
 from minires.models.shortcuts import padded_identity
 from minires.models.stages import blocks_per_stage, stages
-from minires.nn import BatchNorm2d, Conv2d, Dropout, Linear, Module, ReLU, Sequential
+from minires.nn import BatchNorm2d, Conv2d, Dropout, Linear, Module, Plus, ReLU, Sequential, chain
 from minires.nn.functional import global_avg_pool2d
 from minires.nn.init import initialize
 
@@ -99,8 +99,10 @@ class Unit(Module):
         self.after = Sequential(*parts(order.added, self.out_channels))
 
     def forward(self, x):
-        a = self.before(x)
-        return self.after(self.shortcut(a if self.activated else x) + self.residual(a))
+        if self.activated:
+            a = self.before(x)
+            return chain(a, self.residual, Plus(self.shortcut, a), self.after)
+        return chain(x, self.before, self.residual, Plus(self.shortcut, x), self.after)
 
 
 class ThreeStages(Module):

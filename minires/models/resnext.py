@@ -30,7 +30,7 @@ from minires.models.checks import check_choice, check_sizes
 from minires.models.cifar_resnet import CifarNet
 from minires.models.convolutions import conv1x1, conv3x3
 from minires.models.stages import blocks_per_stage
-from minires.nn import BatchNorm2d, ReLU, Sequential
+from minires.nn import BatchNorm2d, ReLU, Sequential, chain
 from minires.ops import concatenate
 
 
@@ -62,12 +62,12 @@ class PathsBlock(ResidualBlock):
         self.bn3 = BatchNorm2d(out_channels)
         self.connect(shortcut, in_channels, out_channels, stride)
 
-    def residual(self, x):
+    def residual(self, x, *after):
         results = [path(x) for path in self.paths]
         if isinstance(self.conv3, list):
             first, *others = (conv(y) for conv, y in zip(self.conv3, results, strict=True))
-            return self.bn3(sum(others, start=first))
-        return self.bn3(self.conv3(concatenate(results, 1)))
+            return chain(sum(others, start=first), self.bn3, *after)
+        return chain(concatenate(results, 1), self.conv3, self.bn3, *after)
 
     def load_bottleneck(self, block):
         """Take over the weights of the same block in form (c), a Bottleneck: each path gets its channels.

@@ -1,6 +1,7 @@
 """Modules, layers and their functions, under the names that PyTorch users know."""
 
 from minires.nn import functional, init
+from minires.nn.chain import Plus, Sequential, chain
 from minires.nn.layers import (
     AdaptiveAvgPool2d,
     AvgPool2d,
@@ -20,7 +21,7 @@ from minires.nn.layers import (
     Sigmoid,
     Tanh,
 )
-from minires.nn.module import Buffer, Module, Parameter, Sequential
+from minires.nn.module import Buffer, Module, Parameter
 
 __all__ = [
     "AdaptiveAvgPool2d",
@@ -40,10 +41,12 @@ __all__ = [
     "MaxPool2d",
     "Module",
     "Parameter",
+    "Plus",
     "ReLU",
     "Sequential",
     "Sigmoid",
     "Tanh",
+    "chain",
     "functional",
     "init",
 ]

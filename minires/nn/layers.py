@@ -35,7 +35,10 @@ class WeightedLayer(Module):
 
 
 class Conv2d(WeightedLayer):
-    """Convolution: (N, in_channels, H, W) -> (N, out_channels, OH, OW). See ops/conv.py."""
+    """Convolution: (N, in_channels, H, W) -> (N, out_channels, OH, OW). See ops/conv.py.
+
+    Called with a map `add` of the result's shape, or with relu=True, it computes max(conv(x) + add, 0).
+    """
 
     def __init__(
         self,
@@ -58,13 +61,17 @@ class Conv2d(WeightedLayer):
         self._set_weights((out_channels, in_channels // groups, *kernel_size), bias, generator)
 
     @property
+    def geometry(self):
+        """stride, padding, dilation and groups, as conv2d takes them."""
+        return self.stride, self.padding, self.dilation, self.groups
+
+    @property
     def window(self):
         """The geometry of the window, a backend.window.Window."""
-        geometry = (self.stride, self.padding, self.dilation)
-        return Window(self.weight.shape[2:], *(pair(value, "Conv2d") for value in geometry))
+        return Window(self.weight.shape[2:], *(pair(value, "Conv2d") for value in self.geometry[:3]))
 
-    def forward(self, x):
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+    def forward(self, x, add=None, relu=False):
+        return F.conv2d(x, self.weight, self.bias, *self.geometry, add=add, relu=relu)
 
     def extra_repr(self):
         O, C, *size = self.weight.shape
@@ -89,6 +96,8 @@ class Linear(WeightedLayer):
 class BatchNorm2d(Module):
     """Batch normalization of (N, C, H, W) per channel. See ops/norm.py.
 
+    Called with a map `add` of the input's shape, or with relu=True, it computes max(bn(x) + add, 0).
+
     weight (gamma, 1 at the start) and bias (beta, 0) are trained; running_mean (0) and running_var (1) follow
     the batches' statistics with weight `momentum` on the newest.
     """
@@ -105,17 +114,15 @@ class BatchNorm2d(Module):
         self.weight.data[...] = self.running_var.data[...] = 1
         self.bias.data[...] = self.running_mean.data[...] = 0
 
-    def forward(self, x):
-        return F.batch_norm(
-            x,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            self.training,
-            self.momentum,
-            self.eps,
-        )
+    def forward(self, x, add=None, relu=False, statistics=None):
+        *state, momentum, eps = self.arguments
+        following = {"add": add, "relu": relu, "statistics": statistics}
+        return F.batch_norm(x, *state, self.training, momentum, eps, **following)
+
+    @property
+    def arguments(self):
+        """What an operation needs of it: running mean and variance, weight, bias, momentum, eps."""
+        return self.running_mean, self.running_var, self.weight, self.bias, self.momentum, self.eps
 
     def extra_repr(self):
         return f"{self.weight.shape[0]}"

@@ -7,7 +7,6 @@ import numpy as np
 from minires.backend import to_numpy
 from minires.engine import Tensor
 from minires.errors import CheckpointError
-from minires.ops.fusion import as_a_whole
 
 
 class Parameter(Tensor):
@@ -43,7 +42,7 @@ class Module:
     _forward_hooks = ()
 
     def __call__(self, /, *inputs, **options):
-        y = as_a_whole(self.forward, *inputs, **options)
+        y = self.forward(*inputs, **options)
         for hook in self._forward_hooks:
             hook(self, inputs, y)
         return y
@@ -187,29 +186,3 @@ def _leaves(prefix, value):
         return
     for key, item in items:
         yield from _leaves(f"{prefix}.{key}" if prefix else str(key), item)
-
-
-class Sequential(Module):
-    """Modules one after the other, named "0", "1", ..."""
-
-    def __init__(self, *modules):
-        for i, module in enumerate(modules):
-            setattr(self, str(i), module)
-
-    def _layers(self):
-        return [module for _, module in self.named_members(Module)]
-
-    def forward(self, x):
-        for layer in self._layers():
-            x = layer(x)
-        return x
-
-    def __len__(self):
-        return len(self._layers())
-
-    def __getitem__(self, i):
-        layers = self._layers()[i]
-        return Sequential(*layers) if isinstance(i, slice) else layers
-
-    def __iter__(self):
-        return iter(self._layers())

@@ -5,7 +5,6 @@ import numpy as np
 from minires.backend import kernels
 from minires.engine import Function, Tensor
 from minires.errors import OptionError
-from minires.ops.fusion import join_relu
 
 
 class Relu(Function):
@@ -65,8 +64,7 @@ class Dropout(Function):
 
 def relu(x):
     """max(x, 0)."""
-    y = join_relu(x)
-    return Relu()(x) if y is None else y
+    return Relu()(x)
 
 
 def sigmoid(x):

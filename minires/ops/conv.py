@@ -1,14 +1,13 @@
 """2-D convolution: im2col turns every window of the input into a column, one matrix product does the rest."""
 
 from minires.backend import kernels
-from minires.engine.function import recording
+from minires.engine import Function
 from minires.errors import ShapeError
-from minires.ops.fusion import Joinable, unread_normalization
-from minires.ops.normalized_conv import NormalizedConv2d
+from minires.ops.following import followed, is_like
 from minires.ops.window import same_float, sliding_window
 
 
-class Conv2d(Joinable):
+class Conv2d(Function):
     """y = W col(x) + b        gx = col^T(W^T gy)        gW = gy col(x)^T        gb = sum gy
 
     y[n, o, p, q] = b[o] + sum over c, i, j of W[o, c, i, j] x[n, c, s p + d i, s q + d j]
@@ -20,68 +19,79 @@ class Conv2d(Joinable):
     x: (N, C, H, W), W: (O, C/G, KH, KW), b: (O,) or left out, y: (N, O, OH, OW). The columns, KH*KW times as
     large as x, are made again in backward rather than kept.
 
-    What follows may join in where nothing is recorded (fusion.py): y = max(scale y + shift + z, 0).
+    added, relu: with a map z as the last input, and with a ReLU, y = max(W col(x) + b + z, 0). Then
+    gz = gy where y > 0, else 0, and this gz takes the place of gy above.
+    measured: y's channels are measured while y is written. The batch norm that follows needs these
+    `statistics`, see kernels.batch_statistics; b and z are left out.
     """
 
-    fresh_gradients = True
-    scaled = False
-    output_statistics = None  # of y's channels, where they were taken
-
-    def __init__(self, window, groups):
+    def __init__(self, window, groups, *, added=False, relu=False, measured=False):
         self.window, self.groups = window, groups
+        self.added, self.relu, self.measured = added, relu, measured
+        self.fresh_gradients = relu or not added  # without a ReLU, gz is gy itself
 
     def forward(self, x, W, *b_and_z):
-        self.saved = x, W
-        b = b_and_z[0] if len(b_and_z) > self.added else None
-        z = b_and_z[-1] if self.added else None
-
-        def compute():
-            if not self.scaled:
-                return kernels.convolution(x, W, self.window, self.groups, b, z, relu=self.relu)
-            filters = W * self.scale[:, None, None, None]
-            shift = self.shift if b is None else b * self.scale + self.shift
-            return kernels.convolution(x, filters, self.window, self.groups, shift, z, relu=self.relu)
-
-        if not recording.get():
-            shape = len(x), len(W), *self.window.output_size(*x.shape[2:])
-            return self.open(compute, shape, x.dtype)
-        if b is None and kernels.reads_through_batch_norm(x):
-            y, self.output_statistics = kernels.convolution_and_statistics(x, W, self.window, self.groups)
-            return y
-        return compute()
+        if self.measured:
+            y, self.statistics = kernels.convolution_and_statistics(x, W, self.window, self.groups)
+        else:
+            b = b_and_z[0] if len(b_and_z) > self.added else None
+            z = b_and_z[-1] if self.added else None
+            y = kernels.convolution(x, W, self.window, self.groups, b, z, relu=self.relu)
+        self.saved = (x, W, y) if self.relu else (x, W)
+        return y
 
     def backward(self, gy):
-        (x, W), window, groups = self.saved, self.window, self.groups
-        gx = gW = gb = None
+        (x, W, *y), where = self.saved, (self.window, self.groups)
+        gz = kernels.relu_gradient(gy, *y) if self.relu else gy
+        gx = gW = None
         if self.needs_grad[0]:
-            gx = kernels.convolution_input_gradient(gy, W, x.shape, window, groups)
+            gx = kernels.convolution_input_gradient(gz, W, x.shape, *where)
         if self.needs_grad[1]:
-            gW = kernels.later(kernels.convolution_weight_gradient, gy, x, W.shape, window, groups)
-        if self.needs_grad[2:] == [True]:
-            gb = gy.sum(axis=(0, 2, 3), dtype=W.dtype)  # a map in bfloat16 has its sums in float32
-        return (gx, gW, gb)[: len(self.needs_grad)]
+            gW = kernels.later(kernels.convolution_weight_gradient, gz, x, W.shape, *where)
+        gradients = [gx, gW]
+        if len(self.needs_grad) - self.added == 3:
+            gradients.append(gz.sum(axis=(0, 2, 3), dtype=W.dtype))  # a map in bfloat16 has it in float32
+        if self.added:
+            gradients.append(gz)
+        return tuple(gradients)
 
 
-def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *, add=None, relu=False):
     """Convolve (N, C, H, W) with (O, C/groups, KH, KW) and add (O,): -> (N, O, OH, OW).
 
     stride, padding, dilation: one number, or a pair (vertical, horizontal).
+    add: what is added to the result, a map of its shape, or whatever + takes; relu: return max(result, 0).
+        Both are done while a part of the result is in the processor's cache: no more sweeps over all of it.
+    Raises ShapeError and OptionError, naming what does not fit.
     """
-    if weight.ndim != 4:
-        raise ShapeError(f"conv2d: the weight must be (O, C/groups, KH, KW), not {weight.shape}")
-    window = sliding_window("conv2d", x, weight.shape[2:], stride, padding, dilation)
-    O, C = weight.shape[0], x.shape[1]
-    if groups < 1 or O % groups or C != weight.shape[1] * groups:
-        raise ShapeError(
-            f"conv2d: input {x.shape} and weight {weight.shape} do not fit with groups={groups}: "
-            f"the weight takes {weight.shape[1]} * {groups} channels, and groups must divide its {O} outputs"
-        )
-    if bias is not None and bias.shape != (O,):
-        raise ShapeError(f"conv2d: bias {bias.shape} does not fit weight {weight.shape}; it needs {(O,)}")
     inputs = (x, weight) if bias is None else (x, weight, bias)
-    same_float("conv2d", *inputs)
-    unread = unread_normalization(x) if bias is None else None
-    if unread is not None:
-        normalization, (u, gamma, beta) = unread
-        return NormalizedConv2d(window, groups, normalization)(u, gamma, beta, weight)
-    return Conv2d(window, groups)(*inputs)
+    window = convolution_window(*inputs, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    if add is None:
+        return Conv2d(window, groups, relu=relu)(*inputs)
+    if is_like(add, (x.shape[0], weight.shape[0], *window.output_size(*x.shape[2:])), x.dtype):
+        return Conv2d(window, groups, added=True, relu=relu)(*inputs, add)
+    return followed(Conv2d(window, groups)(*inputs), add, relu)
+
+
+def conv2d_and_statistics(x, weight, stride=1, padding=0, dilation=1, groups=1):
+    """(conv2d of the arguments, the statistics of its channels, for batch_norm to use)."""
+    window = convolution_window(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    convolution = Conv2d(window, groups, measured=True)
+    return convolution(x, weight), convolution.statistics
+
+
+def convolution_window(x, weight, bias=None, *, stride, padding, dilation, groups):
+    """The Window of a convolution once it is sure that all arguments fit: else ShapeError or OptionError."""
+    same_float("conv2d", *((x, weight) if bias is None else (x, weight, bias)))
+    shape, filters = x.shape, weight.shape
+    if len(filters) != 4:
+        raise ShapeError(f"conv2d: the weight must be (O, C/groups, KH, KW), not {filters}")
+    window = sliding_window("conv2d", shape, filters[2:], stride, padding, dilation)
+    if groups < 1 or filters[0] % groups or shape[1] != filters[1] * groups:
+        raise ShapeError(
+            f"conv2d: input {shape} and weight {filters} do not fit with groups={groups}: the weight takes "
+            f"{filters[1]} * {groups} channels, and groups must divide its {filters[0]} outputs"
+        )
+    if bias is not None and bias.shape != filters[:1]:
+        raise ShapeError(f"conv2d: bias {bias.shape} does not fit weight {filters}; it needs {filters[:1]}")
+    return window

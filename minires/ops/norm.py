@@ -6,62 +6,46 @@ from minires.backend import kernels, same_library
 from minires.engine import Function
 from minires.engine.function import as_tensors
 from minires.errors import OptionError, ShapeError
-from minires.ops.fusion import Joinable, OpenTensor, join_scale
+from minires.ops.following import followed, is_like
 from minires.ops.window import same_float
 
 
-class BatchNorm(Joinable):
+class BatchNorm(Function):
     """y = gamma xhat + beta,    xhat = (x - mean) / sqrt(var + eps),    statistics over the M = N*H*W values
 
     gbeta = sum gy        ggamma = sum gy xhat
     gx    = gamma / sqrt(var + eps) (gy - gbeta / M - xhat ggamma / M)
 
-    each channel on its own. x, y: (N, C, ...), gamma, beta: (C,). After a call `mean` and `var` (biased) hold
-    the batch's statistics, (C,). Source: Ioffe and Szegedy 2015, Algorithm 1 and section 3.
+    each channel on its own. x, y: (N, C, ...), gamma, beta: (C,).
+    Source: Ioffe and Szegedy 2015, Algorithm 1 and section 3.
 
-    What follows may join in (fusion.py): y = max(gamma xhat + beta + z, 0), gz = gy where y > 0, and this gz
-    in place of gy above.
+    added, relu: with a map z as the last input, and with a ReLU, y = max(gamma xhat + beta + z, 0). Then
+    gz = gy where y > 0, else 0, and this gz takes the place of gy above.
+    statistics: those of x, as of kernels.batch_statistics, where they were taken before.
+    following: what moves the running statistics, see kernels.batch_normalization.
     """
 
     frozen = False
 
-    def __init__(self, eps, statistics=None, **following):
-        self.eps, self.statistics = eps, statistics
-        self.following = following  # what moves the running statistics, see kernels.batch_norm_factors
+    def __init__(self, eps, statistics=None, *, added=False, relu=False, **following):
+        self.eps, self.statistics, self.following = eps, statistics, following
+        self.added, self.relu = added, relu
+        self.fresh_gradients = relu or not added  # without a ReLU, gz is gy itself
 
-    @property
-    def fresh_gradients(self):
-        return self.relu or not self.added  # without a ReLU, gz is gy itself
-
-    def measure(self, x):
-        """The statistics of x; those that the convolution before has taken already, if it has."""
-        return kernels.batch_statistics(x) if self.statistics is None else self.statistics
+    def normalization(self, x, gamma, beta):
+        """The Normalization of x; the running statistics move."""
+        statistics = kernels.batch_statistics(x) if self.statistics is None else self.statistics
+        return kernels.batch_normalization(gamma, beta, statistics, self.eps, **self.following)
 
     def forward(self, x, gamma, beta, z=None):
-        if not self.joined:
-            self.mean, self.var, self.scale, self.shift = self.factors(self.measure(x), gamma, beta)
-
-        def compute():
-            return kernels.scale_and_shift(x, self.scale, self.shift, z, relu=self.relu)
-
-        through = self.relu and z is None and not self.frozen and kernels.reads_through_batch_norm(x)
-        y = self.open(compute, x.shape, x.dtype, through)
-        # What is open must not be kept by its own operation, or it would be computed for nobody.
-        self.saved = x, gamma, y if self.relu and not isinstance(y, OpenTensor) else None
+        norm = self.normalization(x, gamma, beta)
+        y = kernels.scale_and_shift(x, norm.scale, norm.shift, z, relu=self.relu)
+        self.saved = x, norm, y if self.relu else None
         return y
 
-    def factors(self, statistics, gamma, beta):
-        """mean, var, and scale and shift of y = scale x + shift, (C,) each."""
-        return kernels.batch_norm_factors(gamma, beta, statistics, self.eps, **self.following)
-
     def backward(self, gy):
-        x, gamma, y = self.saved
-        split = len(self.needs_grad) == 4
-        if self.relu and y is None:
-            y = kernels.scale_and_shift(x, self.scale, self.shift, relu=True)
-        return kernels.batch_norm_gradient(
-            gy, x, gamma, self.mean, self.var, self.eps, y=y, split=split, frozen=self.frozen
-        )
+        x, norm, y = self.saved
+        return kernels.batch_norm_gradient(gy, x, norm, y, split=self.added, frozen=self.frozen)
 
 
 class FrozenBatchNorm(BatchNorm):
@@ -69,13 +53,10 @@ class FrozenBatchNorm(BatchNorm):
 
     gbeta = sum gy        ggamma = sum gy xhat        gx = gamma / sqrt(var + eps) gy
 
-    What batch norm does in evaluation: mean and var, (C,), are constants.
+    What batch norm does in evaluation: `statistics`, (mean, var), (C,) each, are constants.
     """
 
     frozen = True
-
-    def __init__(self, mean, var, eps):
-        super().__init__(eps, (mean, var))
 
 
 class LocalResponseNorm(Function):
@@ -112,32 +93,59 @@ class LocalResponseNorm(Function):
         return total
 
 
-def batch_norm(x, running_mean, running_var, weight, bias, training=False, momentum=0.1, eps=1e-5):
+def batch_norm(
+    x,
+    running_mean,
+    running_var,
+    weight,
+    bias,
+    training=False,
+    momentum=0.1,
+    eps=1e-5,
+    *,
+    add=None,
+    relu=False,
+    statistics=None,
+):
     """Batch normalization of (N, C, ...) per channel.
 
     In training with the batch's own statistics, which also move the running ones, Tensors of shape (C,) that
     are changed in place: r = (1 - momentum) r + momentum s, the variance among them unbiased. Otherwise with
     the running ones.
+
+    add: what is added to the result, a map of its shape, or whatever + takes; relu: return max(result, 0).
+        Both are done in the sweep over the map that normalizes it.
+    statistics: those of x, where conv2d_and_statistics took them; only in training.
+    Raises ShapeError and OptionError, naming what does not fit.
     """
+    x, weight, bias = as_tensors((x, weight, bias))
+    arguments = x, running_mean, running_var, weight, bias, training, momentum, eps, statistics
+    if add is None:
+        return batch_norm_operation(*arguments, relu=relu)(x, weight, bias)
+    if is_like(add, x.shape, x.dtype):
+        return batch_norm_operation(*arguments, added=True, relu=relu)(x, weight, bias, add)
+    return followed(batch_norm_operation(*arguments)(x, weight, bias), add, relu)
+
+
+def batch_norm_operation(
+    x, running_mean, running_var, weight, bias, training, momentum, eps, statistics=None, **following
+):
+    """The BatchNorm or FrozenBatchNorm that is to be called on x, once it is sure that all arguments fit."""
     if x.ndim < 2 or any(t.shape != x.shape[1:2] for t in (running_mean, running_var, weight, bias)):
         raise ShapeError(
             f"batch_norm: input {x.shape} does not fit weight {weight.shape}; it needs (N, C, ...), (C,)"
         )
-    x, weight, bias = as_tensors((x, weight, bias))
     same_float("batch_norm", x, weight, bias)
-    same_library([weight.data, running_mean.data, running_var.data], "batch_norm, weight and statistics")
+    running = running_mean.data, running_var.data
+    same_library([weight.data, *running], "batch_norm, weight and statistics")
     if not training:
-        op = FrozenBatchNorm(running_mean.data, running_var.data, eps)
-        y = join_scale(x, lambda: op.factors(op.statistics, weight.data, bias.data)[2:])
-        return op(x, weight, bias) if y is None else y
+        return FrozenBatchNorm(eps, running, **following)
     M = math.prod(x.shape) // max(x.shape[1], 1)
     if M < 2:
         raise ShapeError(
             f"batch_norm: in training each channel needs more than one value, input {x.shape} has {M}"
         )
-    running = running_mean.data, running_var.data
-    taken = getattr(x.creator, "output_statistics", None)
-    return BatchNorm(eps, taken, running=running, momentum=momentum, count=M)(x, weight, bias)
+    return BatchNorm(eps, statistics, running=running, momentum=momentum, count=M, **following)
 
 
 def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):

@@ -2,6 +2,8 @@
 
 from minires.backend import kernels
 from minires.engine import Function
+from minires.ops.conv import convolution_window
+from minires.ops.norm import batch_norm_operation
 
 
 class NormalizedConv2d(Function):
@@ -14,27 +16,38 @@ class NormalizedConv2d(Function):
     write and three reads of a whole map, which on a GPU take longer than the arithmetic.
 
     u: (N, C, H, W), gamma, beta: (C,), W: (O, C/G, KH, KW), y: (N, O, OH, OW).
-    normalization: the BatchNorm that was called on u, gamma and beta. `output_statistics` are those of y's
+    batch_norm: a BatchNorm that says what normalizes u. `statistics`, after the call, are those of y's
     channels, taken while y is written: the next batch norm needs them.
     """
 
     fresh_gradients = True
 
-    def __init__(self, window, groups, normalization):
-        self.window, self.groups, self.normalization = window, groups, normalization
+    def __init__(self, batch_norm, window, groups):
+        self.batch_norm, self.window, self.groups = batch_norm, window, groups
 
     def forward(self, u, gamma, beta, W):
-        norm = self.normalization
-        self.saved = u, gamma, W
-        y, self.output_statistics = kernels.normalized_convolution(
-            u, norm.scale, norm.shift, W, self.window, self.groups
-        )
+        norm = self.batch_norm.normalization(u, gamma, beta)
+        self.saved = u, norm, W
+        y, self.statistics = kernels.normalized_convolution(u, norm, W, self.window, self.groups)
         return y
 
     def backward(self, gy):
-        (u, gamma, W), norm, where = self.saved, self.normalization, (self.window, self.groups)
-        gW = kernels.normalized_convolution_weight_gradient(gy, u, norm.scale, norm.shift, W.shape, *where)
-        gu, ggamma, gbeta = kernels.normalized_convolution_input_gradient(
-            gy, W, u, gamma, norm.mean, norm.var, norm.eps, norm.scale, norm.shift, *where
-        )
+        (u, norm, W), where = self.saved, (self.window, self.groups)
+        gW = kernels.normalized_convolution_weight_gradient(gy, u, norm, W.shape, *where)
+        gu, ggamma, gbeta = kernels.normalized_convolution_input_gradient(gy, W, u, norm, *where)
         return gu, ggamma, gbeta, gW
+
+
+def normalized_conv2d(x, statistics, norm, weight, stride=1, padding=0, dilation=1, groups=1):
+    """conv2d(relu(batch_norm(x, *norm, training)), weight, ...) in one, and the statistics of its channels.
+
+    statistics: those of x, or None to measure them. norm: batch_norm's running_mean, running_var, weight,
+    bias, momentum and eps. Returns (y, statistics of y). Raises what batch_norm and conv2d raise.
+    """
+    running_mean, running_var, gamma, beta, momentum, eps = norm
+    window = convolution_window(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    batch_norm = batch_norm_operation(
+        x, running_mean, running_var, gamma, beta, True, momentum, eps, statistics
+    )
+    convolution = NormalizedConv2d(batch_norm, window, groups)
+    return convolution(x, gamma, beta, weight), convolution.statistics

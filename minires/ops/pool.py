@@ -77,8 +77,9 @@ class GlobalAvgPool2d(Function):
 
 
 def _pooling_window(op, x, kernel_size, stride, padding, ceil_mode):
+    same_float(op, x)
     window = sliding_window(
-        op, x, kernel_size, kernel_size if stride is None else stride, padding, 1, ceil_mode
+        op, x.shape, kernel_size, kernel_size if stride is None else stride, padding, 1, ceil_mode
     )
     if any(2 * p > k for p, k in zip(window.padding, window.size, strict=True)):
         raise OptionError(f"{op}: padding {window.padding} is more than half of the window {window.size}")

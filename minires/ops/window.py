@@ -1,5 +1,6 @@
 """What convolution and pooling ask of their arguments before a kernel runs."""
 
+from functools import cache
 from operator import index
 
 import numpy as np
@@ -14,7 +15,7 @@ def same_float(op, *tensors):
     On a GPU the first one, a map, may be bfloat16 where the others are float32.
     """
     dtypes = [tensor.dtype for tensor in tensors]
-    if dtypes[0].name == "bfloat16" and tensors[0].device == "cuda":
+    if dtypes[0].kind != "f" and dtypes[0].name == "bfloat16" and tensors[0].device == "cuda":
         dtypes[0] = np.dtype(np.float32)
     if dtypes.count(dtypes[0]) < len(dtypes) or dtypes[0].kind != "f":
         raise OptionError(
@@ -32,21 +33,32 @@ def pair(value, name):
         raise OptionError(f"{name} must be a whole number or a pair of them, not {value!r}") from error
 
 
-def sliding_window(op, x, size, stride=1, padding=0, dilation=1, ceil_mode=False):
-    """The Window of `op` over x, once it is sure that it fits: ShapeError or OptionError otherwise."""
-    names = {"kernel_size": size, "stride": stride, "padding": padding, "dilation": dilation}
-    size, stride, padding, dilation = (pair(value, f"{op}: {name}") for name, value in names.items())
+def sliding_window(op, shape, size, stride=1, padding=0, dilation=1, ceil_mode=False):
+    """The Window of `op` over a map of this shape; ShapeError or OptionError where it does not fit."""
+    window = checked_window(
+        op,
+        pair(size, f"{op}: kernel_size"),
+        pair(stride, f"{op}: stride"),
+        pair(padding, f"{op}: padding"),
+        pair(dilation, f"{op}: dilation"),
+        ceil_mode,
+    )
+    if len(shape) != 4:
+        raise ShapeError(f"{op}: the input must be (N, C, H, W), not {shape}")
+    if min(window.output_size(*shape[2:])) < 1:
+        raise ShapeError(
+            f"{op}: a {window.size} window, dilation {window.dilation}, exceeds input {shape} "
+            f"padded by {window.padding}"
+        )
+    return window
+
+
+@cache  # the same few windows, call after call
+def checked_window(op, size, stride, padding, dilation, ceil_mode):
+    """The Window of these pairs of whole numbers; OptionError if there is none."""
     if min(size + stride + dilation) < 1 or min(padding) < 0:
         raise OptionError(
             f"{op}: kernel_size {size}, stride {stride} and dilation {dilation} must be positive, "
             f"padding {padding} at least 0"
         )
-    same_float(op, x)
-    if x.ndim != 4:
-        raise ShapeError(f"{op}: the input must be (N, C, H, W), not {x.shape}")
-    window = Window(size, stride, padding, dilation, ceil_mode)
-    if min(window.output_size(*x.shape[2:])) < 1:
-        raise ShapeError(
-            f"{op}: a {size} window, dilation {dilation}, exceeds input {x.shape} padded by {padding}"
-        )
-    return window
+    return Window(size, stride, padding, dilation, ceil_mode)

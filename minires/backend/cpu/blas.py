@@ -28,13 +28,14 @@ class one_thread_per_product:  # noqa: N801, used like a function
             if _held == 1:
                 if _outside is None:  # nobody has decided: as the library chose
                     _outside = max((library.num_threads for library in libraries()), default=1)
-                _limit(1)
+                if _outside != 1:
+                    _limit(1)
 
     def __exit__(self, *_):
         global _held
         with _lock:
             _held -= 1
-            if not _held:
+            if not _held and _outside != 1:
                 _limit(_outside)
 
 

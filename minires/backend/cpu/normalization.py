@@ -64,9 +64,10 @@ def scale_and_shift(x, scale, shift, z=None, relu=False):
     return images_first(y).reshape(shape)
 
 
-def batch_norm_gradient(gy, x, gamma, mean, var, eps, y=None, split=False, frozen=False):
+def batch_norm_gradient(gy, x, norm, y=None, split=False, frozen=False):
     """gx, ggamma, gbeta of batch norm; with `y`, the output of a ReLU behind it, also through that ReLU.
 
+    norm: its Normalization.
     split: return as well what went through the ReLU, the gradient of a map that was added before it.
     frozen: mean and var are constants.
     """
@@ -86,13 +87,13 @@ def batch_norm_gradient(gy, x, gamma, mean, var, eps, y=None, split=False, froze
         return sums_with(g[part], x[part])
 
     gbeta, products = sum(each(sums, pieces_of(x)))
-    scale = 1 / np.sqrt(var + eps)
-    ggamma = scale * (products - mean * gbeta)
+    scale = 1 / np.sqrt(norm.var + norm.eps)
+    ggamma = scale * (products - norm.mean * gbeta)
     # gamma scale (g - gbeta / M - xhat ggamma / M), xhat = scale (x - mean), is of_g g + of_x x + shift
-    of_g = gamma * scale
+    of_g = norm.gamma * scale
     of_batch = of_g * (0 if frozen else 1 / M)
     of_x = -of_batch * scale * ggamma
-    shift = -of_batch * gbeta - of_x * mean
+    shift = -of_batch * gbeta - of_x * norm.mean
     gx = empty(x.shape, x.dtype)
     rows_of_x, rows_of_g, out = wide_rows(x), wide_rows(g), wide_rows(gx)
     of_g, of_x, shift = over_rows([of_g, of_x, shift], out.shape[1], N, x.dtype)

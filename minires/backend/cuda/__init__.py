@@ -1,14 +1,14 @@
 """The hot kernels on a GPU: CUDA sources in the .cu files, and beside each the Python that starts it.
 
 Each function computes what its namesake in backend/reference.py says, for float32; only that statistics are
-left in pieces, which batch_norm_factors puts together on the way. Importing them does not import CuPy: an
+left in pieces, which `batch_normalization` puts together on the way. Importing them does not import CuPy: an
 array of CuPy brings its library along.
 """
 
 from minires.backend.cuda.batch_norm import (
-    batch_norm_factors,
     batch_norm_gradient,
     batch_norm_input_gradient,
+    batch_normalization,
     batch_statistics,
     scale_and_shift,
 )
@@ -37,9 +37,9 @@ from minires.backend.cuda.sgd import Updates, sgd_update
 __all__ = [
     "Updates",
     "add",
-    "batch_norm_factors",
     "batch_norm_gradient",
     "batch_norm_input_gradient",
+    "batch_normalization",
     "batch_statistics",
     "convolution",
     "convolution_and_statistics",

@@ -3,6 +3,7 @@
 from minires.backend.cuda.launch import blocks_for, launch
 from minires.backend.cuda.maps import WARP, channels_last, empty_map, pixels_and_channels, storage, table
 from minires.backend.device import library
+from minires.backend.normalization import Normalization
 
 FILE = "batch_norm.cu"
 THREADS = 256
@@ -14,7 +15,7 @@ MOST = 512  # blocks that leave a row of partial results
 
 def batch_statistics(x):
     """The statistics of each channel of (N, C, ...), as far as one kernel takes them: (blocks, 3, C), count,
-    mean and centred squares of the pixels that each block had. batch_norm_factors combines them.
+    mean and centred squares of the pixels that each block had. `batch_normalization` combines them.
     """
     x = channels_last(x)
     P, C = pixels_and_channels(x)
@@ -27,8 +28,8 @@ def batch_statistics(x):
     return partials
 
 
-def batch_norm_factors(gamma, beta, statistics, eps, running=None, momentum=0.0, count=0):
-    """mean, var, scale and shift, (C,) each; see backend/reference.py.
+def batch_normalization(gamma, beta, statistics, eps, running=None, momentum=0.0, count=0):
+    """The Normalization with these statistics; see backend/reference.py.
 
     statistics: of batch_statistics, or of a convolution; or (mean, var), with which nothing is running.
     """
@@ -37,11 +38,11 @@ def batch_norm_factors(gamma, beta, statistics, eps, running=None, momentum=0.0,
         scale, shift = xp.empty((2, C), "float32")
         arguments = *statistics, C, gamma, beta, float(eps), scale, shift
         launch(FILE, "factors", max(1, blocks_for(C, THREADS)), THREADS, *arguments)
-        return *statistics, scale, shift
+        return Normalization(*statistics, scale, shift, gamma, eps)
     mean, var, scale, shift = xp.empty((4, C), "float32")
     layer = gamma, beta, float(eps), scale, shift, *(running or (None, None)), float(momentum)
     _combine("combine_moments", statistics, len(statistics), C, mean, var, *layer)
-    return mean, var, scale, shift
+    return Normalization(mean, var, scale, shift, gamma, eps)
 
 
 def combine_sums(partials):
@@ -67,43 +68,42 @@ def scale_and_shift(x, scale, shift, z=None, relu=False, out=None):
     return y
 
 
-def batch_norm_gradient(gy, x, gamma, mean, var, eps, y=None, split=False, frozen=False, mask=None):
+def batch_norm_gradient(gy, x, norm, y=None, split=False, frozen=False, relu=False):
     """gx, ggamma, gbeta of batch norm, and what went through the ReLU if `split`; see backend/reference.py.
 
-    mask: (scale, shift) in place of y, where that was not kept: the ReLU let pass what scale x + shift > 0.
+    relu: there was a ReLU whose output y was not kept: it let pass what scale x + shift > 0.
     """
     gy, x, y = channels_last(gy), channels_last(x), None if y is None else channels_last(y)
-    mask = mask or (None, None)
+    mask = (norm.scale, norm.shift) if relu else (None, None)
     P, C = pixels_and_channels(x)
     width, columns, tables = table(C, gy, x, y)
     blocks = min(MOST, _blocks(P, columns))
     partials = library(x).empty((blocks, 2, C), "float32")
-    arguments = gy, x, y, *mask, mean, var, float(eps), P, C, width, columns, partials
+    arguments = gy, x, y, *mask, norm.mean, norm.var, float(norm.eps), P, C, width, columns, partials
     shared = 4 * THREADS * (2 * width + 1)
     launch(FILE, f"gradient_sums_{storage(x)}", (blocks, tables), THREADS, *arguments, shared=shared)
     gbeta, ggamma = combine_sums(partials)
-    through = y is not None or mask[0] is not None
+    through = y is not None or relu
     g = empty_map(x, x.shape) if split and through else None
     sums = (None, None) if frozen else (ggamma, gbeta)
-    gx = _input_gradient(gy, x, y, mask, gamma, mean, var, eps, *sums, g)
+    gx = _input_gradient(gy, x, y, mask, norm, sums, g)
     if split:
         return gx, ggamma, gbeta, g if through else gy
     return gx, ggamma, gbeta
 
 
-def batch_norm_input_gradient(g, x, gamma, mean, var, eps, ggamma, gbeta):
+def batch_norm_input_gradient(g, x, norm, ggamma, gbeta):
     """gx of batch norm where the other two gradients are known; g: the gradient of batch norm's output."""
-    return _input_gradient(
-        channels_last(g), channels_last(x), None, (None, None), gamma, mean, var, eps, ggamma, gbeta
-    )
+    return _input_gradient(channels_last(g), channels_last(x), None, (None, None), norm, (ggamma, gbeta))
 
 
-def _input_gradient(gy, x, y, mask, gamma, mean, var, eps, ggamma, gbeta, g=None):
+def _input_gradient(gy, x, y, mask, norm, sums, g=None):
+    """gx, and in g what went through the ReLU; sums: ggamma and gbeta, or None for frozen statistics."""
     gx = empty_map(x, x.shape)
     P, C = pixels_and_channels(x)
     if x.size:
         width, columns, tables = table(C, gy, x, y, gx, g)
-        statistics = gamma, mean, var, float(eps), ggamma, gbeta
+        statistics = norm.gamma, norm.mean, norm.var, float(norm.eps), *sums
         arguments = gy, x, y, *mask, *statistics, P, C, width, columns, gx, g
         launch(FILE, f"input_gradient_{storage(x)}", (_blocks(P, columns), tables), THREADS, *arguments)
     return gx

@@ -45,23 +45,24 @@ def convolution_input_gradient(gy, W, shape, window, groups):
     return gx
 
 
-def input_gradient_through_batch_norm(gy, W, u, scale, shift, mean, var, eps, window, groups):
+def input_gradient_through_batch_norm(gy, W, u, norm, window, groups):
     """g = col^T(W^T gy) where scale u + shift > 0, else 0; ggamma = sum g uhat; gbeta = sum g.
 
     The gradient of what a batch norm writes, uhat = (u - mean) / sqrt(var + eps), if a ReLU and then a
-    convolution read it. u: (N, C, H, W); scale, shift, mean, var: (C,).
+    convolution read it. u: (N, C, H, W); norm: the batch norm's Normalization.
     """
     g = empty_map(gy, u.shape)
-    epilogue = None, None, False, channels_last(u), scale, shift, mean, var, float(eps)
+    statistics = norm.scale, norm.shift, norm.mean, norm.var, float(norm.eps)
+    epilogue = None, None, False, channels_last(u), *statistics
     partials = _gather(gy, W, g, backward_axes(u.shape, window), groups, True, None, epilogue, 2)
     gbeta, ggamma = combine_sums(partials)
     return g, ggamma, gbeta
 
 
-def normalized_convolution_input_gradient(gy, W, u, gamma, mean, var, eps, scale, shift, window, groups):
+def normalized_convolution_input_gradient(gy, W, u, norm, window, groups):
     """gu, ggamma, gbeta, as in backend/reference.py."""
-    g, *sums = input_gradient_through_batch_norm(gy, W, u, scale, shift, mean, var, eps, window, groups)
-    return batch_norm_input_gradient(g, u, gamma, mean, var, eps, *sums), *sums
+    g, *sums = input_gradient_through_batch_norm(gy, W, u, norm, window, groups)
+    return batch_norm_input_gradient(g, u, norm, *sums), *sums
 
 
 def _gather(source, W, target, axes, groups, backward, prologue, epilogue, quantities):

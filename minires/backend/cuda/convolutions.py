@@ -34,23 +34,24 @@ def convolution_and_statistics(x, W, window, groups):
     return y, batch_statistics(y)
 
 
-def normalized_convolution(u, scale, shift, W, window, groups):
+def normalized_convolution(u, norm, W, window, groups):
     if _is_implicit(window):
-        return implicit.convolution(u, W, window, groups, prologue=(scale, shift), statistics=True)
-    return convolution_and_statistics(scale_and_shift(u, scale, shift, relu=True), W, window, groups)
+        prologue = norm.scale, norm.shift
+        return implicit.convolution(u, W, window, groups, prologue=prologue, statistics=True)
+    a = scale_and_shift(u, norm.scale, norm.shift, relu=True)
+    return convolution_and_statistics(a, W, window, groups)
 
 
-def normalized_convolution_input_gradient(gy, W, u, gamma, mean, var, eps, scale, shift, window, groups):
-    where = window, groups
+def normalized_convolution_input_gradient(gy, W, u, norm, window, groups):
     if _is_implicit(window):
-        statistics = gamma, mean, var, eps, scale, shift
-        return implicit.normalized_convolution_input_gradient(gy, W, u, *statistics, *where)
-    ga = explicit.convolution_input_gradient(gy, W, u.shape, *where)
-    return batch_norm_gradient(ga, u, gamma, mean, var, eps, mask=(scale, shift))
+        return implicit.normalized_convolution_input_gradient(gy, W, u, norm, window, groups)
+    ga = explicit.convolution_input_gradient(gy, W, u.shape, window, groups)
+    return batch_norm_gradient(ga, u, norm, relu=True)
 
 
-def normalized_convolution_weight_gradient(gy, u, scale, shift, shape, window, groups):
+def normalized_convolution_weight_gradient(gy, u, norm, shape, window, groups):
     if _is_implicit(window):
-        return implicit.convolution_weight_gradient(gy, u, shape, window, groups, prologue=(scale, shift))
-    a = scale_and_shift(u, scale, shift, relu=True)
+        prologue = norm.scale, norm.shift
+        return implicit.convolution_weight_gradient(gy, u, shape, window, groups, prologue=prologue)
+    a = scale_and_shift(u, norm.scale, norm.shift, relu=True)
     return explicit.convolution_weight_gradient(gy, a, shape, window, groups)

@@ -1,0 +1,17 @@
+"""Normalization: the numbers of one batch norm, which its kernels take together."""
+
+from typing import Any, NamedTuple
+
+
+class Normalization(NamedTuple):
+    """y = gamma xhat + beta = scale x + shift,    xhat = (x - mean) / sqrt(var + eps)
+
+    mean, var, scale = gamma / sqrt(var + eps), shift = beta - mean scale, gamma: arrays (C,); eps: a float.
+    """
+
+    mean: Any
+    var: Any
+    scale: Any
+    shift: Any
+    gamma: Any
+    eps: float
