@@ -16,7 +16,7 @@ from minires.backend.cpu import memory, rows, winograd
 from minires.bench import record
 from minires.bench.step import MiniresStep
 from minires.bench.timing import interleaved
-from minires.ops.fusion import OpenTensor
+from minires.nn import sequential
 
 
 def without_memory_reuse():
@@ -31,11 +31,11 @@ def without_rows():
     return patch.object(rows, "fits", lambda *shapes: False)
 
 
-def without_joining():
-    return patch.object(OpenTensor, "join", lambda self, *more, **options: None)
+def without_fusion():
+    return patch.object(sequential, "is_plain", lambda step, kind: False)
 
 
-NOTHING = (without_memory_reuse, without_winograd, without_rows, without_joining)
+NOTHING = (without_memory_reuse, without_winograd, without_rows, without_fusion)
 
 # name, threads, what is still switched off
 RUNGS = [
@@ -46,8 +46,8 @@ RUNGS = [
     ),
     ("columns block by block, maps pixel by pixel in memory", 1, NOTHING),
     ("memory used again", 1, NOTHING[1:]),
-    ("no columns: the pixels beside each other are columns already", 1, (without_winograd, without_joining)),
-    ("Winograd: 6 multiplications instead of 9", 1, (without_joining,)),
+    ("no columns: the pixels beside each other are columns already", 1, (without_winograd, without_fusion)),
+    ("Winograd: 6 multiplications instead of 9", 1, (without_fusion,)),
     ("batch norm, addition and ReLU in one sweep", 1, ()),
     ("two threads, who share every kernel", 2, (kernels.nothing_later,)),
     ("one of them computes the weights' gradients meanwhile", 2, ()),

@@ -4,6 +4,7 @@ import numpy as np
 
 from minires.engine import Tensor, no_grad
 from minires.models import create
+from minires.nn.utils import fuse_conv_bn_eval
 from minires.optim import SGD
 from minires.train import classification_loss
 
@@ -24,9 +25,11 @@ class MiniresStep:
         self.model = create(model, generator=0)
         self.optimizer = SGD(self.model.parameters(), **SGD_OPTIONS)
         self.images, self.labels = batch(batch_size, self.model.input_size)
+        self.folded = None  # the model for inference, until it is trained on
 
     def train(self):
         """Forward, backward, update; returns the loss."""
+        self.folded = None
         loss, _ = classification_loss(self.model(Tensor(self.images)), self.labels)
         self.optimizer.zero_grad()
         loss.backward()
@@ -34,6 +37,7 @@ class MiniresStep:
         return loss.item()
 
     def infer(self):
-        """The logits in evaluation mode, without a graph."""
-        with no_grad(), self.model.evaluating():
-            return self.model(Tensor(self.images))
+        """The logits in evaluation, without a graph, as `minires predict` computes them."""
+        self.folded = self.folded or fuse_conv_bn_eval(self.model)
+        with no_grad():
+            return self.folded(Tensor(self.images))

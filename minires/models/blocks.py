@@ -52,6 +52,9 @@ class BasicBlock(ResidualBlock):
     def residual(self, x, *after):
         return chain(x, self.conv1, self.bn1, relu, self.conv2, self.bn2, *after)
 
+    def conv_bn_pairs(self):
+        return [("conv1", "bn1"), ("conv2", "bn2")]
+
 
 class Bottleneck(ResidualBlock):
     """F: conv 1x1, BN, ReLU, conv 3x3, BN, ReLU, conv 1x1, BN; the last one has four times the channels.
@@ -92,6 +95,9 @@ class Bottleneck(ResidualBlock):
     def residual(self, x, *after):
         inner = self.conv1, self.bn1, relu, self.conv2, self.bn2, relu
         return chain(x, *inner, self.conv3, self.bn3, *after)
+
+    def conv_bn_pairs(self):
+        return [("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")]
 
 
 def group_width(channels, width_per_group):

@@ -1,7 +1,6 @@
 """Modules, layers and their functions, under the names that PyTorch users know."""
 
-from minires.nn import functional, init
-from minires.nn.chain import Plus, Sequential, chain
+from minires.nn import functional, init, utils
 from minires.nn.layers import (
     AdaptiveAvgPool2d,
     AvgPool2d,
@@ -22,6 +21,7 @@ from minires.nn.layers import (
     Tanh,
 )
 from minires.nn.module import Buffer, Module, Parameter
+from minires.nn.sequential import Plus, Sequential, chain
 
 __all__ = [
     "AdaptiveAvgPool2d",
@@ -49,4 +49,5 @@ __all__ = [
     "chain",
     "functional",
     "init",
+    "utils",
 ]

@@ -50,6 +50,14 @@ class Module:
     def forward(self, *inputs):
         raise TypeError(f"{type(self).__name__} must define forward()")
 
+    def conv_bn_pairs(self):
+        """[(name of a convolution, name of a batch norm), ...], attributes of this module.
+
+        Such a batch norm takes what the convolution returns, and nothing else does. nn.utils.fuse_conv_bn_eval
+        asks for them.
+        """
+        return []
+
     def register_forward_hook(self, hook):
         """Call `hook(module, inputs, output)` after every forward, until the returned handle's remove()."""
         self._forward_hooks = (*self._forward_hooks, hook)

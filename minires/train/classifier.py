@@ -11,7 +11,7 @@ from minires.models import create, read_weights
 from minires.nn import Module
 from minires.nn.init import skip_init
 from minires.train.evaluation import load_run
-from minires.train.prediction import probabilities
+from minires.train.prediction import for_inference, probabilities
 
 # Means and deviations of the channels in 0..1: of ImageNet's training images, as most trained networks expect
 # them, and of CIFAR-10's (Zagoruyko and Komodakis 2016).
@@ -21,7 +21,7 @@ CIFAR = (0.4914, 0.4824, 0.4467), (0.2471, 0.2435, 0.2616)
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network, the side of its input in pixels, its normalization, and the names of its classes.
+    """A network for inference, the side of its input in pixels, its normalization, the names of its classes.
 
     normalize: called on uint8 (N, C, H, W), gives float32. scale: the shorter side of the photo of which the
     input is cut out; the input's own if left out. channels: 1 for grey images, or 3.
@@ -57,14 +57,14 @@ class Classifier:
         )
         size = model.input_size
         scale = usual_scale(size) if size == 224 else None  # small pictures are seen as a whole
-        return cls(model.to(device), size, normalize, class_names(count, classes), scale, channels)
+        return cls(for_inference(model.to(device)), size, normalize, class_names(count, classes), scale, channels)
 
     @classmethod
     def from_run(cls, path, device="cpu"):
         """The network of a run's latest checkpoint, with the input and the classes of its training."""
         run = load_run(path, device=device)
         given = run.input_format
-        return cls(run.model, given.size, given.normalize, given.classes, given.scale, given.channels)
+        return cls(for_inference(run.model), given.size, given.normalize, given.classes, given.scale, given.channels)
 
     def __call__(self, photo, crops=1):
         """The probability of each class, (classes,), for an image of Pillow, looked at in 1 or 10 crops."""

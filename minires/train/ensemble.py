@@ -7,7 +7,7 @@ import numpy as np
 from minires.data import Loader, Normalization, TenCrops, Whole
 from minires.errors import DataError, OptionError
 from minires.train.evaluation import images_to_test, load_run
-from minires.train.prediction import probabilities, probabilities_of_whole
+from minires.train.prediction import for_inference, probabilities, probabilities_of_whole
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def same(split, other):
 
 def look(run, loader, crops=1, scales=()):
     """(probabilities (n, classes), labels (n,)) of a TrainedRun for its test images."""
-    split, normalize = loader.split, loader.normalize
+    split, normalize, model = loader.split, loader.normalize, for_inference(run.model)
     if crops not in (1, 10):
         raise OptionError(f"crops must be 1 or 10, not {crops!r}")
     if crops == 10 and scales:
@@ -79,12 +79,12 @@ def look(run, loader, crops=1, scales=()):
             f"{run.path} has small pictures ({run.recipe.data}); crops and scales are for photos"
         )
     if scales:
-        looks = [every(run.model, split.seen_through(Whole(s)), any_size(normalize), 1) for s in scales]
+        looks = [every(model, split.seen_through(Whole(s)), any_size(normalize), 1) for s in scales]
         return sum(p for p, _ in looks) / len(looks), looks[0][1]
     if crops == 10:
         view = split.view
         split = split.seen_through(TenCrops(view.size, view.scale, central_square=run.recipe.central_square))
-    return every(run.model, split, normalize, max(1, loader.batch_size // crops))
+    return every(model, split, normalize, max(1, loader.batch_size // crops))
 
 
 def every(model, split, normalize, batch_size):

@@ -18,6 +18,7 @@ from minires.recipes import Recipe
 from minires.train.build import build_loaders, build_model, measure_input
 from minires.train.input_format import InputFormat
 from minires.train.memory import enough_memory_for
+from minires.train.prediction import for_inference
 from minires.train.run_folder import RunFolder
 
 
@@ -29,10 +30,11 @@ def evaluate(model, loader, average=None):
     """
     sums = None
     with model.evaluating(), nullcontext() if average is None else average.in_use():
+        net = for_inference(model)
         for images, labels in loader.epoch():
             # Where the images are: a GPU is asked once, at the end.
             sums = library(images).zeros(3, np.float64) if sums is None else sums
-            logits = model(Tensor(images))
+            logits = net(Tensor(images))
             kernels.count_batch(sums, cross_entropy(logits, labels).data, logits.data, labels)
     if sums is None:
         raise DataError("there are no images to evaluate on")

@@ -7,6 +7,13 @@ import numpy as np
 from minires.engine import Tensor, no_grad
 from minires.errors import CheckpointError
 from minires.nn.functional import softmax
+from minires.nn.utils import fuse_conv_bn_eval
+
+
+def for_inference(model):
+    """The model as it is evaluated: nn.utils.fuse_conv_bn_eval of it, or itself where a hook looks on."""
+    watched = any(module._forward_hooks for module in model.modules())
+    return model if watched else fuse_conv_bn_eval(model)
 
 
 @no_grad()

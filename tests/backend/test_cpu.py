@@ -167,13 +167,10 @@ def test_pooling(in_memory_order, fitted, batch, order, seed):
 def normalize(kernels, maps, params, relu, split, frozen):
     x, z, gy = maps
     gamma, beta = params
-    mean, var = kernels.batch_statistics(x)
-    scale = gamma / np.sqrt(var + 1e-5)
-    y = kernels.scale_and_shift(x, scale, beta - mean * scale, z if split else None, relu=relu)
-    gradients = kernels.batch_norm_gradient(
-        gy, x, gamma, mean, var, 1e-5, y=y if relu else None, split=split, frozen=frozen
-    )
-    return mean, var, y, *gradients
+    norm = reference.batch_normalization(gamma, beta, kernels.batch_statistics(x), 1e-5)
+    y = kernels.scale_and_shift(x, norm.scale, norm.shift, z if split else None, relu=relu)
+    gradients = kernels.batch_norm_gradient(gy, x, norm, y if relu else None, split=split, frozen=frozen)
+    return norm.mean, norm.var, y, *gradients
 
 
 FLAGS = st.tuples(st.booleans(), st.booleans(), st.booleans())

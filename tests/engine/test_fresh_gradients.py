@@ -7,7 +7,6 @@ import pytest
 
 from minires import Function, Tensor
 from minires.ops import batch_norm, conv2d, linear
-from minires.ops.fusion import as_a_whole
 from minires.ops.linear import Linear
 
 
@@ -15,17 +14,30 @@ def leaf(*shape):
     return Tensor(np.random.default_rng(0).standard_normal(shape), requires_grad=True)
 
 
-def batch_norm_of(x, gamma, beta):
-    return batch_norm(x, Tensor(np.zeros(3)), Tensor(np.ones(3)), gamma, beta, training=True)
+def batch_norm_of(x, gamma, beta, **following):
+    return batch_norm(x, Tensor(np.zeros(3)), Tensor(np.ones(3)), gamma, beta, True, **following)
 
 
+def added(operation, relu):
+    """The operation with its last input as a map to be added."""
+    return lambda *inputs: operation(*inputs[:-1], add=inputs[-1], relu=relu)
+
+
+CONVOLUTION = [(2, 3, 4, 4), (3, 3, 1, 1), (3,)]
+NORM = [(2, 3, 4, 4), (3,), (3,)]
 OPERATIONS = {
-    "conv2d": (conv2d, [(2, 3, 4, 4), (2, 3, 3, 3), (2,)]),
+    "conv2d": (conv2d, CONVOLUTION),
     "linear": (linear, [(2, 3), (4, 3), (4,)]),
-    "batch_norm": (batch_norm_of, [(2, 3, 4, 4), (3,), (3,)]),
-    "batch_norm + z": (lambda x, gamma, beta, z: batch_norm_of(x, gamma, beta) + z,
-                       [(2, 3, 4, 4), (3,), (3,), (2, 3, 4, 4)]),
-}  # fmt: skip
+    "batch_norm": (batch_norm_of, NORM),
+    **{
+        f"{name} + z{', relu' * relu}": (added(operation, relu), [*shapes, (2, 3, 4, 4)])
+        for name, operation, shapes in (
+            ("conv2d", conv2d, CONVOLUTION),
+            ("batch_norm", batch_norm_of, NORM),
+        )
+        for relu in (False, True)
+    },
+}
 
 
 def test_what_an_operation_made_is_not_copied(monkeypatch):
@@ -39,11 +51,10 @@ def test_what_an_operation_made_is_not_copied(monkeypatch):
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-@pytest.mark.parametrize("whole", [False, True], ids=["alone", "in a module"])
-def test_gradients_share_memory_with_nothing(name, whole):
+def test_gradients_share_memory_with_nothing(name):
     operation, shapes = OPERATIONS[name]
     leaves = [leaf(*shape) for shape in shapes]
-    y = as_a_whole(operation, *leaves) if whole else operation(*leaves)
+    y = operation(*leaves)
     upstream = np.ones(y.shape)
     y.backward(upstream)
     arrays = [upstream, *(t.data for t in leaves), *(t.grad.data for t in leaves)]

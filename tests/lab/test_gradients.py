@@ -73,7 +73,7 @@ def test_no_relu_of_a_block_is_near_its_kink(monkeypatch):
     """A nudge of 1e-6 would have to grow 500 times to reach one."""
     entered, forward = [], Relu.forward
     monkeypatch.setattr(Relu, "forward", lambda self, x: entered.append(x) or forward(self, x))
-    monkeypatch.setattr("minires.nn.chain.is_plain", lambda step, kind: False)  # each ReLU by itself
+    monkeypatch.setattr("minires.nn.sequential.is_plain", lambda step, kind: False)  # each ReLU by itself
     for name, case in CASES:
         if not case.together:
             block, x = gradients.prepared(case)

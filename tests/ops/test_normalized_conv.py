@@ -1,17 +1,15 @@
 """Convolutions that read through batch norm and ReLU, as on a GPU, here with the plain kernels."""
 
-import gc
-from functools import partial
-
 import numpy as np
 import pytest
 
 from minires import Tensor, gradcheck, models, nn
 from minires.backend import kernels
+from minires.errors import ShapeError
 from minires.nn import functional as F
-from minires.ops.conv import Conv2d
-from minires.ops.fusion import OpenTensor, as_a_whole
-from minires.ops.normalized_conv import NormalizedConv2d
+from minires.ops.conv import Conv2d, conv2d_and_statistics
+from minires.ops.normalized_conv import NormalizedConv2d, normalized_conv2d
+from minires.optim import SGD
 
 
 @pytest.fixture
@@ -22,15 +20,15 @@ def reading_through(monkeypatch):
 class Chain(nn.Module):
     """conv, bn, relu, conv, bn: what lies between two maps that something else needs."""
 
-    def __init__(self):
+    def __init__(self, bias=False):
         generator = np.random.default_rng(0)
         self.conv1 = nn.Conv2d(3, 4, 3, padding=1, bias=False, generator=generator)
         self.bn1 = nn.BatchNorm2d(4)
-        self.conv2 = nn.Conv2d(4, 6, 3, padding=1, bias=False, generator=generator)
+        self.conv2 = nn.Conv2d(4, 6, 3, padding=1, bias=bias, generator=generator)
         self.bn2 = nn.BatchNorm2d(6)
 
     def forward(self, x):
-        return self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return nn.chain(x, self.conv1, self.bn1, F.relu, self.conv2, self.bn2)
 
 
 def images(rng):
@@ -48,22 +46,57 @@ def nodes(tensor):
     return found
 
 
+def names(tensor):
+    return sorted(node.name for node in nodes(tensor))
+
+
 @pytest.mark.parametrize(("stride", "groups"), [(1, 1), (2, 1), (1, 2)])
-def test_gradients(stride, groups, rng, reading_through):
+@pytest.mark.parametrize("known", [False, True], ids=["measured", "statistics known"])
+def test_gradients(stride, groups, known, rng):
     def function(u, gamma, beta, W):
+        norm = Tensor(np.zeros(4)), Tensor(np.ones(4)), gamma, beta, 0.1, 1e-5
+        statistics = kernels.batch_statistics(u.data) if known else None
+        return normalized_conv2d(u, statistics, norm, W, stride, 1, 1, groups)[0]
+
+    def expected(u, gamma, beta, W):
         running = Tensor(np.zeros(4)), Tensor(np.ones(4))
-        a = F.relu(F.batch_norm(u, *running, gamma, beta, training=True))
-        y = F.conv2d(a, W, stride=stride, padding=1, groups=groups)
-        assert isinstance(y.creator, NormalizedConv2d) or not y.requires_grad
-        return y
+        a = F.batch_norm(u, *running, gamma, beta, training=True, relu=True)
+        return F.conv2d(a, W, None, stride, 1, 1, groups)
 
     shapes = (2, 4, 5, 6), (4,), (4,), (6, 4 // groups, 3, 3)
     values = [rng.standard_normal(shape) for shape in shapes]
-    assert gradcheck(partial(as_a_whole, function), values) < 1e-6
+    assert gradcheck(function, values) < 1e-6
+    inputs = list(map(Tensor, values))
+    np.testing.assert_allclose(function(*inputs).numpy(), expected(*inputs).numpy(), rtol=1e-12, atol=1e-12)
+
+
+def test_statistics_are_those_of_the_result(rng):
+    x, W = Tensor(rng.standard_normal((2, 4, 5, 5))), Tensor(rng.standard_normal((6, 4, 3, 3)))
+    norm = Tensor(np.zeros(4)), Tensor(np.ones(4)), Tensor(np.ones(4)), Tensor(np.zeros(4)), 0.1, 1e-5
+    for y, statistics in (conv2d_and_statistics(x, W), normalized_conv2d(x, None, norm, W)):
+        for ours, expected in zip(statistics, kernels.batch_statistics(y.data), strict=True):
+            np.testing.assert_array_equal(ours, expected)
+
+
+def test_running_statistics_move_as_in_batch_norm(rng):
+    u, W = Tensor(rng.standard_normal((2, 4, 5, 5))), Tensor(rng.standard_normal((6, 4, 3, 3)))
+    ours, expected = nn.BatchNorm2d(4).to("float64"), nn.BatchNorm2d(4).to("float64")
+    normalized_conv2d(u, None, ours.arguments, W)
+    expected(u)
+    for name, array in ours.state_dict().items():
+        np.testing.assert_array_equal(array, expected.state_dict()[name])
+
+
+def test_what_does_not_fit_is_refused(rng):
+    u, W = Tensor(rng.standard_normal((2, 4, 5, 5))), Tensor(rng.standard_normal((6, 4, 3, 3)))
+    with pytest.raises(ShapeError, match="batch_norm: input"):
+        normalized_conv2d(u, None, nn.BatchNorm2d(3).to("float64").arguments, W)
+    with pytest.raises(ShapeError, match="conv2d: input"):
+        normalized_conv2d(u, None, nn.BatchNorm2d(4).to("float64").arguments, W[:, :3])
 
 
 @pytest.mark.parametrize("name", ["resnet8", "plain8", "preact_resnet8", "resnext11_4x8d", "wrn_10_1"])
-def test_a_net_gives_the_same_with_and_without(name, rng, monkeypatch):
+def test_a_net_gives_the_same_with_and_without(name, monkeypatch):
     results = []
     for through in (False, True):
         monkeypatch.setattr(kernels, "reads_through_batch_norm", lambda array, through=through: through)
@@ -79,31 +112,36 @@ def test_a_net_gives_the_same_with_and_without(name, rng, monkeypatch):
         assert np.abs(plain - through).max() <= 1e-12 * max(np.abs(plain).max(), 1e-3)
 
 
+@pytest.mark.parametrize("name", ["resnet8", "preact_resnet8", "wrn_10_1"])
+def test_in_evaluation_nothing_is_read_through(name, rng, reading_through):
+    model = models.create(name, generator=0).eval()
+    x = Tensor(rng.standard_normal((2, 3, 32, 32)), dtype="float32")
+    kinds = {type(node) for node in nodes(model(x))}
+    assert NormalizedConv2d not in kinds
+
+
 def test_the_normalized_map_is_never_computed(rng, reading_through, monkeypatch):
     computed = []
-    close = OpenTensor.close
+    scale_and_shift = kernels.scale_and_shift
 
-    def spy(self):
-        if self.is_open:
-            computed.append(self.shape)
-        close(self)
+    def spy(x, *more, **options):
+        computed.append(x.shape)
+        return scale_and_shift(x, *more, **options)
 
-    monkeypatch.setattr(OpenTensor, "close", spy)
-    gc.disable()  # a cycle that kept the open map alive would let it be computed at the end of forward
-    try:
-        Chain()(images(rng)).sum().backward()
-    finally:
-        gc.enable()
-    assert (2, 4, 5, 5) not in computed
-    assert (2, 6, 5, 5) in computed
+    monkeypatch.setattr(kernels, "scale_and_shift", spy)
+    Chain()(images(rng)).sum().backward()
+    assert computed == [(2, 6, 5, 5)]
 
 
 def test_statistics_come_with_the_convolution(rng, reading_through, monkeypatch):
+    monkeypatch.setattr(kernels, "batch_statistics", None)  # nobody needs it
     y = Chain()(images(rng))
-    measured = [node for node in nodes(y) if isinstance(node, (Conv2d, NormalizedConv2d))]
-    assert [len(node.output_statistics) for node in measured] == [2, 2]
-    monkeypatch.setattr(kernels, "batch_statistics", None)  # nobody needs it any more
-    Chain()(images(rng))
+    assert names(y) == ["batch_norm", "conv2d", "normalized_conv2d"]
+
+
+def test_statistics_are_not_taken_for_nobody(rng, reading_through):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(), nn.Conv2d(4, 4, 3, bias=False))
+    assert [node.measured for node in nodes(model(images(rng))) if isinstance(node, Conv2d)] == [False] * 2
 
 
 def test_a_map_that_something_else_needs_too_is_computed(monkeypatch):
@@ -123,7 +161,35 @@ def test_a_map_that_something_else_needs_too_is_computed(monkeypatch):
         np.testing.assert_allclose(through, plain, rtol=1e-10, atol=1e-12)
 
 
-def test_with_a_bias_the_map_is_computed(rng, reading_through):
+UNUSUAL = {
+    "a bias": lambda model: setattr(model, "conv2", Chain(bias=True).conv2),
+    "a hook on the batch norm": lambda model: model.bn1.register_forward_hook(lambda *_: None),
+    "a hook on the convolution": lambda model: model.conv2.register_forward_hook(lambda *_: None),
+    "another class": lambda model: setattr(model, "bn1", type("Own", (nn.BatchNorm2d,), {})(4)),
+    "given statistics": lambda model: model.bn1.eval(),
+    "a forward of its own": lambda model: setattr(model.bn1, "forward", model.bn1.forward),
+}
+
+
+@pytest.mark.parametrize("what", UNUSUAL)
+def test_the_map_is_computed_where_something_is_unusual(what, rng, reading_through):
     model = Chain()
-    model.conv2 = nn.Conv2d(4, 6, 3, padding=1)
-    assert not any(isinstance(n, NormalizedConv2d) for n in nodes(model(images(rng))))
+    UNUSUAL[what](model)
+    assert "normalized_conv2d" not in names(model(images(rng)))
+
+
+def test_a_training_run_stays_the_same(rng, monkeypatch):
+    losses = []
+    for through in (False, True):
+        monkeypatch.setattr(kernels, "reads_through_batch_norm", lambda array, through=through: through)
+        model = models.CifarResNet(8, widths=(4, 6, 8), generator=0).to("float64")
+        optimizer = SGD(model.parameters(), lr=0.05, momentum=0.9)
+        x, labels = np.random.default_rng(0).standard_normal((6, 3, 8, 8)), np.arange(6)
+        for _ in range(4):
+            loss = F.cross_entropy(model(Tensor(x)), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    np.testing.assert_allclose(losses[:4], losses[4:], rtol=1e-9)
+    assert losses[3] < losses[0]

@@ -6,7 +6,7 @@ from emulator import SANITIZED
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from minires.backend.cuda import batch_norm_factors
+from minires.backend.cuda import batch_normalization
 
 SEEDS = st.integers(0, 2**32 - 1)
 STORAGE = st.sampled_from(["float32", "bfloat16"])
@@ -38,7 +38,7 @@ def bfloat16(x):
 def mean_and_var(statistics):
     """What the GPU took of each channel while it wrote a map, (C,) each."""
     weight = statistics[0, 0]
-    return batch_norm_factors(weight, weight, statistics, eps=1.0)[:2]
+    return batch_normalization(weight, weight, statistics, eps=1.0)[:2]
 
 
 class Maps:

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from on_device import SEEDS, STORAGE, Maps, few, map_shapes, mean_and_var
 
 from minires.backend import cuda, reference
+from minires.backend.normalization import Normalization
 
 EPS = 1e-5
 
@@ -19,6 +20,13 @@ def per_channel(cupy, C, seed):
     here = drawn((4, C), seed)[0]
     here[3] = np.abs(here[3]) + 0.5
     return list(map(cupy.asarray, here)), list(here)
+
+
+def normalizations(cupy, C, seed):
+    """A Normalization there and here."""
+    gamma, beta, mean, var = per_channel(cupy, C, seed)[1]
+    here = reference.batch_normalization(gamma, beta, (mean, var), EPS)
+    return Normalization(*map(cupy.asarray, here[:5]), EPS), here
 
 
 @few(20)
@@ -57,9 +65,11 @@ def test_a_variance_far_from_zero_keeps_its_digits(cupy):
 @given(st.integers(1, 40), SEEDS)
 def test_factors_of_given_statistics(cupy, C, seed):
     (gamma, beta, *statistics), here = per_channel(cupy, C, seed)
-    results = cuda.batch_norm_factors(gamma, beta, tuple(statistics), EPS)
-    for ours, expected in zip(results, reference.batch_norm_factors(*here[:2], here[2:], EPS), strict=True):
-        Maps(cupy).agree(ours, expected, 1e-6)
+    ours = cuda.batch_normalization(gamma, beta, tuple(statistics), EPS)
+    expected = reference.batch_normalization(*here[:2], here[2:], EPS)
+    for name in ("mean", "var", "scale", "shift", "gamma"):
+        Maps(cupy).agree(getattr(ours, name), getattr(expected, name), 1e-6)
+    assert ours.eps == expected.eps
 
 
 @few(10)
@@ -72,8 +82,8 @@ def test_factors_and_running_statistics_of_a_batch(cupy, shape, seed):
         (cuda, reference), (Maps(cupy).there(x), x.astype(np.float64)), both, strict=True
     ):
         options = {"running": running, "momentum": 0.1, "count": x.size // shape[1]}
-        factors = module.batch_norm_factors(gamma, beta, module.batch_statistics(array), EPS, **options)
-        results.append([*factors, *running])
+        norm = module.batch_normalization(gamma, beta, module.batch_statistics(array), EPS, **options)
+        results.append([*norm[:5], *running])
     for ours, expected in zip(*results, strict=True):
         Maps(cupy).agree(ours, expected, 1e-5)
 
@@ -105,7 +115,8 @@ def test_a_nan_stays(cupy):
 def test_no_image_no_kernel(cupy):
     x, values = cupy.empty((0, 4, 3, 3), "float32"), cupy.zeros(4, "float32")
     assert cuda.scale_and_shift(x, values, values).shape == x.shape
-    gx, ggamma, gbeta = cuda.batch_norm_gradient(x, x, values, values, values, EPS)
+    norm = Normalization(*[values] * 5, EPS)
+    gx, ggamma, gbeta = cuda.batch_norm_gradient(x, x, norm)
     assert gx.shape == x.shape
     assert ggamma.get().tolist() == gbeta.get().tolist() == [0, 0, 0, 0]
 
@@ -115,17 +126,15 @@ def test_no_image_no_kernel(cupy):
 def test_gradient(cupy, shape, storage, relu, split, frozen, seed):
     maps = Maps(cupy, storage)
     gy, x, y = map(maps.rounded, drawn(shape, seed, 3))
-    there, here = per_channel(cupy, shape[1], seed)
+    there, here = normalizations(cupy, shape[1], seed)
     options = {"split": split, "frozen": frozen}
     ours, expected = dict(options), dict(options)
     if relu == "y":
         ours["y"], expected["y"] = maps.there(y), y
     if relu == "mask":
-        ours["mask"], expected["y"] = there[:2], reference.scale_and_shift(x, *here[:2])
-    gamma, _, mean, var = there
-    results = cuda.batch_norm_gradient(maps.there(gy), maps.there(x), gamma, mean, var, EPS, **ours)
-    gamma, _, mean, var = here
-    expected = reference.batch_norm_gradient(gy, x, gamma, mean, var, EPS, **expected)
+        ours["relu"], expected["y"] = True, reference.scale_and_shift(x, here.scale, here.shift)
+    results = cuda.batch_norm_gradient(maps.there(gy), maps.there(x), there, **ours)
+    expected = reference.batch_norm_gradient(gy, x, here, **expected)
     for i, (gradient, right) in enumerate(zip(results, expected, strict=True)):
         maps.agree(gradient, right, 1e-5 if i in (1, 2) else None)
 
@@ -133,13 +142,11 @@ def test_gradient(cupy, shape, storage, relu, split, frozen, seed):
 def test_gradient_of_many_blocks_has_the_same_bits_twice(cupy, turns):
     maps = Maps(cupy)
     gy, x = drawn((3, 4, 1, 400), 0, 2)
-    (gamma, _, mean, var), _ = per_channel(cupy, 4, 0)
-    first, again = (
-        cuda.batch_norm_gradient(maps.there(gy), maps.there(x), gamma, mean, var, EPS) for _ in range(2)
-    )
+    there, here = normalizations(cupy, 4, 0)
+    first, again = (cuda.batch_norm_gradient(maps.there(gy), maps.there(x), there) for _ in range(2))
     for a, b in zip(first, again, strict=True):
         assert a.get().tobytes() == b.get().tobytes()
-    expected = reference.batch_norm_gradient(gy, x, *(v.get() for v in (gamma, mean, var)), EPS)
+    expected = reference.batch_norm_gradient(gy, x, here)
     for ours, right in zip(first, expected, strict=True):
         maps.agree(ours, right)
 
@@ -147,9 +154,9 @@ def test_gradient_of_many_blocks_has_the_same_bits_twice(cupy, turns):
 def test_input_gradient_for_sums_that_are_known(cupy):
     maps = Maps(cupy)
     g, x = drawn((2, 5, 3, 3), 0, 2)
-    (gamma, _, mean, var), _ = per_channel(cupy, 5, 0)
-    gx, ggamma, gbeta = cuda.batch_norm_gradient(maps.there(g), maps.there(x), gamma, mean, var, EPS)
-    known = cuda.batch_norm_input_gradient(maps.there(g), maps.there(x), gamma, mean, var, EPS, ggamma, gbeta)
+    norm, _ = normalizations(cupy, 5, 0)
+    gx, *sums = cuda.batch_norm_gradient(maps.there(g), maps.there(x), norm)
+    known = cuda.batch_norm_input_gradient(maps.there(g), maps.there(x), norm, *sums)
     assert known.get().tobytes() == gx.get().tobytes()
 
 

@@ -12,6 +12,7 @@ from on_device import Maps, few, mean_and_var
 from minires.backend import cuda, reference
 from minires.backend.cuda import convolutions, implicit, ladder
 from minires.backend.cuda.gather import MOST_SHARED, backward_axes, forward_axes
+from minires.backend.normalization import Normalization
 from minires.backend.window import Window
 
 # `minires.backend.cuda.convolution` is the function of that name.
@@ -89,11 +90,11 @@ def test_gradient_through_batch_norm(cupy, layer, plan, kind):
     gy, W, u, scale, mean, var = layer.draw(layer.output, layer.filters, layer.shape, C, C, C)
     gy, u, var = maps.rounded(gy), maps.rounded(u), np.abs(var)
     shift = -mean * scale  # a batch norm with beta = 0: half of the ReLUs let nothing pass
-    statistics = (scale, shift, mean, var)
+    norm = Normalization(*map(cupy.asarray, (mean, var, scale, shift)), None, EPS)
     where = layer.window, layer.groups
     with ladder.using("fused", precision), cut(plan):
         g, ggamma, gbeta = planning.input_gradient_through_batch_norm(
-            maps.there(gy), cupy.asarray(W), maps.there(u), *map(cupy.asarray, statistics), EPS, *where
+            maps.there(gy), cupy.asarray(W), maps.there(u), norm, *where
         )
     # As the kernel decides it, in float32; exactly 0 must not come, where the last bit would decide.
     passed = np.float64(scale[:, None, None]) * u + shift[:, None, None] > 0
@@ -236,23 +237,22 @@ def test_convolutions_that_read_through_batch_norm(cupy, kernel):
     case = layer(4, 5, kernel, (9, 9), N=2, padding=1)
     where = case.window, case.groups
     u, W, gy, gamma, beta = case.draw(case.shape, case.filters, case.output, 4, 4)
-    mean, var = moments(u)
-    _, _, scale, shift = reference.batch_norm_factors(gamma, beta, (mean, var), EPS)
-    maps, there = Maps(cupy), list(map(cupy.asarray, (u, scale, shift, W, gy, gamma, mean, var)))
+    norm = reference.batch_normalization(gamma, beta, moments(u), EPS)
+    maps, there = Maps(cupy), list(map(cupy.asarray, (u, W, gy, *norm[:5])))
 
     def with_statistics(y, taken):
         return y, *(taken if isinstance(taken, tuple) else mean_and_var(taken))
 
-    def results(kernels, u, scale, shift, W, gy, gamma, mean, var):
-        statistics = gamma, mean, var, EPS, scale, shift
+    def results(kernels, u, W, gy, *numbers):
+        norm = Normalization(*numbers, EPS)
         yield from with_statistics(*kernels.convolution_and_statistics(u, W, *where))
-        yield from with_statistics(*kernels.normalized_convolution(u, scale, shift, W, *where))
-        yield from kernels.normalized_convolution_input_gradient(gy, W, u, *statistics, *where)
-        yield kernels.normalized_convolution_weight_gradient(gy, u, scale, shift, W.shape, *where)
+        yield from with_statistics(*kernels.normalized_convolution(u, norm, W, *where))
+        yield from kernels.normalized_convolution_input_gradient(gy, W, u, norm, *where)
+        yield kernels.normalized_convolution_weight_gradient(gy, u, norm, W.shape, *where)
 
     with ladder.using("fused"):
         ours = list(results(cuda, *there))
-    expected = results(reference, u, scale, shift, W, gy, gamma, mean, var)
+    expected = results(reference, u, W, gy, *norm[:5])
     for one, other in zip(ours, expected, strict=True):
         maps.agree(one, other)
 

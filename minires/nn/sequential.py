@@ -1,4 +1,6 @@
-"""chain: layers one after the other, in as few sweeps over their maps as that takes; and Sequential."""
+"""Layers one after the other, in as few sweeps over their maps as that takes."""
+
+from itertools import pairwise
 
 from minires.backend import kernels
 from minires.engine import Tensor
@@ -17,8 +19,8 @@ def chain(x, *steps):
 
     That loop writes a whole map for every batch norm, addition and ReLU, which the next step reads again, and
     memory is slower than arithmetic. So a convolution or a batch norm is asked to do the addition (Plus) and
-    the ReLU that follow it: `layer(x, add=f(x0), relu=True)`. A layer that somebody watches with a hook, or of a
-    class derived from ours, is called as in the loop.
+    the ReLU behind it as well: `layer(x, add=z, relu=True)`. A layer that is watched by a hook, or of a class
+    derived from ours, is called as in the loop.
     """
     steps = list(flattened(steps))
     if isinstance(x, Tensor) and kernels.reads_through_batch_norm(x.data):
@@ -50,6 +52,12 @@ class Sequential(Module):
 
     def forward(self, x):
         return chain(x, *self._layers())
+
+    def conv_bn_pairs(self):
+        """Each convolution with the batch norm right behind it."""
+        neighbours = pairwise(self.named_members(Module))
+        kinds = (Conv2d, BatchNorm2d)
+        return [(a, b) for (a, conv), (b, bn) in neighbours if (type(conv), type(bn)) == kinds]
 
     def __len__(self):
         return len(self._layers())

@@ -1,0 +1,219 @@
+"""chain: the plain loop over its steps, in fewer sweeps."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from minires import Tensor, models, nn, no_grad
+from minires.backend import kernels
+from minires.nn import Plus, chain, sequential
+from minires.nn import functional as F
+from minires.nn.functional import relu
+
+SHAPE = (4, 3, 5, 5)
+
+
+def plain_loop(x, *steps):
+    for step in steps:
+        x = step(x)
+    return x
+
+
+class OwnNorm(nn.BatchNorm2d):
+    """A batch norm that does something else."""
+
+    def forward(self, x):
+        return super().forward(x) * 2
+
+
+class OwnConv(nn.Conv2d):
+    """A convolution that takes one argument, as a user writes it."""
+
+    def forward(self, x):
+        return super().forward(x) + 1
+
+
+def conv(bias=True):
+    return nn.Conv2d(3, 3, 3, padding=1, bias=bias, generator=0).to("float64")
+
+
+def norm(training=True, kind=nn.BatchNorm2d):
+    bn, rng = kind(3).to("float64").train(training), np.random.default_rng(1)
+    for tensor in (bn.weight, bn.bias, bn.running_mean, bn.running_var):
+        tensor.data[...] = rng.uniform(0.5, 2, 3)
+    return bn
+
+
+def watched(module):
+    module.seen = []
+    module.register_forward_hook(lambda module, inputs, y: module.seen.append(y.numpy().copy()))
+    return module
+
+
+def with_forward_of_its_own(module):
+    forward = module.forward
+    module.forward = lambda x: forward(x) * 3
+    return module
+
+
+STEPS = {
+    "conv": conv,
+    "conv without bias": lambda: conv(bias=False),
+    "bn": norm,
+    "bn in evaluation": lambda: norm(training=False),
+    "relu": lambda: relu,
+    "ReLU": nn.ReLU,
+    "identity": nn.Identity,
+    "plus a map": lambda: Plus(lambda x: x * 0.5, Tensor(np.random.default_rng(2).standard_normal(SHAPE))),
+    "plus a row": lambda: Plus(lambda x: x, Tensor(np.random.default_rng(3).standard_normal((1, 3, 1, 5)))),
+    "plus a batch norm": lambda: Plus(norm(), Tensor(np.random.default_rng(4).standard_normal(SHAPE))),
+    "a function": lambda: F.tanh,
+    "sequential": lambda: nn.Sequential(conv(bias=False), norm(), nn.ReLU()),
+    "own conv": lambda: OwnConv(3, 3, 1, generator=0).to("float64"),
+    "own bn": lambda: norm(kind=OwnNorm),
+    "watched bn": lambda: watched(norm()),
+    "watched conv": lambda: watched(conv(bias=False)),
+    "watched relu": lambda: watched(nn.ReLU()),
+    "watched sequential": lambda: watched(nn.Sequential(norm(), nn.ReLU())),
+    "own forward": lambda: with_forward_of_its_own(norm()),
+}
+
+
+def results(run, names):
+    """What run(x, *steps) returns and does: output, gradients, buffers, and what hooks have seen."""
+    steps = [STEPS[name]() for name in names]
+    x = Tensor(np.random.default_rng(0).standard_normal(SHAPE), requires_grad=True)
+    y = run(x, *steps)
+    if y.requires_grad:
+        y.backward(np.random.default_rng(5).standard_normal(y.shape))
+    found = [y.numpy()] + ([] if x.grad is None else [x.grad.numpy()])
+    for step in steps:
+        for module in step.modules() if isinstance(step, nn.Module) else []:
+            found += getattr(module, "seen", [])
+            found += [t.grad.numpy() for _, t in module.named_members(nn.Parameter) if t.grad is not None]
+            found += [t.numpy() for _, t in module.named_members(nn.Buffer)]
+    return found
+
+
+def assert_same(names):
+    ours, expected = results(chain, names), results(plain_loop, names)
+    assert len(ours) == len(expected)
+    for one, other in zip(ours, expected, strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9 * max(1, np.abs(other).max()))
+
+
+@pytest.mark.parametrize("through", [False, True], ids=["as on a CPU", "as on a GPU"])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(names=st.lists(st.sampled_from(sorted(STEPS)), max_size=7))
+def test_a_chain_is_the_plain_loop(through, names, monkeypatch):
+    monkeypatch.setattr(kernels, "reads_through_batch_norm", lambda array: through)
+    assert_same(names)
+
+
+@pytest.mark.parametrize("through", [False, True], ids=["as on a CPU", "as on a GPU"])
+@pytest.mark.parametrize("first", STEPS)
+def test_every_two_steps(first, through, monkeypatch):
+    monkeypatch.setattr(kernels, "reads_through_batch_norm", lambda array: through)
+    for second in STEPS:
+        assert_same([first, second, "relu"])
+
+
+def test_without_steps_it_is_the_input():
+    x = Tensor(np.ones(SHAPE))
+    assert chain(x) is x
+
+
+def test_an_array_will_do_as_for_any_layer():
+    x = np.random.default_rng(0).standard_normal(SHAPE)
+    layer = conv()
+    np.testing.assert_array_equal(chain(x, layer, relu).numpy(), relu(layer(Tensor(x))).numpy())
+
+
+def calls_of(kernel_names, monkeypatch, run):
+    calls = []
+
+    def note(name, original):
+        def kernel(*arguments, **options):
+            calls.append((name, bool(options.get("relu"))))
+            return original(*arguments, **options)
+
+        return kernel
+
+    for name in kernel_names:
+        monkeypatch.setattr(kernels, name, note(name, getattr(kernels, name)))
+    run()
+    return calls
+
+
+SWEEPS = ("convolution", "scale_and_shift", "relu", "add")
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_residual_block_takes_two_sweeps_behind_its_convolutions(training, monkeypatch):
+    block = models.blocks.BasicBlock(3, 3).train(training)
+    x = Tensor(np.random.default_rng(0).standard_normal(SHAPE), dtype="float32")
+    calls = calls_of(SWEEPS, monkeypatch, lambda: block(x))
+    assert calls == [("convolution", False), ("scale_and_shift", True)] * 2
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_pre_activated_unit_adds_in_its_convolution(training, monkeypatch):
+    unit = models.preact.Unit(3, 3).train(training)
+    x = Tensor(np.random.default_rng(0).standard_normal(SHAPE), dtype="float32")
+    calls = calls_of(SWEEPS, monkeypatch, lambda: unit(x))
+    assert calls == [("scale_and_shift", True), ("convolution", False)] * 2
+
+
+def test_folded_a_block_is_its_convolutions(monkeypatch):
+    block = nn.utils.fuse_conv_bn_eval(models.blocks.BasicBlock(3, 3))
+    x = Tensor(np.random.default_rng(0).standard_normal(SHAPE), dtype="float32")
+    assert calls_of(SWEEPS, monkeypatch, lambda: block(x)) == [("convolution", True)] * 2
+
+
+def test_sequential_asks_for_fusion(monkeypatch):
+    net = nn.Sequential(conv(), norm(), nn.ReLU(), nn.Sequential(conv(), nn.ReLU()))
+    x = Tensor(np.random.default_rng(0).standard_normal(SHAPE))
+    calls = calls_of(SWEEPS, monkeypatch, lambda: net(x))
+    assert calls == [("convolution", False), ("scale_and_shift", True), ("convolution", True)]
+
+
+def test_the_plain_loop_is_there_to_compare_with(monkeypatch):
+    """benchmarks/ladder.py switches fusion off in this way."""
+    monkeypatch.setattr(sequential, "is_plain", lambda step, kind: False)
+    block = models.blocks.BasicBlock(3, 3)
+    x = Tensor(np.random.default_rng(0).standard_normal(SHAPE), dtype="float32")
+    calls = calls_of(SWEEPS, monkeypatch, lambda: block(x))
+    assert [name for name, _ in calls] == [
+        *("convolution", "scale_and_shift", "relu"),
+        *("convolution", "scale_and_shift", "add", "relu"),
+    ]
+    assert not any(fused for _, fused in calls)
+
+
+def test_what_is_added_is_computed_when_its_turn_comes():
+    order = []
+
+    def shortcut(x):
+        order.append("shortcut")
+        return x
+
+    branch = watched(conv())
+    branch.register_forward_hook(lambda *_: order.append("branch"))
+    x = Tensor(np.ones(SHAPE))
+    for steps in ((branch, norm(), Plus(shortcut, x)), (branch, Plus(shortcut, x))):
+        order.clear()
+        chain(x, *steps)
+        assert order == ["branch", "shortcut"]
+
+
+@pytest.mark.parametrize("name", ["resnet8", "plain8", "preact_resnet8", "wrn_10_1"])
+def test_a_net_gives_the_same_with_and_without_a_graph(name, rng):
+    model = models.create(name, generator=rng).to("float64")
+    x = Tensor(rng.standard_normal((8, 3, 16, 16)))
+    for training in (True, False):
+        model.train(training)
+        expected = model(x).numpy()
+        with no_grad():
+            np.testing.assert_array_equal(model(x).numpy(), expected)
