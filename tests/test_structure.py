@@ -172,6 +172,51 @@ def test_engine_is_read_in_one_sitting():
     assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in engine) < 400
 
 
+OPERATIONS = [file for file in FILES if part_of(file) == "ops"]
+
+
+def what_could_leave_a_result_open(tree):
+    """Imports for state that outlives a call, looks at what made a tensor, tensors of another kind."""
+    yield from packages_imported(tree) & {"contextvars", "copy", "threading", "weakref"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr == "creator":
+            yield "creator"
+        if isinstance(node, ast.ClassDef) and "Tensor" in [dotted(base) for base in node.bases]:
+            yield f"class {node.name}(Tensor)"
+
+
+@pytest.mark.parametrize("file", OPERATIONS, ids=name_of)
+def test_operations_leave_no_result_open(file):
+    found = set(what_could_leave_a_result_open(tree_of(file)))
+    # Whether a tensor is a leaf decides what += does with it.
+    assert found == ({"creator"} if name_of(file) == "ops/operators.py" else set())
+
+
+def test_only_parameters_and_buffers_are_tensors_of_their_own_kind():
+    kinds = {
+        f"{name_of(file)}: {found}"
+        for file in FILES
+        for found in what_could_leave_a_result_open(tree_of(file))
+        if found.startswith("class ")
+    }
+    names = ("Parameter", "Buffer")
+    assert kinds == {f"nn/module.py: class {name}(Tensor)" for name in names}
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("from contextvars import ContextVar", True),
+        ("from copy import copy", True),
+        ("if x.creator is None: pass", True),
+        ("class OpenTensor(Tensor): pass", True),
+        ("class Relu(Function):\n    def forward(self, x): self.saved = x", False),
+    ],
+)
+def test_the_check_sees_open_results(code, found):
+    assert bool(list(what_could_leave_a_result_open(ast.parse(code)))) == found
+
+
 @pytest.mark.parametrize(
     ("code", "found"),
     [

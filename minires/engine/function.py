@@ -32,11 +32,10 @@ class Function:
     is for what `backward` needs; `self.xp` is NumPy or CuPy; where `self.needs_grad[i]` is False, None will
     do for a gradient. The engine sums the gradients of a broadcast shape.
 
-    fresh_gradients: whether all that `backward` returns is newly made and belongs to one input alone. A leaf
-        then takes such an array over; without that promise it makes a copy, because the gradient of Add, say,
-        is one array for both inputs.
-    keeps_float32: NumPy makes float64 of float32 and whole numbers. Here float64 comes out only where it went
-        in; but `to` is asked for it.
+    fresh_gradients: whether each array that `backward` returns is new and for one input only, so that a leaf
+        may keep it. Without that promise it keeps a copy: Add's gradient is one array for both inputs.
+    keeps_float32: whether float64 comes out only where it went in. NumPy makes it of float32 and whole
+        numbers; but `to` is asked for it.
     """
 
     name = "function"
@@ -48,7 +47,7 @@ class Function:
 
     def __call__(self, *inputs):
         """Run forward on tensors, arrays or numbers; remember the call if a gradient may be asked for."""
-        if self.inputs != ():  # in a graph already, as f is at its second call in f(f(x)): each is a node
+        if self.inputs != ():  # in a graph already, as the second time in f(f(x)): each call is a node
             twin = copy(self)
             twin.inputs = ()
             return twin(*inputs)

@@ -15,8 +15,9 @@ class Tensor:
         are float32 or float64; other ones (labels, images, masks) keep their dtype and have no gradient.
     requires_grad: whether `backward()` should collect a gradient here.
 
-    Attributes: `data`, the array; `grad`, a Tensor of the same shape and dtype after `backward()`, on leaves
-    only (None before); `creator`, the Function call that made this tensor, None for a leaf.
+    Attributes: `data`, the array, with its `shape`, `ndim` and `dtype`; `grad`, a Tensor like it after
+    `backward()`, on leaves only (None before); `creator`, the Function call that made this tensor, None for a
+    leaf.
 
     Operators and methods such as `+`, `@`, `.sum()` are attached in minires/ops/operators.py.
     """
@@ -36,7 +37,6 @@ class Tensor:
 
     @property
     def data(self):
-        """The array itself."""
         return self._array
 
     @data.setter
@@ -45,17 +45,14 @@ class Tensor:
 
     @property
     def shape(self):
-        """The length along each axis, a tuple."""
         return self._array.shape
 
     @property
     def ndim(self):
-        """The number of axes."""
         return self._array.ndim
 
     @property
     def dtype(self):
-        """NumPy's dtype of the elements."""
         return self._array.dtype
 
     @property
@@ -119,18 +116,6 @@ class Tensor:
         if not self.shape:
             raise TypeError("a tensor without dimensions has no length")
         return self.shape[0]
-
-    def __iter__(self):
-        return (self[i] for i in range(len(self)))
-
-    def __bool__(self):
-        return bool(self.item())
-
-    def __float__(self):
-        return float(self.item())
-
-    def __int__(self):
-        return int(self.item())
 
     def __hash__(self):
         return id(self)

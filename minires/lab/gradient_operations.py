@@ -27,10 +27,12 @@ def image(*shape):
     return np.random.default_rng(2).standard_normal(shape)
 
 
-def batch_norm(training):
-    def f(x, gamma, beta):
+def batch_norm(training, relu=False):
+    """Of x, gamma, beta, and of a map to be added if there is one."""
+
+    def f(x, gamma, beta, add=None):
         mean, var = (Tensor(np.full(3, value)).to(x.dtype).to(x.device) for value in (0.1, 1.5))
-        return ops.batch_norm(x, mean, var, gamma, beta, training)
+        return ops.batch_norm(x, mean, var, gamma, beta, training, add=add, relu=relu)
 
     return f
 
@@ -81,6 +83,11 @@ OPERATIONS = {
             lambda x, W: ops.conv2d(x, W, stride=(2, 1), padding=(1, 2), dilation=(1, 2), groups=2),
             [image(2, 4, 6, 7), image(6, 2, 3, 3)],
         ),
+        (
+            lambda x, W, b, z: ops.conv2d(x, W, b, add=z, relu=True),
+            [image(2, 3, 4, 4), image(4, 3, 3, 3), image(4), spread(2, 4, 2, 2)],
+        ),
+        (lambda x, W, z: ops.conv2d(x, W, add=z), [image(2, 3, 4, 4), image(4, 3, 3, 3), image(2, 4, 2, 2)]),
     ],
     "max_pool2d": [
         (lambda x: ops.max_pool2d(x, 2), [spread(2, 2, 4, 4)]),
@@ -100,6 +107,9 @@ OPERATIONS = {
     "batch_norm": [
         (batch_norm(training=True), [image(4, 3, 2, 2), positive(3), image(3)]),
         (batch_norm(training=False), [image(4, 3, 2, 2), positive(3), image(3)]),
+        (batch_norm(True, relu=True), [image(4, 3, 2, 2), positive(3), image(3), spread(4, 3, 2, 2)]),
+        (batch_norm(False, relu=True), [image(4, 3, 2, 2), positive(3), image(3), spread(4, 3, 2, 2)]),
+        (batch_norm(True), [image(4, 3, 2, 2), positive(3), image(3), image(4, 3, 2, 2)]),
     ],
     "dropout": (fixed_dropout, [image(3, 4)]),
     "local_response_norm": (lambda x: ops.local_response_norm(x, 3, 0.5, k=2.0), [image(2, 5, 2, 2)]),

@@ -51,10 +51,9 @@ class Module:
         raise TypeError(f"{type(self).__name__} must define forward()")
 
     def conv_bn_pairs(self):
-        """[(name of a convolution, name of a batch norm), ...], attributes of this module.
+        """[(name of a convolution, name of a batch norm), ...] of this module's attributes.
 
-        Such a batch norm takes what the convolution returns, and nothing else does. nn.utils.fuse_conv_bn_eval
-        asks for them.
+        Such a batch norm takes what the convolution returns, and nothing else does; nn/utils.py asks.
         """
         return []
 

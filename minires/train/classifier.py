@@ -57,14 +57,18 @@ class Classifier:
         )
         size = model.input_size
         scale = usual_scale(size) if size == 224 else None  # small pictures are seen as a whole
-        return cls(for_inference(model.to(device)), size, normalize, class_names(count, classes), scale, channels)
+        return cls(
+            for_inference(model.to(device)), size, normalize, class_names(count, classes), scale, channels
+        )
 
     @classmethod
     def from_run(cls, path, device="cpu"):
         """The network of a run's latest checkpoint, with the input and the classes of its training."""
         run = load_run(path, device=device)
         given = run.input_format
-        return cls(for_inference(run.model), given.size, given.normalize, given.classes, given.scale, given.channels)
+        return cls(
+            for_inference(run.model), given.size, given.normalize, given.classes, given.scale, given.channels
+        )
 
     def __call__(self, photo, crops=1):
         """The probability of each class, (classes,), for an image of Pillow, looked at in 1 or 10 crops."""
