@@ -4,7 +4,6 @@ import re
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
-from numbers import Real
 
 import numpy as np
 
@@ -85,11 +84,5 @@ class Function:
 
 def as_tensors(inputs):
     """Each input as a Tensor; a Python number takes the dtype and the device of the first tensor."""
-    tensors = [x for x in inputs if isinstance(x, Tensor)]
-    if len(tensors) == len(inputs):
-        return tensors
-    return [x if isinstance(x, Tensor) else _constant(x, tensors) for x in inputs]
-
-
-def _constant(x, tensors):
-    return Tensor(number(x, tensors[0].data) if tensors and isinstance(x, Real) else x)
+    first = next((x.data for x in inputs if isinstance(x, Tensor)), None)
+    return [x if isinstance(x, Tensor) else Tensor(number(x, like=first)) for x in inputs]
