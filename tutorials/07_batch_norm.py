@@ -597,8 +597,9 @@ print("largest difference:", abs(logits - from_folded).max())
 np.testing.assert_allclose(from_folded, logits, rtol=1e-3, atol=1e-3)
 
 # %%
-# The same up to rounding. In evaluation batch norm is free. The library does this by
-# itself where a module in evaluation mode is called under ``no_grad()``.
+# The same up to rounding. In evaluation batch norm is free. The library's
+# ``nn.utils.fuse_conv_bn_eval(net)`` returns such a copy of any network, and
+# ``train.evaluate`` and ``minires predict`` compute with it.
 #
 # What it does to training
 # ------------------------

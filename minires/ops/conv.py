@@ -49,7 +49,7 @@ class Conv2d(Function):
         if self.needs_grad[1]:
             gW = kernels.later(kernels.convolution_weight_gradient, gz, x, W.shape, *where)
         gradients = [gx, gW]
-        if len(self.needs_grad) - self.added == 3:
+        if len(self.needs_grad) > 2 + self.added:
             gradients.append(gz.sum(axis=(0, 2, 3), dtype=W.dtype))  # a map in bfloat16 has it in float32
         if self.added:
             gradients.append(gz)

@@ -49,6 +49,9 @@ class ndarray:  # noqa: N801, CuPy's name
     def __len__(self):
         return len(self._view)
 
+    def __deepcopy__(self, memo):
+        return self.copy()
+
     # To the host
 
     def get(self, stream=None, order="C", out=None, blocking=True):
