@@ -22,20 +22,20 @@ class BatchNorm(Function):
     added, relu: with a map z as the last input, and with a ReLU, y = max(gamma xhat + beta + z, 0). Then
     gz = gy where y > 0, else 0, and this gz takes the place of gy above.
     statistics: those of x, as of kernels.batch_statistics, where they were taken before.
-    following: what moves the running statistics, see kernels.batch_normalization.
+    moving: what moves the running statistics, see kernels.batch_normalization.
     """
 
     frozen = False
 
-    def __init__(self, eps, statistics=None, *, added=False, relu=False, **following):
-        self.eps, self.statistics, self.following = eps, statistics, following
+    def __init__(self, eps, statistics=None, *, added=False, relu=False, **moving):
+        self.eps, self.statistics, self.moving = eps, statistics, moving
         self.added, self.relu = added, relu
         self.fresh_gradients = relu or not added  # without a ReLU, gz is gy itself
 
     def normalization(self, x, gamma, beta):
         """The Normalization of x; the running statistics move."""
         statistics = kernels.batch_statistics(x) if self.statistics is None else self.statistics
-        return kernels.batch_normalization(gamma, beta, statistics, self.eps, **self.following)
+        return kernels.batch_normalization(gamma, beta, statistics, self.eps, **self.moving)
 
     def forward(self, x, gamma, beta, z=None):
         norm = self.normalization(x, gamma, beta)
@@ -94,19 +94,9 @@ class LocalResponseNorm(Function):
 
 
 def batch_norm(
-    x,
-    running_mean,
-    running_var,
-    weight,
-    bias,
-    training=False,
-    momentum=0.1,
-    eps=1e-5,
-    *,
-    add=None,
-    relu=False,
-    statistics=None,
-):
+    x, running_mean, running_var, weight, bias, training=False, momentum=0.1, eps=1e-5, *,
+    add=None, relu=False, statistics=None,
+):  # fmt: skip
     """Batch normalization of (N, C, ...) per channel.
 
     In training with the batch's own statistics, which also move the running ones, Tensors of shape (C,) that
