@@ -1,5 +1,6 @@
-"""What the tests share: deterministic Hypothesis, and helpers that come as fixtures."""
+"""What the tests share: deterministic Hypothesis, workers side by side, and helpers that come as fixtures."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from minires import Tensor
+from minires.backend.cpu.threads import available_cores
 
 settings.register_profile("minires", derandomize=True, deadline=None, max_examples=100)
 settings.load_profile("minires")
@@ -16,14 +18,26 @@ SHARED = Path(__file__).parents[2] / "shared"
 # Rounding, a few hundred units in the last place: relative to the largest entry, because sums cancel.
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
+MOST_WORKERS = 4  # some networks take a GiB each
 
-def pytest_collection_finish(session):
-    """Start what takes long and waits for nobody, such as compilers, while other tests run."""
-    if session.config.option.collectonly:
-        return
-    for module in {item.module for item in session.items}:
-        if hasattr(module, "start"):
-            module.start()
+# Workers of pytest-xdist, and the processes that their tests start, share the cores.
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0))
+if WORKERS:
+    for variable in ("MINIRES_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(variable, str(max(1, available_cores() // WORKERS)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Deal the tests out to a worker for each core, if pytest-xdist is there and -n does not say otherwise.
+
+    One file is done sooner than workers have started, and tests on a GPU would be in each other's way.
+    """
+    option = config.option
+    undecided = getattr(option, "numprocesses", 0) is None and not WORKERS
+    one_file = all(Path(argument.partition("::")[0]).suffix == ".py" for argument in config.args)
+    if undecided and not (one_file or option.usepdb or option.markexpr == "gpu"):
+        option.numprocesses, option.dist = min(available_cores(), MOST_WORKERS), "worksteal"
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +46,13 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip("needs the shared folder beside the repository")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def for_all_workers(tmp_path_factory, request):
+    """An empty folder, the same for all workers of pytest-xdist. Two may reach for a file at a time."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if hasattr(request.config, "workerinput") else folder
 
 
 @pytest.fixture

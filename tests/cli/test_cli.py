@@ -6,11 +6,12 @@ import subprocess
 import sys
 
 import pytest
-from command import minires
+from command import minires, minires_alone
 from PIL import Image
 
 from minires import models, ops
-from minires.lab.gradients import BLOCKS
+from minires.lab import gradients
+from minires.lab.gradients import BLOCKS, OPERATIONS
 
 SMALL = ("--iterations", 6, "--batch-size", 16, "--lr", 0.05, "--option", "widths=2,4,8")
 
@@ -19,7 +20,7 @@ SMALL = ("--iterations", 6, "--batch-size", 16, "--lr", 0.05, "--option", "width
 def run(tmp_path_factory):
     """A finished run of six steps: its folder, and what the command printed."""
     out = tmp_path_factory.mktemp("runs") / "resnet8"
-    return out, minires("train", "resnet8", *SMALL, "--out", out)
+    return out, minires_alone("train", "resnet8", *SMALL, "--out", out)
 
 
 def test_train_reports_and_leaves_a_run(run):
@@ -81,8 +82,23 @@ def test_summary_adds_up():
     assert all(row.name in result.stdout for row in rows)
 
 
-def test_gradcheck_prints_a_row_for_every_operation_and_block():
-    result = minires("gradcheck")
+@pytest.mark.slow
+def test_gradcheck_checks_every_operation_and_block():
+    assert_every_row_is_right(minires("gradcheck"))
+
+
+def test_gradcheck_prints_a_row_for_every_operation_and_block(monkeypatch):
+    """Without the checks themselves, which are those of tests/lab/test_gradients.py."""
+
+    def right(name):
+        kind = "operation" if name in OPERATIONS else "block" if name in BLOCKS else "network"
+        return gradients.Result(kind, name, 1, "one by one", error=1e-9, tolerance=1e-6)
+
+    monkeypatch.setattr(gradients, "check", right)
+    assert_every_row_is_right(minires("gradcheck"))
+
+
+def assert_every_row_is_right(result):
     assert result.returncode == 0, result.stderr
     names = [*sorted(set(ops.__all__) - {"argmax"}), *BLOCKS, "resnet20"]
     rows = [line.split()[1] for line in result.stdout.splitlines() if line.endswith("right    │")]

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from command import minires
+from command import minires, minires_alone
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
@@ -182,7 +182,7 @@ def test_a_network_learns_from_a_folder_of_photos(folder, tmp_path):
     assert refused.returncode == 2
     assert "broken.png" in refused.stderr
     assert 'load the folder with bad_files="skip"' in refused.stderr
-    result = minires(*words, "--data-option", "bad_files=skip", "--overwrite", warnings="default")
+    result = minires_alone(*words, "--data-option", "bad_files=skip", "--overwrite", warnings="default")
     assert result.returncode == 0, result.stderr
     assert "left out: cannot read the photo" in result.stderr
     guess = minires("predict", folder / "photo0.png", "--weights", tmp_path / "run", "--crops", 10)

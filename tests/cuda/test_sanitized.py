@@ -4,10 +4,7 @@ They see every access beside an array or beside a block's shared memory, where t
 some of the writes; and what C++ leaves undefined.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
 import asan
@@ -24,32 +21,13 @@ FILES = [*sorted(HERE.glob("kernels/test_*.py")), HERE / "test_emulator.py", HER
 MAY_SKIP = {"AddressSanitizer ends the process"}
 
 
-@cache
-def folder():
-    """Where the process says which tests have run."""
-    return TemporaryDirectory()
-
-
-@cache
-def running():
-    """A Future of the process."""
+@pytest.mark.slow
+def test_kernels_stay_within_their_memory(tmp_path):
     # --capture=sys: what AddressSanitizer says while it ends the process must not be held back.
-    options = ("-m", "pytest", "-m", "not gpu", "-p", "no:cacheprovider", "--capture=sys")
-    return ThreadPoolExecutor(1).submit(
-        asan.python, *options, f"--junitxml={folder().name}/tests.xml", *FILES
-    )
-
-
-def start():
-    """Called before the first of all tests."""
-    if asan.library() is not None and not emulator.SANITIZED:
-        running()
-
-
-def test_kernels_stay_within_their_memory():
-    done = running().result()
+    options = ("-m", "pytest", "-m", "not gpu", "-p", "no:cacheprovider", "-p", "no:xdist", "--capture=sys")
+    done = asan.python(*options, f"--junitxml={tmp_path}/tests.xml", *FILES)
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
-    cases = list(ElementTree.parse(f"{folder().name}/tests.xml").iter("testcase"))
+    cases = list(ElementTree.parse(tmp_path / "tests.xml").iter("testcase"))
     skipped = {case.find("skipped").get("message") for case in cases if case.find("skipped") is not None}
     assert skipped <= MAY_SKIP
     assert {case.get("classname").split(".")[-1] for case in cases} == {file.stem for file in FILES}

@@ -5,7 +5,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from browsing import faults_of
-from site_builds import build, can_build
+from site_builds import build
 
 from minires import models
 
@@ -35,15 +35,9 @@ class Page(HTMLParser):
             (self.loaded if loaded else self.links).add(attributes[name])
 
 
-def start():
-    """Called before the first of all tests."""
-    if can_build():
-        build(*WITHOUT_RUNNING)
-
-
 @pytest.fixture(scope="module")
-def site():
-    return build(*WITHOUT_RUNNING).site()
+def site(for_all_workers):
+    return build(for_all_workers / "site-without-running", *WITHOUT_RUNNING)
 
 
 @pytest.fixture(scope="module")

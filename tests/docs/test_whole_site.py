@@ -8,8 +8,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def site():
-    return build().site()
+def site(for_all_workers):
+    return build(for_all_workers / "site")
 
 
 def test_every_tutorial_has_its_output(site):

@@ -98,7 +98,7 @@ def test_gates_follow_their_formulas(rng, kind):
     W, b = addition.gate.weight.numpy()[:, :, 0, 0], addition.gate.bias.numpy()
     g = 1 / (1 + np.exp(-(np.einsum("oc,nchw->nohw", W, x.numpy()) + b[:, None, None])))
     expected = (1 - g) * x.numpy() + (g if kind == "exclusive_gating" else 1) * F.numpy()
-    np.testing.assert_allclose(addition(x, F).numpy(), expected, rtol=1e-12)
+    np.testing.assert_allclose(addition(x, F).numpy(), expected, rtol=1e-12, atol=1e-14)
 
 
 def test_identity_matrices_in_1x1_convolutions_are_the_identity_net(rng):

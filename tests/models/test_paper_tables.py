@@ -2,12 +2,13 @@
 
 import re
 import tracemalloc
+from functools import cache
 
 import numpy as np
 import pytest
 
 from minires import models
-from minires.models import CifarResNet, CifarResNeXt, GoogLeNet, PreActResNet, ResNet, WideResNet
+from minires.models import CifarResNet, CifarResNeXt, PreActResNet, ResNet, WideResNet
 from minires.models.published import FIGURES, published
 from minires.nn.init import skip_init
 
@@ -138,6 +139,13 @@ def undrawn():
         yield
 
 
+@cache
+def rows_of(name, options=frozenset()):
+    """A network's summary, for which it computes an image: once for all tests."""
+    with skip_init():
+        return models.summarize(models.create(name, **dict(options)))
+
+
 def count(model):
     return sum(p.numel() for p in model.parameters())
 
@@ -152,7 +160,7 @@ def test_every_name_is_in_the_table():
 def test_counts_and_sizes(name):
     parameters, multiply_adds, sizes = TABLE[name]
     model = models.create(name, generator=0)
-    rows = models.summarize(model)
+    rows = rows_of(name)
     assert count(model) == sum(row.parameters for row in rows) == parameters
     assert sum(row.multiply_adds for row in rows) == multiply_adds
     shapes = [(row.name, row.output_shape) for row in rows if row.output_shape]
@@ -192,6 +200,7 @@ def test_option_c_of_resnet50_in_multiply_adds():
 
 
 @pytest.mark.parametrize("name", ["wrn_16_10", "wrn_10_1", "preact_resnet20", "resnext11_4x8d", "resnet38"])
+@pytest.mark.usefixtures("undrawn")
 def test_any_size_has_a_name(name):
     numbers = [int(n) for n in re.findall(r"\d+", name)]
     kind = {"wrn": WideResNet, "preact": PreActResNet, "resnext11": CifarResNeXt, "resnet38": CifarResNet}
@@ -200,7 +209,13 @@ def test_any_size_has_a_name(name):
     assert type(models.create(name, generator=0)) is type(expected)
 
 
-@pytest.mark.parametrize("key", FIGURES, ids=str)
+def name_and_options(key):
+    """A set's text would be another in each process."""
+    name, options = key
+    return " ".join([name, *(f"{option}={value}" for option, value in sorted(options))])
+
+
+@pytest.mark.parametrize("key", FIGURES, ids=name_and_options)
 @pytest.mark.usefixtures("undrawn")
 def test_published_figures_are_those_counted_here(key):
     """To the digits that were printed; the two that are not are explained."""
@@ -208,7 +223,7 @@ def test_published_figures_are_those_counted_here(key):
     if figures.parameters is None and figures.multiply_adds is None:
         models.create(name, **dict(options))  # such a network there is
         return
-    rows = models.summarize(models.create(name, **dict(options)))
+    rows = rows_of(name, options)
     parameters = sum(row.parameters for row in rows)
     if name == "preact_resnet1001":  # the paper's 10.2 M are without batch norms
         parameters -= sum(row.parameters for row in rows if row.kind == "BatchNorm2d")
@@ -234,6 +249,7 @@ def assert_printed(printed, counted, slack=0.0):
     assert abs(counted / unit - float(digits)) < last_digit + slack * float(digits)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_summary_keeps_no_activations():
     """Those of ResNet-1202 would take 150 MB for one image."""
     model = models.create("resnet1202", generator=0)
@@ -246,14 +262,16 @@ def test_a_summary_keeps_no_activations():
     assert peak < 20e6
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_summary_lists_the_heads_that_only_training_uses():
-    rows = {row.name: row for row in models.summarize(GoogLeNet(generator=0))}
+    rows = {row.name: row for row in rows_of("googlenet")}
     assert rows["aux1.fc1"].output_shape == ()
     assert rows["aux1.fc1"].multiply_adds == 0
     assert rows["aux1.fc1"].parameters == 2048 * 1024 + 1024
-    assert not models.summarize(GoogLeNet(heads=False, generator=0))[-1].name.startswith("aux")
+    assert not rows_of("googlenet", frozenset({("heads", False)}))[-1].name.startswith("aux")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_stride_of_the_bottlenecks():
     paper, libraries = models.create("resnet50", generator=0), models.create("resnet50_v1_5", generator=0)
     strides = [

@@ -163,7 +163,9 @@ def test_a_process_that_is_killed_is_missed(tmp_path):
 
 ALONE = """
 import json, sys
+from minires import set_num_threads
 from minires.train import Recipe, train_side_by_side
+set_num_threads(2)
 recipe = Recipe.from_json(json.loads(sys.argv[1]))
 train_side_by_side({"one": recipe, "two": recipe}, sys.argv[2],
                    follow=lambda name, steps: lambda report: print(name, report.step, flush=True))

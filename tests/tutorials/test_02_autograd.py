@@ -42,7 +42,7 @@ def test_the_page_differentiates_a_network_of_its_own(run_page, rng):
             gradients.append([tensor.grad for tensor in inputs])
     for ours, theirs, value in zip(*gradients, values, strict=True):
         assert np.shape(ours) == value.shape
-        np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
 def test_the_solutions(run_page):

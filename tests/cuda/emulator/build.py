@@ -10,6 +10,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from filelock import FileLock
+
 HERE = Path(__file__).parent
 SANITIZED = os.environ.get("MINIRES_SANITIZE") == "1"
 
@@ -77,12 +79,13 @@ def built(code):
     folder = Path(tempfile.gettempdir()) / f"minires-emulator-{getpass.getuser()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     library = folder / f"{key}.so"
-    if not library.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as work:
-            try:
-                os.replace(compile_in(Path(work), code), library)  # another process may have been as quick
-            except EmulatorError as error:
-                return None, str(error)
+    with FileLock(f"{library}.lock"):  # another process may be at it
+        if not library.exists():
+            with tempfile.TemporaryDirectory(dir=folder) as work:
+                try:
+                    os.replace(compile_in(Path(work), code), library)
+                except EmulatorError as error:
+                    return None, str(error)
     return library, None
 
 
