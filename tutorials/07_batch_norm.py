@@ -577,20 +577,17 @@ def folded(net):
             conv = layers.pop()
             factor = layer.weight.data / np.sqrt(layer.running_var.data + layer.eps)
             O, C, *size = conv.weight.shape
-            joined = nn.Conv2d(C, O, size, stride=conv.stride, padding=conv.padding)
-            joined.weight.data[...] = factor[:, None, None, None] * conv.weight.data
-            joined.bias.data[...] = layer.bias.data - factor * layer.running_mean.data
-            layer = joined
+            both = nn.Conv2d(C, O, size, stride=conv.stride, padding=conv.padding)
+            both.weight.data[...] = factor[:, None, None, None] * conv.weight.data
+            both.bias.data[...] = layer.bias.data - factor * layer.running_mean.data
+            layer = both
         layers.append(layer)
     return nn.Sequential(*layers)
 
 
 short = folded(net)
 with net.evaluating(), no_grad():
-    x = images
-    for layer in net:  # one after the other, each on its own
-        x = layer(x)
-    logits, from_folded = x.numpy(), short(images).numpy()
+    logits, from_folded = net(images).numpy(), short(images).numpy()
 print(len(net), "layers, folded", len(short))
 print("largest logit:    ", abs(logits).max())
 print("largest difference:", abs(logits - from_folded).max())
@@ -598,7 +595,7 @@ np.testing.assert_allclose(from_folded, logits, rtol=1e-3, atol=1e-3)
 
 # %%
 # The same up to rounding. In evaluation batch norm is free. The library's
-# ``nn.utils.fuse_conv_bn_eval(net)`` returns such a copy of any network, and
+# ``nn.utils.fuse_conv_bn_eval(net)`` returns such a copy of a network, and
 # ``train.evaluate`` and ``minires predict`` compute with it.
 #
 # What it does to training

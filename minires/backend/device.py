@@ -5,7 +5,7 @@ CuPy is imported when somebody asks for the device "cuda", never before.
 """
 
 import sys
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 
@@ -39,20 +39,18 @@ def as_array(data, dtype=None):
     elif isinstance(data, np.generic):
         data = np.asarray(data)
     library(data)  # refuses what neither NumPy nor CuPy made
+    # The kind of bfloat16, which is not NumPy's own, is "V".
     if dtype is None and data.dtype.kind == "f" and data.dtype.itemsize not in (4, 8):
         dtype = np.float32
     return data if dtype is None else data.astype(dtype, copy=False)
 
 
 def number(value, like):
-    """A Python number as an array without axes, with the dtype and on the device of the array `like`. What is
-    no number stays as it is, and so does a number where `like` is None.
+    """A Python number as an array without axes, with the dtype and on the device of the array `like`.
 
     A fraction beside whole numbers is float32. A GPU fills the number in by itself: sending it over would
     make a recorded step impossible (cuda/graph.py).
     """
-    if like is None or not isinstance(value, Real):
-        return value
     fraction = not isinstance(value, Integral)
     dtype = np.float32 if fraction and not is_floating(like.dtype) else like.dtype
     return np.asarray(value, dtype) if library(like) is np else library(like).full((), value, dtype)

@@ -4,8 +4,8 @@ Every function takes arrays of NumPy or CuPy. Maps are (N, C, H, W), in any orde
 results and borders take over.
 """
 
+from minires.backend.batch_normalization import BatchNormalization
 from minires.backend.device import library
-from minires.backend.normalization import Normalization
 
 
 def padded(x, window, value=0):
@@ -153,7 +153,7 @@ def batch_statistics(x):
 
 
 def batch_normalization(gamma, beta, statistics, eps, running=None, momentum=0.0, count=0):
-    """The Normalization with these statistics; gamma, beta: (C,).
+    """The BatchNormalization with these statistics; gamma, beta: (C,).
 
     statistics: what batch_statistics returns; here that is (mean, var), on a GPU something that has yet to be
     brought to an end.
@@ -166,7 +166,7 @@ def batch_normalization(gamma, beta, statistics, eps, running=None, momentum=0.0
             r *= 1 - momentum
             r += momentum * s
     scale = gamma / library(gamma).sqrt(var + eps)
-    return Normalization(mean, var, scale, beta - mean * scale, gamma, eps)
+    return BatchNormalization(mean, var, scale, beta - mean * scale, gamma, eps)
 
 
 def scale_and_shift(x, scale, shift, z=None, relu=False):
@@ -183,7 +183,7 @@ def batch_norm_gradient(gy, x, norm, y=None, split=False, frozen=False):
     """gx, ggamma, gbeta of batch norm, formulas in ops/norm.py; with `y`, the output of a ReLU behind it,
     also through that ReLU.
 
-    norm: its Normalization.
+    norm: its BatchNormalization.
     split: return as well what went through the ReLU, the gradient of a map that was added before it.
     frozen: mean and var are constants.
     """

@@ -4,6 +4,7 @@ import re
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
+from numbers import Real
 
 import numpy as np
 
@@ -29,16 +30,17 @@ class Function:
 
     A subclass writes both on plain arrays, and neither writes into an array that it was given. `self.saved`
     is for what `backward` needs; `self.xp` is NumPy or CuPy; where `self.needs_grad[i]` is False, None will
-    do for a gradient. The engine sums the gradients of a broadcast shape.
+    do for a gradient, and a Future for one that takes long. The engine sums those of a broadcast shape.
 
     fresh_gradients: whether each array that `backward` returns is new and for one input only, so that a leaf
         may keep it. Without that promise it keeps a copy: Add's gradient is one array for both inputs.
-    keeps_float32: whether float64 comes out only where it went in. NumPy makes it of float32 and whole
-        numbers; but `to` is asked for it.
+    keeps_float32: whether a float64 result becomes float32 unless an input was float64. NumPy computes
+        float32 with whole numbers in float64. False for `to`, which may be asked for float64.
     """
 
     name = "function"
-    fresh_gradients, keeps_float32 = False, True
+    fresh_gradients = False
+    keeps_float32 = True
     saved, inputs = None, ()
 
     def __init_subclass__(cls):
@@ -85,4 +87,6 @@ class Function:
 def as_tensors(inputs):
     """Each input as a Tensor; a Python number takes the dtype and the device of the first tensor."""
     first = next((x.data for x in inputs if isinstance(x, Tensor)), None)
-    return [x if isinstance(x, Tensor) else Tensor(number(x, like=first)) for x in inputs]
+    if first is not None:
+        inputs = [number(x, like=first) if isinstance(x, Real) else x for x in inputs]
+    return [x if isinstance(x, Tensor) else Tensor(x) for x in inputs]

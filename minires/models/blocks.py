@@ -29,7 +29,7 @@ class ResidualBlock(Module):
         if self.downsample is None:
             return self.residual(x, relu)
         if self.addition is None:
-            return self.residual(x, Plus(self.downsample, x), relu)
+            return self.residual(x, Plus(self.downsample(x)), relu)
         return relu(self.addition(self.downsample(x), self.residual(x)))
 
 
@@ -51,9 +51,6 @@ class BasicBlock(ResidualBlock):
 
     def residual(self, x, *after):
         return chain(x, self.conv1, self.bn1, relu, self.conv2, self.bn2, *after)
-
-    def conv_bn_pairs(self):
-        return [("conv1", "bn1"), ("conv2", "bn2")]
 
 
 class Bottleneck(ResidualBlock):
@@ -95,9 +92,6 @@ class Bottleneck(ResidualBlock):
     def residual(self, x, *after):
         inner = self.conv1, self.bn1, relu, self.conv2, self.bn2, relu
         return chain(x, *inner, self.conv3, self.bn3, *after)
-
-    def conv_bn_pairs(self):
-        return [("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")]
 
 
 def group_width(channels, width_per_group):

@@ -44,9 +44,6 @@ class CifarNet(Module):
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.fc(global_avg_pool2d(x))
 
-    def conv_bn_pairs(self):
-        return [("conv1", "bn1")]
-
 
 class CifarResNet(CifarNet):
     """A CIFAR ResNet of `depth` = 6n + 2 layers: (N, in_channels, H, W) -> logits (N, classes).

@@ -86,9 +86,6 @@ class ResNet(Module):
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(global_avg_pool2d(x))
 
-    def conv_bn_pairs(self):
-        return [("conv1", "bn1")]
-
 
 def imagenet_plain(depth, widths=(64, 128, 256, 512), in_channels=3, classes=1000, generator=None):
     """The plain twin of the ImageNet ResNet of this depth (18 or 34 in the paper): no shortcuts."""

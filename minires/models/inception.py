@@ -62,9 +62,6 @@ class Convolution(Module):
     def forward(self, x):
         return chain(x, self.conv, self.bn, relu)
 
-    def conv_bn_pairs(self):
-        return [("conv", "bn")]
-
 
 class Inception(Module):
     """Four branches side by side, concatenated: 1x1; 1x1, 3x3; 1x1, 5x5; 3x3 max pool, 1x1.

@@ -101,8 +101,8 @@ class Unit(Module):
     def forward(self, x):
         if self.activated:
             a = self.before(x)
-            return chain(a, self.residual, Plus(self.shortcut, a), self.after)
-        return chain(x, self.before, self.residual, Plus(self.shortcut, x), self.after)
+            return chain(a, self.residual, Plus(self.shortcut(a)), self.after)
+        return chain(x, self.before, self.residual, Plus(self.shortcut(x)), self.after)
 
 
 class ThreeStages(Module):

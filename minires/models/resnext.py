@@ -69,9 +69,6 @@ class PathsBlock(ResidualBlock):
             return chain(sum(others, start=first), self.bn3, *after)
         return chain(concatenate(results, 1), self.conv3, self.bn3, *after)
 
-    def conv_bn_pairs(self):
-        return [] if isinstance(self.conv3, list) else [("conv3", "bn3")]
-
     def load_bottleneck(self, block):
         """Take over the weights of the same block in form (c), a Bottleneck: each path gets its channels.
 

@@ -37,7 +37,7 @@ class WeightedLayer(Module):
 class Conv2d(WeightedLayer):
     """Convolution: (N, in_channels, H, W) -> (N, out_channels, OH, OW). See ops/conv.py.
 
-    Called with a map `add` of the result's shape, or with relu=True, it computes max(conv(x) + add, 0).
+    Called as conv(x, add=z, relu=True), it computes max(conv(x) + z, 0); either may be left out.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Linear(WeightedLayer):
 class BatchNorm2d(Module):
     """Batch normalization of (N, C, H, W) per channel. See ops/norm.py.
 
-    Called with a map `add` of the input's shape, or with relu=True, it computes max(bn(x) + add, 0).
+    Called as bn(x, add=z, relu=True), it computes max(bn(x) + z, 0); either may be left out.
 
     weight (gamma, 1 at the start) and bias (beta, 0) are trained; running_mean (0) and running_var (1) follow
     the batches' statistics with weight `momentum` on the newest.
@@ -115,14 +115,14 @@ class BatchNorm2d(Module):
         self.bias.data[...] = self.running_mean.data[...] = 0
 
     def forward(self, x, add=None, relu=False, statistics=None):
-        *state, momentum, eps = self.arguments
         following = {"add": add, "relu": relu, "statistics": statistics}
-        return F.batch_norm(x, *state, self.training, momentum, eps, **following)
+        return F.batch_norm(x, training=self.training, **self.arguments, **following)
 
     @property
     def arguments(self):
-        """What an operation needs of it: running mean and variance, weight, bias, momentum, eps."""
-        return self.running_mean, self.running_var, self.weight, self.bias, self.momentum, self.eps
+        """{name: value} of F.batch_norm's arguments that belong to the layer."""
+        names = "running_mean", "running_var", "weight", "bias", "momentum", "eps"
+        return {name: getattr(self, name) for name in names}
 
     def extra_repr(self):
         return f"{self.weight.shape[0]}"

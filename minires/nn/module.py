@@ -50,13 +50,6 @@ class Module:
     def forward(self, *inputs):
         raise TypeError(f"{type(self).__name__} must define forward()")
 
-    def conv_bn_pairs(self):
-        """[(name of a convolution, name of a batch norm), ...] of this module's attributes.
-
-        Such a batch norm takes what the convolution returns, and nothing else does; nn/utils.py asks.
-        """
-        return []
-
     def register_forward_hook(self, hook):
         """Call `hook(module, inputs, output)` after every forward, until the returned handle's remove()."""
         self._forward_hooks = (*self._forward_hooks, hook)
@@ -193,3 +186,8 @@ def _leaves(prefix, value):
         return
     for key, item in items:
         yield from _leaves(f"{prefix}.{key}" if prefix else str(key), item)
+
+
+def is_plain(module, kind):
+    """Whether something is a module of this very class, with the forward of its class and without hooks."""
+    return type(module) is kind and not module._forward_hooks and "forward" not in vars(module)

@@ -1,12 +1,12 @@
 """Layers one after the other, in as few sweeps over their maps as that takes."""
 
-from itertools import pairwise
-
 from minires.backend import kernels
 from minires.engine import Tensor
+from minires.errors import OptionError
+from minires.nn.folding import FoldedBatchNorm2d
 from minires.nn.functional import relu
 from minires.nn.layers import BatchNorm2d, Conv2d, Identity, ReLU
-from minires.nn.module import Module
+from minires.nn.module import Module, is_plain
 from minires.ops.conv import conv2d_and_statistics
 from minires.ops.normalized_conv import normalized_conv2d
 
@@ -26,18 +26,20 @@ def chain(x, *steps):
     if isinstance(x, Tensor) and kernels.reads_through_batch_norm(x.data):
         return read_through(x, steps)
     while steps:
-        x, steps = advanced(x, steps)
+        x, steps = next_call(x, steps)
     return x
 
 
 class Plus:
-    """A step of a chain that adds what goes another way: y -> y + f(x)."""
+    """A step of a chain: x -> x + z."""
 
-    def __init__(self, f, x):
-        self.f, self.x = f, x
+    def __init__(self, z):
+        if z is None:
+            raise OptionError("Plus: there is nothing to add; does the shortcut return its result?")
+        self.z = z
 
-    def __call__(self, y):
-        return y + self.f(self.x)
+    def __call__(self, x):
+        return x + self.z
 
 
 class Sequential(Module):
@@ -52,12 +54,6 @@ class Sequential(Module):
 
     def forward(self, x):
         return chain(x, *self._layers())
-
-    def conv_bn_pairs(self):
-        """Each convolution with the batch norm right behind it."""
-        neighbours = pairwise(self.named_members(Module))
-        kinds = (Conv2d, BatchNorm2d)
-        return [(a, b) for (a, conv), (b, bn) in neighbours if (type(conv), type(bn)) == kinds]
 
     def __len__(self):
         return len(self._layers())
@@ -79,13 +75,16 @@ def flattened(steps):
             yield step
 
 
-def advanced(x, steps, **options):
+def next_call(x, steps, **options):
     """(what one call makes of x, the steps that are left); `options` are for the call of the first step."""
     step, *rest = steps
-    if is_plain(step, Conv2d) or is_plain(step, BatchNorm2d):
-        if rest and isinstance(rest[0], Plus):
+    if starts_with(steps, is_conv, is_folded) and rest[0].conv is step:
+        folded, *rest = rest
+        step = folded.both
+    if is_conv(step) or is_plain(step, BatchNorm2d) or is_folded(step):
+        if rest and type(rest[0]) is Plus:
             plus, *rest = rest
-            options["add"] = plus.f(plus.x)
+            options["add"] = plus.z
         if rest and is_relu(rest[0]):
             _, *rest = rest
             options["relu"] = True
@@ -100,36 +99,39 @@ def read_through(x, steps):
     """
     statistics = None  # of x, where they have been taken
     while steps:
-        if begin(steps, is_measuring, is_relu, has_no_bias):
+        if starts_with(steps, is_norm_in_training, is_relu, is_conv_without_bias):
             bn, _, conv, *steps = steps
             x, statistics = normalized_conv2d(x, statistics, bn.arguments, conv.weight, *conv.geometry)
-        elif begin(steps, has_no_bias, is_measuring):
+        elif starts_with(steps, is_conv_without_bias, is_norm_in_training):
             conv, *steps = steps
             x, statistics = conv2d_and_statistics(x, conv.weight, *conv.geometry)
         else:
-            known = {"statistics": statistics} if is_measuring(steps[0]) else {}
-            x, steps = advanced(x, steps, **known)
+            known = {"statistics": statistics} if is_norm_in_training(steps[0]) else {}
+            x, steps = next_call(x, steps, **known)
             statistics = None
     return x
 
 
-def begin(steps, *kinds):
+def starts_with(steps, *kinds):
     """Whether the first steps are of these kinds, functions that tell, one after the other."""
     return len(steps) >= len(kinds) and all(kind(step) for kind, step in zip(kinds, steps, strict=False))
-
-
-def is_plain(step, kind):
-    """Whether a step is a module of this very class, with the forward of its class and no hooks."""
-    return type(step) is kind and not step._forward_hooks and "forward" not in vars(step)
 
 
 def is_relu(step):
     return step is relu or is_plain(step, ReLU)
 
 
-def is_measuring(step):
+def is_conv(step):
+    return is_plain(step, Conv2d)
+
+
+def is_folded(step):
+    return is_plain(step, FoldedBatchNorm2d)
+
+
+def is_norm_in_training(step):
     return is_plain(step, BatchNorm2d) and step.training
 
 
-def has_no_bias(step):
-    return is_plain(step, Conv2d) and step.bias is None
+def is_conv_without_bias(step):
+    return is_conv(step) and step.bias is None

@@ -34,8 +34,8 @@ class Conv2d(Function):
         if self.measured:
             y, self.statistics = kernels.convolution_and_statistics(x, W, self.window, self.groups)
         else:
-            b = b_and_z[0] if len(b_and_z) > self.added else None
-            z = b_and_z[-1] if self.added else None
+            *b, z = b_and_z if self.added else (*b_and_z, None)
+            b = b[0] if b else None
             y = kernels.convolution(x, W, self.window, self.groups, b, z, relu=self.relu)
         self.saved = (x, W, y) if self.relu else (x, W)
         return y
@@ -60,8 +60,8 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *, a
     """Convolve (N, C, H, W) with (O, C/groups, KH, KW) and add (O,): -> (N, O, OH, OW).
 
     stride, padding, dilation: one number, or a pair (vertical, horizontal).
-    add: what is added to the result, a map of its shape, or whatever + takes; relu: return max(result, 0).
-        Both are done while a part of the result is in the processor's cache: no more sweeps over all of it.
+    add: is added to the result. relu: whether max(result, 0) is returned. A map of the result's shape is
+        added, and the ReLU taken, while the result is written; anything else in a sweep of its own.
     Raises ShapeError and OptionError, naming what does not fit.
     """
     inputs = (x, weight) if bias is None else (x, weight, bias)

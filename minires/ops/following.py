@@ -6,11 +6,11 @@ from minires.ops.elementwise import add as sum_of
 
 
 def is_like(add, shape, dtype):
-    """Whether `add` is a map as the result is one, which kernels can add on the way: nothing to broadcast."""
+    """Whether `add` has the result's shape and dtype, so that a kernel can add it on the way."""
     return isinstance(add, Tensor) and (add.shape, add.dtype) == (shape, dtype)
 
 
 def followed(y, add, relu):
-    """max(y + add, 0), each in a sweep of its own."""
+    """y + add, and max(y + add, 0) if `relu`, each in a sweep of its own."""
     y = sum_of(y, add)
     return relu_of(y) if relu else y

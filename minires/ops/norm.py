@@ -1,4 +1,4 @@
-"""Normalization: over the batch (batch norm), and across neighbouring channels (AlexNet's)."""
+"""BatchNormalization: over the batch (batch norm), and across neighbouring channels (AlexNet's)."""
 
 import math
 
@@ -33,7 +33,7 @@ class BatchNorm(Function):
         self.fresh_gradients = relu or not added  # without a ReLU, gz is gy itself
 
     def normalization(self, x, gamma, beta):
-        """The Normalization of x; the running statistics move."""
+        """The BatchNormalization of x; the running statistics move."""
         statistics = kernels.batch_statistics(x) if self.statistics is None else self.statistics
         return kernels.batch_normalization(gamma, beta, statistics, self.eps, **self.moving)
 
@@ -103,9 +103,9 @@ def batch_norm(
     are changed in place: r = (1 - momentum) r + momentum s, the variance among them unbiased. Otherwise with
     the running ones.
 
-    add: what is added to the result, a map of its shape, or whatever + takes; relu: return max(result, 0).
-        Both are done in the sweep over the map that normalizes it.
-    statistics: those of x, where conv2d_and_statistics took them; only in training.
+    add: is added to the result. relu: whether max(result, 0) is returned. A map of the result's shape is
+        added, and the ReLU taken, while the result is written; anything else in a sweep of its own.
+    statistics: those of x, for training, where conv2d_and_statistics took them.
     Raises ShapeError and OptionError, naming what does not fit.
     """
     x, weight, bias = as_tensors((x, weight, bias))
@@ -129,7 +129,12 @@ def batch_norm_operation(
     running = running_mean.data, running_var.data
     same_library([weight.data, *running], "batch_norm, weight and statistics")
     if not training:
-        return FrozenBatchNorm(eps, running, **following)
+        if statistics is not None:
+            raise OptionError(
+                "batch_norm: statistics are for training; in evaluation it takes the running ones"
+            )
+        # Copies: a training step of the same layer may move them before backward needs them.
+        return FrozenBatchNorm(eps, tuple(r.copy() for r in running), **following)
     M = math.prod(x.shape) // max(x.shape[1], 1)
     if M < 2:
         raise ShapeError(

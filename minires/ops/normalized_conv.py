@@ -16,17 +16,17 @@ class NormalizedConv2d(Function):
     write and three reads of a whole map, which on a GPU take longer than the arithmetic.
 
     u: (N, C, H, W), gamma, beta: (C,), W: (O, C/G, KH, KW), y: (N, O, OH, OW).
-    batch_norm: a BatchNorm that says what normalizes u. `statistics`, after the call, are those of y's
+    norm: the BatchNorm that normalizes u. `statistics`, after the call, are those of y's
     channels, taken while y is written: the next batch norm needs them.
     """
 
     fresh_gradients = True
 
-    def __init__(self, batch_norm, window, groups):
-        self.batch_norm, self.window, self.groups = batch_norm, window, groups
+    def __init__(self, norm, window, groups):
+        self.norm, self.window, self.groups = norm, window, groups
 
     def forward(self, u, gamma, beta, W):
-        norm = self.batch_norm.normalization(u, gamma, beta)
+        norm = self.norm.normalization(u, gamma, beta)
         self.saved = u, norm, W
         y, self.statistics = kernels.normalized_convolution(u, norm, W, self.window, self.groups)
         return y
@@ -38,16 +38,14 @@ class NormalizedConv2d(Function):
         return gu, ggamma, gbeta, gW
 
 
-def normalized_conv2d(x, statistics, norm, weight, stride=1, padding=0, dilation=1, groups=1):
-    """conv2d(relu(batch_norm(x, *norm, training)), weight, ...) in one, and the statistics of its channels.
+def normalized_conv2d(x, statistics, batch_norm, weight, stride=1, padding=0, dilation=1, groups=1):
+    """conv2d(relu(batch_norm(x, training=True)), weight, ...) in one, and the statistics of its channels.
 
-    statistics: those of x, or None to measure them. norm: batch_norm's running_mean, running_var, weight,
-    bias, momentum and eps. Returns (y, statistics of y). Raises what batch_norm and conv2d raise.
+    statistics: those of x, or None to measure them. batch_norm: a dict of batch_norm's arguments
+    running_mean, running_var, weight, bias, momentum and eps.
+    Returns (y, statistics of y). Raises what batch_norm and conv2d raise.
     """
-    running_mean, running_var, gamma, beta, momentum, eps = norm
+    norm = batch_norm_operation(x, training=True, statistics=statistics, **batch_norm)
     window = convolution_window(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
-    batch_norm = batch_norm_operation(
-        x, running_mean, running_var, gamma, beta, True, momentum, eps, statistics
-    )
-    convolution = NormalizedConv2d(batch_norm, window, groups)
-    return convolution(x, gamma, beta, weight), convolution.statistics
+    convolution = NormalizedConv2d(norm, window, groups)
+    return convolution(x, batch_norm["weight"], batch_norm["bias"], weight), convolution.statistics

@@ -26,6 +26,7 @@ from minires.train.run_folder import RunFolder
 def evaluate(model, loader, average=None):
     """(mean loss, error in percent) over one epoch of `loader`, in evaluation mode.
 
+    A copy of the model is asked, in which batch norms are folded into convolutions (nn.utils).
     average: the model's WeightAverage, to evaluate the mean instead of the weights as they are.
     """
     sums = None

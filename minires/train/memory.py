@@ -11,6 +11,7 @@ from minires.backend.device import load_cupy
 from minires.engine import Tensor, no_grad
 from minires.errors import DeviceMemoryError
 from minires.train.loss import classification_loss
+from minires.train.prediction import for_inference
 
 SMALL, LARGER = 4, 8  # batch sizes to measure: what a step takes grows in proportion to the batch
 LEFT_FREE = 0.05  # of the memory: blocks of many sizes never fill it up
@@ -81,7 +82,7 @@ def _memory_of_a_run(trainer, batch_size):
 
     def evaluation(images, labels):
         with no_grad(), trainer.model.evaluating():
-            trainer.model(images)
+            for_inference(trainer.model)(images)
 
     beside = [_memory_of(evaluation, trainer, tested)]
     if last > 1:

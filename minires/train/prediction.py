@@ -11,7 +11,7 @@ from minires.nn.utils import fuse_conv_bn_eval
 
 
 def for_inference(model):
-    """The model as it is evaluated: nn.utils.fuse_conv_bn_eval of it, or itself where a hook looks on."""
+    """What is asked in the model's place: its nn.utils.fuse_conv_bn_eval; itself where a hook looks on."""
     watched = any(module._forward_hooks for module in model.modules())
     return model if watched else fuse_conv_bn_eval(model)
 

@@ -68,12 +68,12 @@ def test_layers_are_named_after_the_tables():
     assert names[-1] == "fc"
     first = "layer2.0"
     assert [name.removeprefix(f"{first}.") for name in names if name.startswith(first)] == [
+        "downsample.0",
+        "downsample.1",
         "conv1",
         "bn1",
         "conv2",
         "bn2",
-        "downsample.0",
-        "downsample.1",
     ]
     assert list(CifarResNet(8).state_dict())[:6] == [
         "conv1.weight",

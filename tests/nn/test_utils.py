@@ -1,11 +1,16 @@
 """fuse_conv_bn_eval: the same logits from convolutions that have taken in their batch norms."""
 
+import threading
+
 import numpy as np
 import pytest
 
 from minires import Tensor, models, nn, no_grad
+from minires.backend import kernels
 from minires.data import Loader, Split
+from minires.errors import CheckpointError, ShapeError
 from minires.nn import BatchNorm2d, Conv2d
+from minires.nn.folding import FoldedBatchNorm2d
 from minires.nn.functional import relu
 from minires.nn.utils import fuse_conv_bn_eval
 from minires.train import evaluate
@@ -54,37 +59,55 @@ def batch_norms(model):
     return sum(isinstance(module, BatchNorm2d) for module in model.modules())
 
 
+@pytest.fixture
+def sweeps(monkeypatch):
+    """A list that grows by one with each batch norm that is computed by itself."""
+    found, kernel = [], kernels.scale_and_shift
+
+    def counted(x, *more, **options):
+        found.append(x.shape)
+        return kernel(x, *more, **options)
+
+    monkeypatch.setattr(kernels, "scale_and_shift", counted)
+    return found
+
+
 @pytest.mark.parametrize("name", NETS)
-def test_logits_are_equal_to_rounding(name, rng):
+def test_logits_are_equal_to_rounding(name, rng, sweeps):
     side, left = NETS[name]
     model = lively(create(name), side, rng)
     x, before = images(side, rng), {k: v.copy() for k, v in model.state_dict().items()}
     fused = fuse_conv_bn_eval(model)
     with no_grad():
-        expected, logits = model(x).numpy(), fused(x).numpy()
+        expected = model(x).numpy()
+        sweeps.clear()
+        logits = fused(x).numpy()
     assert np.abs(expected).max() > 0.01
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
-    assert batch_norms(fused) == left
+    assert len(sweeps) == left
     for key, value in model.state_dict().items():
         np.testing.assert_array_equal(value, before[key])
 
 
 @pytest.mark.parametrize("form", "abc")
-def test_paths_of_a_resnext(form, rng):
+def test_paths_of_a_resnext(form, rng, sweeps):
     model = lively(models.CifarResNeXt(11, 2, 4, form=form, generator=0).to("float64"), 32, rng)
     fused, x = fuse_conv_bn_eval(model), Tensor(rng.standard_normal((2, 3, 32, 32)))
-    np.testing.assert_allclose(fused(x).numpy(), model(x).numpy(), rtol=1e-9, atol=1e-10)
-    assert batch_norms(fused) == (3 if form == "a" else 0)
+    expected = model(x).numpy()
+    sweeps.clear()
+    np.testing.assert_allclose(fused(x).numpy(), expected, rtol=1e-9, atol=1e-10)
+    assert len(sweeps) == (3 if form == "a" else 0)  # one norms the sum of the paths
 
 
 @pytest.mark.parametrize("order", models.preact.ORDERS)
-def test_every_order_of_a_unit(order, rng):
+def test_every_order_of_a_unit(order, rng, sweeps):
     model = models.PreActResNet(8, order=order, shortcut="B", widths=(4, 6, 8), generator=0).to("float64")
     x = Tensor(rng.standard_normal((2, 3, 16, 16)))
     model(x)
-    fused = fuse_conv_bn_eval(model)
-    np.testing.assert_allclose(fused(x).numpy(), model.eval()(x).numpy(), rtol=1e-9, atol=1e-10)
-    assert batch_norms(fused) < batch_norms(model)
+    fused, expected = fuse_conv_bn_eval(model), model.eval()(x).numpy()
+    in_all = len(sweeps)
+    np.testing.assert_allclose(fused(x).numpy(), expected, rtol=1e-9, atol=1e-10)
+    assert len(sweeps) - in_all < batch_norms(model)
 
 
 def chain_of(*layers):
@@ -114,7 +137,7 @@ def test_formula(bias, options, rng):
     conv = Conv2d(4, 6, 3, padding=2, bias=bias, generator=0, **options)
     bn = trained(BatchNorm2d(6, eps=0.3), rng)
     fused = assert_same(chain_of(conv, bn), Tensor(rng.standard_normal((2, 4, 7, 7))))
-    assert [type(layer) for layer in fused] == [Conv2d, nn.Identity]
+    assert [type(layer) for layer in fused] == [Conv2d, FoldedBatchNorm2d]
 
 
 def test_it_is_a_copy_for_evaluation(x, rng):
@@ -136,36 +159,64 @@ def test_folding_again_changes_nothing(x, rng):
     np.testing.assert_array_equal(fuse_conv_bn_eval(once)(x).numpy(), once(x).numpy())
 
 
+def test_folded_it_is_one_convolution(x, rng, monkeypatch):
+    fused = fuse_conv_bn_eval(chain_of(Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng)))
+    monkeypatch.setattr("minires.backend.kernels.scale_and_shift", None)
+    fused(x)
+
+
 def test_batch_norm_behind_something_else_stays(x, rng):
     conv, bn = Conv2d(3, 3, 3, padding=1, generator=0), trained(BatchNorm2d(3), rng)
     for layers in ((bn, conv), (conv, nn.ReLU(), bn), (nn.ReLU(), bn)):
         assert batch_norms(assert_same(chain_of(*layers), x)) == 1
 
 
-def test_what_is_used_twice_stays(x, rng):
-    conv, other = (Conv2d(3, 3, 3, padding=1, generator=0) for _ in range(2))
-    bn = trained(BatchNorm2d(3), rng)
-    assert batch_norms(assert_same(chain_of(conv, bn, other, bn), x)) == 1
-    assert batch_norms(assert_same(chain_of(conv, bn, conv), x)) == 1
+class Parts(nn.Module):
+    """A convolution, a batch norm, and a forward that sends maps through them in its own way."""
 
-    class Alias(nn.Module):
-        def __init__(self):
-            self.layers = nn.Sequential(conv, bn)
-            self.first = conv
+    def __init__(self, forward, rng):
+        convs = [Conv2d(3, 3, 3, padding=1, generator=i) for i in range(2)]
+        self.body = nn.Sequential(convs[0], trained(BatchNorm2d(3), rng), nn.ReLU())
+        self.first, self.other, self.bn = *convs, self.body[1]
+        self.own_forward = forward
 
-        def forward(self, x):
-            return self.layers(x) + self.first(x)
+    def forward(self, x):
+        return self.own_forward(self, x)
 
-    assert batch_norms(assert_same(Alias().to("float64"), x)) == 1
+
+def taps(net, x):
+    seen = []
+    for layer in net.body:
+        x = layer(x)
+        seen.append(x)
+    return seen[0] + seen[-1]
+
+
+FORWARDS = {
+    "as a whole": lambda net, x: net.body(x),
+    "layer by layer": taps,
+    "something between": lambda net, x: net.body[1:](net.body[:1](x) + x),
+    "the convolution twice": lambda net, x: net.body(x) + net.first(x),
+    "the batch norm twice": lambda net, x: nn.chain(x, net.first, net.bn, net.other, net.bn),
+    "behind the other one": lambda net, x: net.bn(net.other(x)),
+    "by hand": lambda net, x: relu(net.bn(net.first(x))),
+    "the weights alone": lambda net, x: nn.functional.conv2d(x, net.body[0].weight) * net.body[1].weight[0],
+}
+
+
+@pytest.mark.parametrize("how", FORWARDS)
+def test_a_forward_computes_what_it_says(how, x, rng):
+    """Whatever it does with a convolution and a batch norm that stand side by side."""
+    assert_same(Parts(FORWARDS[how], rng).to("float64"), x)
 
 
 def test_what_a_hook_watches_stays(x, rng):
-    model, seen = chain_of(Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng)).eval(), []
-    model[0].register_forward_hook(lambda module, inputs, y: seen.append(y.numpy()))
-    fused = fuse_conv_bn_eval(model)
-    fused(x)
-    model(x)
-    np.testing.assert_array_equal(seen[0], seen[1])
+    for i in range(2):
+        model, seen = chain_of(Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng)).eval(), []
+        model[i].register_forward_hook(lambda module, inputs, y, seen=seen: seen.append(y.numpy()))
+        fuse_conv_bn_eval(model)(x)
+        model(x)
+        np.testing.assert_array_equal(*seen)
 
 
 def test_other_classes_stay(x, rng):
@@ -180,45 +231,92 @@ def test_other_classes_stay(x, rng):
     for conv, bn in ((Conv2d, Twice), (Shifted, BatchNorm2d)):
         model = chain_of(conv(3, 4, 3, generator=0), trained(bn(4), rng))
         assert batch_norms(assert_same(model, x)) == 1
+    model = chain_of(Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng))
+    forward = model[1].forward
+    model[1].forward = lambda x: forward(x) * 2
+    assert batch_norms(assert_same(model.eval(), x)) == 1
 
 
-def test_a_module_may_name_its_pairs(x, rng):
-    class Named(nn.Module):
+def test_batch_norms_that_stay_in_training_are_not_folded(x):
+    class Adapting(nn.Sequential):
+        """Takes the batch's statistics in evaluation, too."""
+
+        def train(self, mode=True):
+            super().train(mode)
+            self[1].training = True
+            return self
+
+    model = Adapting(Conv2d(3, 4, 3, generator=0), BatchNorm2d(4)).to("float64")
+    expected = model.eval()(x).numpy()
+    fused = fuse_conv_bn_eval(model)
+    np.testing.assert_array_equal(fused(x).numpy(), expected)
+    assert batch_norms(fused) == 1
+
+
+@pytest.mark.parametrize("channels", [(4, 5), (4, 1), (1, 4)])
+def test_what_does_not_fit_is_refused_as_before(channels, x):
+    model = chain_of(Conv2d(3, channels[0], 3), BatchNorm2d(channels[1]))
+    for net in (model.eval(), fuse_conv_bn_eval(model)):
+        with pytest.raises(ShapeError, match=r"batch_norm: input .* does not fit weight"):
+            net(x)
+
+
+def test_layers_in_lists_are_found(x, rng):
+    class Listed(nn.Module):
         def __init__(self):
-            self.conv, self.bn = Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng)
+            self.layers = [Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng)]
 
         def forward(self, x):
-            return relu(self.bn(self.conv(x)))
+            return nn.chain(x, *self.layers)
 
-        def conv_bn_pairs(self):
-            return [("conv", "bn")]
-
-    class Unnamed(Named):
-        conv_bn_pairs = nn.Module.conv_bn_pairs
-
-    assert batch_norms(assert_same(Named().to("float64"), x)) == 0
-    assert batch_norms(assert_same(Unnamed().to("float64"), x)) == 1
+    assert batch_norms(assert_same(Listed().to("float64"), x)) == 0
+    listed = nn.Sequential([Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng)]).to("float64")
+    assert batch_norms(assert_same(listed, x)) == 0
 
 
-def test_a_block_that_has_become_another_one_stays(x, rng):
-    """What its class says of pairs was said of another forward."""
+def test_what_is_no_weight_is_shared(x, rng):
+    class Holding(nn.Module):
+        def __init__(self):
+            self.net = nn.Sequential(Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng))
+            self.lock, self.library, self.seen = threading.Lock(), np, []
 
-    class Between(models.blocks.BasicBlock):
-        def residual(self, x, *after):
-            return nn.chain(x, self.conv1, relu, self.bn1, self.conv2, self.bn2, *after)
+        def forward(self, x):
+            self.features = self.net(x)
+            self.seen.append(self.features)
+            return self.features
 
-    class Wide(models.blocks.BasicBlock):
-        def __init__(self, channels):
-            super().__init__(channels, channels)
+    model = Holding().to("float64")
+    model(x)
+    fused = assert_same(model, x)
+    assert fused.lock is model.lock
+    assert len(model.seen) == 3
 
-    for block, left in ((Between(3, 3), 2), (Wide(3), 0)):
-        for module in block.modules():
-            if isinstance(module, BatchNorm2d):
-                trained(module, rng)
-        assert batch_norms(assert_same(block.to("float64"), x)) == left
-    block = models.blocks.BasicBlock(3, 3).to("float64")
-    block.residual = lambda x, *after: nn.chain(x, block.conv1, *after)
-    assert batch_norms(assert_same(block, x)) == 2
+
+def test_shared_parts_stay_shared(rng):
+    class Twins(nn.Module):
+        def __init__(self):
+            self.one = self.other = Conv2d(3, 4, 3, generator=0)
+            self.third = Conv2d(3, 4, 3, generator=0)
+            self.third.weight = self.one.weight
+
+    fused = fuse_conv_bn_eval(Twins())
+    assert fused.one is fused.other
+    assert fused.third.weight is fused.one.weight
+    assert not np.shares_memory(fused.one.weight.data, Twins().one.weight.data)
+
+
+def test_it_moves_as_other_modules_do(x, rng):
+    fused = fuse_conv_bn_eval(chain_of(Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng)))
+    expected = fused(x).numpy()
+    np.testing.assert_allclose(fused.to("float32")(x.to("float32")).numpy(), expected, atol=1e-5)
+    assert fused(x.to("float32")).dtype == np.float32
+
+
+def test_a_plain_state_is_no_state_of_it(rng):
+    """It would leave the folded weights behind."""
+    model = chain_of(Conv2d(3, 4, 3, generator=0), BatchNorm2d(4))
+    with pytest.raises(CheckpointError, match=r"missing 1\.both\.weight"):
+        fuse_conv_bn_eval(model).load_state_dict(model.state_dict())
 
 
 @pytest.fixture

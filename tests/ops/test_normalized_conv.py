@@ -31,6 +31,12 @@ class Chain(nn.Module):
         return nn.chain(x, self.conv1, self.bn1, F.relu, self.conv2, self.bn2)
 
 
+def batch_norm(gamma, beta):
+    """The arguments of a batch norm of four channels."""
+    running = {"running_mean": Tensor(np.zeros(4)), "running_var": Tensor(np.ones(4))}
+    return {**running, "weight": gamma, "bias": beta, "momentum": 0.1, "eps": 1e-5}
+
+
 def images(rng):
     return Tensor(rng.standard_normal((2, 3, 5, 5)), dtype="float32")
 
@@ -54,7 +60,7 @@ def names(tensor):
 @pytest.mark.parametrize("known", [False, True], ids=["measured", "statistics known"])
 def test_gradients(stride, groups, known, rng):
     def function(u, gamma, beta, W):
-        norm = Tensor(np.zeros(4)), Tensor(np.ones(4)), gamma, beta, 0.1, 1e-5
+        norm = batch_norm(gamma, beta)
         statistics = kernels.batch_statistics(u.data) if known else None
         return normalized_conv2d(u, statistics, norm, W, stride, 1, 1, groups)[0]
 
@@ -72,7 +78,7 @@ def test_gradients(stride, groups, known, rng):
 
 def test_statistics_are_those_of_the_result(rng):
     x, W = Tensor(rng.standard_normal((2, 4, 5, 5))), Tensor(rng.standard_normal((6, 4, 3, 3)))
-    norm = Tensor(np.zeros(4)), Tensor(np.ones(4)), Tensor(np.ones(4)), Tensor(np.zeros(4)), 0.1, 1e-5
+    norm = batch_norm(Tensor(np.ones(4)), Tensor(np.zeros(4)))
     for y, statistics in (conv2d_and_statistics(x, W), normalized_conv2d(x, None, norm, W)):
         for ours, expected in zip(statistics, kernels.batch_statistics(y.data), strict=True):
             np.testing.assert_array_equal(ours, expected)

@@ -28,7 +28,7 @@ class one_thread_per_product:  # noqa: N801, used like a function
             if _held == 1:
                 if _outside is None:  # nobody has decided: as the library chose
                     _outside = max((library.num_threads for library in libraries()), default=1)
-                if _outside != 1:
+                if _outside != 1:  # setting it takes as long as a small product
                     _limit(1)
 
     def __exit__(self, *_):

@@ -67,7 +67,7 @@ def scale_and_shift(x, scale, shift, z=None, relu=False):
 def batch_norm_gradient(gy, x, norm, y=None, split=False, frozen=False):
     """gx, ggamma, gbeta of batch norm; with `y`, the output of a ReLU behind it, also through that ReLU.
 
-    norm: its Normalization.
+    norm: its BatchNormalization.
     split: return as well what went through the ReLU, the gradient of a map that was added before it.
     frozen: mean and var are constants.
     """

@@ -1,9 +1,9 @@
 """Batch norm on a GPU: statistics, the sweep that applies them, and the way back. See batch_norm.cu."""
 
+from minires.backend.batch_normalization import BatchNormalization
 from minires.backend.cuda.launch import blocks_for, launch
 from minires.backend.cuda.maps import WARP, channels_last, empty_map, pixels_and_channels, storage, table
 from minires.backend.device import library
-from minires.backend.normalization import Normalization
 
 FILE = "batch_norm.cu"
 THREADS = 256
@@ -29,7 +29,7 @@ def batch_statistics(x):
 
 
 def batch_normalization(gamma, beta, statistics, eps, running=None, momentum=0.0, count=0):
-    """The Normalization with these statistics; see backend/reference.py.
+    """The BatchNormalization with these statistics; see backend/reference.py.
 
     statistics: of batch_statistics, or of a convolution; or (mean, var), with which nothing is running.
     """
@@ -38,11 +38,11 @@ def batch_normalization(gamma, beta, statistics, eps, running=None, momentum=0.0
         scale, shift = xp.empty((2, C), "float32")
         arguments = *statistics, C, gamma, beta, float(eps), scale, shift
         launch(FILE, "factors", max(1, blocks_for(C, THREADS)), THREADS, *arguments)
-        return Normalization(*statistics, scale, shift, gamma, eps)
+        return BatchNormalization(*statistics, scale, shift, gamma, eps)
     mean, var, scale, shift = xp.empty((4, C), "float32")
     layer = gamma, beta, float(eps), scale, shift, *(running or (None, None)), float(momentum)
     _combine("combine_moments", statistics, len(statistics), C, mean, var, *layer)
-    return Normalization(mean, var, scale, shift, gamma, eps)
+    return BatchNormalization(mean, var, scale, shift, gamma, eps)
 
 
 def combine_sums(partials):

@@ -49,7 +49,7 @@ def input_gradient_through_batch_norm(gy, W, u, norm, window, groups):
     """g = col^T(W^T gy) where scale u + shift > 0, else 0; ggamma = sum g uhat; gbeta = sum g.
 
     The gradient of what a batch norm writes, uhat = (u - mean) / sqrt(var + eps), if a ReLU and then a
-    convolution read it. u: (N, C, H, W); norm: the batch norm's Normalization.
+    convolution read it. u: (N, C, H, W); norm: the batch norm's BatchNormalization.
     """
     g = empty_map(gy, u.shape)
     statistics = norm.scale, norm.shift, norm.mean, norm.var, float(norm.eps)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from on_device import SEEDS, STORAGE, Maps, few, map_shapes, mean_and_var
 
 from minires.backend import cuda, reference
-from minires.backend.normalization import Normalization
+from minires.backend.batch_normalization import BatchNormalization
 
 EPS = 1e-5
 
@@ -23,10 +23,10 @@ def per_channel(cupy, C, seed):
 
 
 def normalizations(cupy, C, seed):
-    """A Normalization there and here."""
+    """A BatchNormalization there and here."""
     gamma, beta, mean, var = per_channel(cupy, C, seed)[1]
     here = reference.batch_normalization(gamma, beta, (mean, var), EPS)
-    return Normalization(*map(cupy.asarray, here[:5]), EPS), here
+    return BatchNormalization(*map(cupy.asarray, here[:5]), EPS), here
 
 
 @few(20)
@@ -115,7 +115,7 @@ def test_a_nan_stays(cupy):
 def test_no_image_no_kernel(cupy):
     x, values = cupy.empty((0, 4, 3, 3), "float32"), cupy.zeros(4, "float32")
     assert cuda.scale_and_shift(x, values, values).shape == x.shape
-    norm = Normalization(*[values] * 5, EPS)
+    norm = BatchNormalization(*[values] * 5, EPS)
     gx, ggamma, gbeta = cuda.batch_norm_gradient(x, x, norm)
     assert gx.shape == x.shape
     assert ggamma.get().tolist() == gbeta.get().tolist() == [0, 0, 0, 0]

@@ -10,9 +10,9 @@ from layers import ACROSS_TILES, KINDS, LIMIT, STORED, double, error, layer, lay
 from on_device import Maps, few, mean_and_var
 
 from minires.backend import cuda, reference
+from minires.backend.batch_normalization import BatchNormalization
 from minires.backend.cuda import convolutions, implicit, ladder
 from minires.backend.cuda.gather import MOST_SHARED, backward_axes, forward_axes
-from minires.backend.normalization import Normalization
 from minires.backend.window import Window
 
 # `minires.backend.cuda.convolution` is the function of that name.
@@ -90,7 +90,7 @@ def test_gradient_through_batch_norm(cupy, layer, plan, kind):
     gy, W, u, scale, mean, var = layer.draw(layer.output, layer.filters, layer.shape, C, C, C)
     gy, u, var = maps.rounded(gy), maps.rounded(u), np.abs(var)
     shift = -mean * scale  # a batch norm with beta = 0: half of the ReLUs let nothing pass
-    norm = Normalization(*map(cupy.asarray, (mean, var, scale, shift)), None, EPS)
+    norm = BatchNormalization(*map(cupy.asarray, (mean, var, scale, shift)), None, EPS)
     where = layer.window, layer.groups
     with ladder.using("fused", precision), cut(plan):
         g, ggamma, gbeta = planning.input_gradient_through_batch_norm(
@@ -244,7 +244,7 @@ def test_convolutions_that_read_through_batch_norm(cupy, kernel):
         return y, *(taken if isinstance(taken, tuple) else mean_and_var(taken))
 
     def results(kernels, u, W, gy, *numbers):
-        norm = Normalization(*numbers, EPS)
+        norm = BatchNormalization(*numbers, EPS)
         yield from with_statistics(*kernels.convolution_and_statistics(u, W, *where))
         yield from with_statistics(*kernels.normalized_convolution(u, norm, W, *where))
         yield from kernels.normalized_convolution_input_gradient(gy, W, u, norm, *where)

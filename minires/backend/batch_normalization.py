@@ -1,9 +1,9 @@
-"""Normalization: the numbers of one batch norm, which its kernels take together."""
+"""BatchNormalization: the numbers of a batch norm, which its kernels take together."""
 
 from typing import Any, NamedTuple
 
 
-class Normalization(NamedTuple):
+class BatchNormalization(NamedTuple):
     """y = gamma xhat + beta = scale x + shift,    xhat = (x - mean) / sqrt(var + eps)
 
     mean, var, scale = gamma / sqrt(var + eps), shift = beta - mean scale, gamma: arrays (C,); eps: a float.
