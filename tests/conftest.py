@@ -31,12 +31,13 @@ if WORKERS:
 def pytest_cmdline_main(config):
     """Deal the tests out to a worker for each core, if pytest-xdist is there and -n does not say otherwise.
 
-    One file is done sooner than workers have started, and tests on a GPU would be in each other's way.
+    One file is done sooner than workers have started. Tests on a GPU would be in each other's way, and slow
+    ones measure how long a tutorial takes on all cores.
     """
     option = config.option
     undecided = getattr(option, "numprocesses", 0) is None and not WORKERS
     one_file = all(Path(argument.partition("::")[0]).suffix == ".py" for argument in config.args)
-    if undecided and not (one_file or option.usepdb or option.markexpr == "gpu"):
+    if undecided and not (one_file or option.usepdb or option.markexpr in ("gpu", "slow")):
         option.numprocesses, option.dist = min(available_cores(), MOST_WORKERS), "worksteal"
 
 
