@@ -1,14 +1,17 @@
 """What the tests share: deterministic Hypothesis, workers side by side, and helpers that come as fixtures."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
-from minires import Tensor
+from minires import Tensor, models
 from minires.backend.cpu.threads import available_cores
+from minires.nn.init import skip_init
+from minires.plot import plot_run
 
 settings.register_profile("minires", derandomize=True, deadline=None, max_examples=100)
 settings.load_profile("minires")
@@ -31,12 +34,13 @@ if WORKERS:
 def pytest_cmdline_main(config):
     """Deal the tests out to a worker for each core, if pytest-xdist is there and -n does not say otherwise.
 
-    One file is done sooner than workers have started, and tests on a GPU would be in each other's way.
+    One file is done sooner than workers have started. Tests on a GPU would be in each other's way, and slow
+    ones measure how long a tutorial takes on all cores.
     """
     option = config.option
     undecided = getattr(option, "numprocesses", 0) is None and not WORKERS
     one_file = all(Path(argument.partition("::")[0]).suffix == ".py" for argument in config.args)
-    if undecided and not (one_file or option.usepdb or option.markexpr == "gpu"):
+    if undecided and not (one_file or option.usepdb or option.markexpr in ("gpu", "slow")):
         option.numprocesses, option.dist = min(available_cores(), MOST_WORKERS), "worksteal"
 
 
@@ -46,6 +50,32 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip("needs the shared folder beside the repository")
     return SHARED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def empty_curves():
+    """Runs leave an empty curves.png: drawing it takes longer than most of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("minires.train.trainer.plot_run", lambda history, name, path: path.touch())
+        yield
+
+
+@pytest.fixture
+def curves(monkeypatch):
+    """Runs draw their curves, as outside of tests."""
+    monkeypatch.setattr("minires.train.trainer.plot_run", plot_run)
+
+
+@pytest.fixture(scope="session")
+def summary():
+    """summary(name, options): the rows of a network, for which it computes an image once for all tests."""
+
+    @cache
+    def rows_of(name, options=frozenset()):
+        with skip_init():
+            return models.summarize(models.create(name, **dict(options)))
+
+    return rows_of
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import pytest
 
 from minires import models
 from minires.lab.degradation import MARGIN
-from minires.nn.init import skip_init
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -41,9 +40,8 @@ NETWORKS = re.findall(r"^\| `(\w+)` \| ([\d,]+) \| ([\d,]+) \|", README, re.MULT
 
 
 @pytest.mark.parametrize(("name", "parameters", "multiply_adds"), NETWORKS)
-def test_the_table_of_networks_is_what_is_counted(name, parameters, multiply_adds):
-    with skip_init():
-        rows = models.summarize(models.create(name))
+def test_the_table_of_networks_is_what_is_counted(name, parameters, multiply_adds, summary):
+    rows = summary(name)
     assert f"{sum(row.parameters for row in rows):,}" == parameters
     assert f"{sum(row.multiply_adds for row in rows):,}" == multiply_adds
 

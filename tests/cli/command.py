@@ -10,6 +10,9 @@ from unittest import mock
 
 from minires import get_num_threads, set_num_threads
 from minires.cli import main
+from minires.cli.common import console
+
+console.width = 120
 
 
 def minires(*arguments, folder="."):
@@ -21,7 +24,6 @@ def minires(*arguments, folder="."):
         redirect_stdout(stdout),
         redirect_stderr(stderr),
         mock.patch.object(sys, "argv", arguments),
-        mock.patch.dict(os.environ, COLUMNS="120"),
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("error")

@@ -114,7 +114,9 @@ def test_gradcheck_of_a_block_and_a_net():
     assert "plain8" in result.stdout
 
 
-def test_bench_measures_prints_and_writes(tmp_path):
+def test_bench_measures_prints_and_writes(tmp_path, monkeypatch):
+    """Without PyTorch, which tests/bench/test_bench.py measures."""
+    monkeypatch.setattr("minires.bench.compare.find_spec", lambda name: None)
     file = tmp_path / "bench.json"
     arguments = ("--model", "resnet8", "--batch-size", 4, "--repeats", 1, "--threads", 1, "--json", file)
     result = minires("bench", *arguments)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -68,8 +69,13 @@ def test_a_second_run_is_refused_and_a_resumed_one_gives_the_same(finished):
     assert degradation(depths=(8, 14), out=out, epochs=2, seed=4, resume=True) == results
 
 
-def test_overwriting_starts_all_nets_anew_and_an_interrupted_one_can_be_resumed(tmp_path):
-    degradation(depths=(8, 14), out=tmp_path, epochs=1)
+@pytest.fixture
+def copied(finished, tmp_path):
+    """A finished experiment in a folder of this test's own."""
+    return shutil.copytree(finished[0], tmp_path / "out")
+
+
+def test_overwriting_starts_all_nets_anew_and_an_interrupted_one_can_be_resumed(copied):
 
     def follow(name, total):
         def interrupt(report):
@@ -79,17 +85,16 @@ def test_overwriting_starts_all_nets_anew_and_an_interrupted_one_can_be_resumed(
         return interrupt
 
     with pytest.raises(TrainingInterrupted, match="the run is saved"):
-        degradation(depths=(8, 14), out=tmp_path, epochs=2, overwrite=True, follow=follow)
-    assert not (tmp_path / "results.json").exists()
-    results = degradation(depths=(8, 14), out=tmp_path, epochs=2, resume=True)
+        degradation(depths=(8, 14), out=copied, epochs=2, overwrite=True, follow=follow)
+    assert not (copied / "results.json").exists()
+    results = degradation(depths=(8, 14), out=copied, epochs=2, resume=True)
     assert {len(net["train_error"]) for net in results["nets"].values()} == {2}
 
 
-def test_a_wrong_depth_leaves_what_is_there(tmp_path):
-    degradation(depths=(8, 14), out=tmp_path, epochs=1)
+def test_a_wrong_depth_leaves_what_is_there(copied):
     with pytest.raises(OptionError, match="6n"):
-        degradation(depths=(8, 15), out=tmp_path, overwrite=True)
-    assert (tmp_path / "results.json").exists()
+        degradation(depths=(8, 15), out=copied, overwrite=True)
+    assert (copied / "results.json").exists()
 
 
 def nets(plain, residual):

@@ -1,6 +1,7 @@
 """The experiment on shifted digits: what it shifts, what it finds, what it writes."""
 
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -12,45 +13,55 @@ from minires.lab import shift_experiment
 from minires.lab.shift import DIRECTIONS, bordered, build_nets, found, shifted, verdict
 from minires.plot import shift as figure_of_shift
 
-SEEDS = (0, 1, 2)
+
+@cache
+def experiment(folder, seed):
+    """Half as long as by default: (folder, results, [(name, steps, reports)])."""
+    out, followed = folder / f"seed{seed}" / "new" / "folder", []
+
+    def follow(name, steps):
+        followed.append((name, steps, []))
+        return followed[-1][2].append
+
+    return out, shift_experiment(out, seed, epochs=8, follow=follow), followed
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """Half as long as by default: {seed: (folder, results, [(name, steps, reports)])}."""
-    made = {}
-    for seed in SEEDS:
-        out, followed = tmp_path_factory.mktemp("shift") / "new" / "folder", []
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("shift")
 
-        def follow(name, steps, followed=followed):
-            followed.append((name, steps, []))
-            return followed[-1][2].append
 
-        made[seed] = out, shift_experiment(out, seed, epochs=8, follow=follow), followed
-    return made
+@pytest.fixture
+def finished(folder):
+    return experiment(folder, 0)
+
+
+SEEDS = (0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2)))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_flat_vector_is_brittle_and_a_convolution_is_not(finished, seed):
-    nets = finished[seed][1]["nets"]
+def test_a_flat_vector_is_brittle_and_a_convolution_is_not(folder, seed):
+    _, results, _ = experiment(folder, seed)
+    nets = results["nets"]
     mlp, convnet = (np.array(nets[name]["test_error"]) for name in ("mlp", "convnet"))
     assert max(mlp[0], convnet[0]) < 15
     assert mlp[1] - mlp[0] > 35
     assert mlp[2] - mlp[0] > 65
     assert convnet[1] - convnet[0] < 8
     assert convnet[2] - convnet[0] < 20
-    assert finished[seed][1]["verdict"] == {"mlp_brittle": True, "convnet_brittle": False}
+    assert results["verdict"] == {"mlp_brittle": True, "convnet_brittle": False}
 
 
-def test_both_nets_are_as_large_and_learn_the_digits(finished):
-    for _, results, _ in finished.values():
-        mlp, convnet = results["nets"]["mlp"], results["nets"]["convnet"]
-        assert (mlp["parameters"], convnet["parameters"]) == (4970, 4975)
-        assert max(mlp["train_error"], convnet["train_error"]) < 5
+@pytest.mark.parametrize("seed", SEEDS)
+def test_both_nets_are_as_large_and_learn_the_digits(folder, seed):
+    _, results, _ = experiment(folder, seed)
+    mlp, convnet = results["nets"]["mlp"], results["nets"]["convnet"]
+    assert (mlp["parameters"], convnet["parameters"]) == (4970, 4975)
+    assert max(mlp["train_error"], convnet["train_error"]) < 5
 
 
 def test_files_are_written(finished):
-    out, results, _ = finished[0]
+    out, results, _ = finished
     assert json.loads((out / "results.json").read_text()) == results
     assert (results["data"], results["seed"], results["shifts"]) == ("digits", 0, [0, 1, 2])
     with Image.open(out / "shift.png") as figure:
@@ -59,12 +70,12 @@ def test_files_are_written(finished):
 
 
 def test_both_nets_are_followed(finished):
-    for name, steps, reports in finished[0][2]:
+    for name, steps, reports in finished[2]:
         assert name in ("mlp", "convnet")
         assert steps == 8 * 23
         assert [report.step for report in reports] == list(range(23, steps + 1, 23))
         assert reports[-1].loss < reports[0].loss
-        assert reports[-1].train_error == finished[0][1]["nets"][name]["train_error"]
+        assert reports[-1].train_error == finished[1]["nets"][name]["train_error"]
 
 
 def test_the_same_seed_gives_the_same_and_another_one_does_not(tmp_path):
@@ -76,7 +87,7 @@ def test_the_same_seed_gives_the_same_and_another_one_does_not(tmp_path):
 def test_the_figure_shows_a_line_for_each_net(finished, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(figure_of_shift, "save", lambda figure, path: drawn.append(figure))
-    results = finished[0][1]
+    results = finished[1]
     figure_of_shift.plot_shift(results, tmp_path / "shift.png")
     (axes,) = drawn[0].axes
     labels = [text.get_text() for text in axes.get_legend().get_texts()]

@@ -2,7 +2,6 @@
 
 import re
 import tracemalloc
-from functools import cache
 
 import numpy as np
 import pytest
@@ -139,13 +138,6 @@ def undrawn():
         yield
 
 
-@cache
-def rows_of(name, options=frozenset()):
-    """A network's summary, for which it computes an image: once for all tests."""
-    with skip_init():
-        return models.summarize(models.create(name, **dict(options)))
-
-
 def count(model):
     return sum(p.numel() for p in model.parameters())
 
@@ -157,10 +149,10 @@ def test_every_name_is_in_the_table():
 
 @pytest.mark.parametrize("name", TABLE)
 @pytest.mark.usefixtures("undrawn")
-def test_counts_and_sizes(name):
+def test_counts_and_sizes(name, summary):
     parameters, multiply_adds, sizes = TABLE[name]
     model = models.create(name, generator=0)
-    rows = rows_of(name)
+    rows = summary(name)
     assert count(model) == sum(row.parameters for row in rows) == parameters
     assert sum(row.multiply_adds for row in rows) == multiply_adds
     shapes = [(row.name, row.output_shape) for row in rows if row.output_shape]
@@ -217,13 +209,13 @@ def name_and_options(key):
 
 @pytest.mark.parametrize("key", FIGURES, ids=name_and_options)
 @pytest.mark.usefixtures("undrawn")
-def test_published_figures_are_those_counted_here(key):
+def test_published_figures_are_those_counted_here(key, summary):
     """To the digits that were printed; the two that are not are explained."""
     (name, options), figures = key, FIGURES[key]
     if figures.parameters is None and figures.multiply_adds is None:
         models.create(name, **dict(options))  # such a network there is
         return
-    rows = rows_of(name, options)
+    rows = summary(name, options)
     parameters = sum(row.parameters for row in rows)
     if name == "preact_resnet1001":  # the paper's 10.2 M are without batch norms
         parameters -= sum(row.parameters for row in rows if row.kind == "BatchNorm2d")
@@ -263,12 +255,12 @@ def test_a_summary_keeps_no_activations():
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_summary_lists_the_heads_that_only_training_uses():
-    rows = {row.name: row for row in rows_of("googlenet")}
+def test_summary_lists_the_heads_that_only_training_uses(summary):
+    rows = {row.name: row for row in summary("googlenet")}
     assert rows["aux1.fc1"].output_shape == ()
     assert rows["aux1.fc1"].multiply_adds == 0
     assert rows["aux1.fc1"].parameters == 2048 * 1024 + 1024
-    assert not rows_of("googlenet", frozenset({("heads", False)}))[-1].name.startswith("aux")
+    assert not summary("googlenet", frozenset({("heads", False)}))[-1].name.startswith("aux")
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -45,6 +45,7 @@ def test_logits_of_the_first_256_images(network, expected, images_and_labels):
     np.testing.assert_allclose(logits, expected["logits"], rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_errors_on_the_whole_test_set(network, expected, images_and_labels):
     """Two images may fall on the other side of a near tie."""
     images, labels = images_and_labels

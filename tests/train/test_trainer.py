@@ -60,7 +60,7 @@ def test_a_net_learns_the_digits():
     assert run.history.last("loss") < run.history.series("loss")[1][0] / 4
 
 
-def test_the_run_folder_is_complete(tmp_path):
+def test_the_run_folder_is_complete(tmp_path, curves):
     recipe = small_recipe()
     train(recipe, tmp_path / "run", dataset=DIGITS)
     folder = RunFolder(tmp_path / "run")
