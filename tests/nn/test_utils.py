@@ -72,7 +72,9 @@ def sweeps(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "vgg16_bn" else name for name in NETS]
+)
 def test_logits_are_equal_to_rounding(name, rng, sweeps):
     side, left = NETS[name]
     model = lively(create(name), side, rng)
