@@ -76,7 +76,7 @@ def test_a_run_is_that_of_the_cpu(cupy, rung, model, dataset):
             assert ours.get(name) == theirs.get(name)
 
 
-@pytest.mark.parametrize("rung", ["implicit", "fused"])
+@pytest.mark.parametrize("rung", [pytest.param("implicit", marks=pytest.mark.slow), "fused"])
 def test_recorded_steps_are_the_steps_recorded(cupy, rung, dataset, monkeypatch):
     """Same bits, whether each step is computed anew or one is recorded and repeated."""
     hardware = Hardware.choose("cuda", rung)

@@ -107,8 +107,8 @@ NETWORKS = [
     "wrn_10_1",
     "resnext11_2x4d",
     "nin",
-    "resnet18",
-    "googlenet",
+    pytest.param("resnet18", marks=pytest.mark.slow),
+    pytest.param("googlenet", marks=pytest.mark.slow),
 ]
 
 
@@ -137,7 +137,14 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("operation", "having", "others"), WRONG, ids=[case[0].name for case in WRONG])
+# One of them shows that the check sees a wrong gradient, all that each case of the table does.
+WRONG = [
+    pytest.param(*case, id=case[0].name, marks=[] if case[0] is Sigmoid else pytest.mark.slow)
+    for case in WRONG
+]
+
+
+@pytest.mark.parametrize(("operation", "having", "others"), WRONG)
 def test_a_wrong_gradient_is_found_in_the_blocks_that_use_it(monkeypatch, operation, having, others):
     right = operation.backward
     monkeypatch.setattr(operation, "backward", lambda self, gy: right(self, gy * (1 + 1e-4)))
@@ -145,10 +152,13 @@ def test_a_wrong_gradient_is_found_in_the_blocks_that_use_it(monkeypatch, operat
     assert [name for name in others if not gradients.check(name).passed] == []
 
 
-def test_a_wrong_gradient_is_found_in_a_whole_net(monkeypatch):
-    right = Concatenate.backward
-    monkeypatch.setattr(Concatenate, "backward", lambda self, gy: right(self, gy * (1 + 1e-3)))
-    assert not gradients.check("googlenet").passed
+@pytest.mark.parametrize(
+    ("operation", "net"), [(Pad, "resnet8"), pytest.param(Concatenate, "googlenet", marks=pytest.mark.slow)]
+)
+def test_a_wrong_gradient_is_found_in_a_whole_net(monkeypatch, operation, net):
+    right = operation.backward
+    monkeypatch.setattr(operation, "backward", lambda self, gy: right(self, gy * (1 + 1e-3)))
+    assert not gradients.check(net).passed
 
 
 def test_dropout_drops_the_same_at_every_call(rng):

@@ -97,6 +97,7 @@ def test_they_train_at_the_same_time(tmp_path):
         assert RunFolder(tmp_path / name).latest() is not None, "it was saved"
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_where_it_was(tmp_path):
     recipes = {"one": replace(RECIPE, iterations=200), "two": replace(RECIPE, iterations=200, seed=1)}
 

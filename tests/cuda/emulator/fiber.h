@@ -117,7 +117,7 @@ class Fiber {
         if (abandoned) __asan_unpoison_memory_region(bottom, STACK_BYTES);
 #endif
         abandoned = true;  // until it ends
-        stack.context.begin(bottom, STACK_BYTES, function);
+        stack.context.begin(bottom, STACK_BYTES - unused, function);
     }
 
     // Called from outside: run the fiber until it pauses or ends.
@@ -138,6 +138,7 @@ class Fiber {
    private:
     Stack stack;
     bool abandoned = false;
+    size_t unused = 0;  // bytes at the top
 
     // Below the stack lies memory that may not be touched, so that an overflow does not go unnoticed.
     void allocate() {
@@ -146,6 +147,9 @@ class Fiber {
         if (memory == MAP_FAILED || mprotect(memory, GUARD_BYTES, PROT_NONE)) std::abort();
         stack.bottom = static_cast<char*>(memory) + GUARD_BYTES;
         stack.bytes = STACK_BYTES;
+        // If all stacks began at the same place of a page, they would drive each other out of the cache.
+        static size_t fibers = 0;
+        unused = fibers++ % 256 * 192;
     }
 };
 
