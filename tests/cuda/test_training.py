@@ -200,6 +200,7 @@ def test_the_learning_rate_changes_in_repeated_steps(cupy, dataset):
     assert all(np.array_equal(weights(frozen)[name], weights(before)[name]) for name in parameters)
 
 
+@pytest.mark.slow
 def test_too_large_a_batch_is_told_what_would_fit(device, dataset):
     many = Dataset("noise", noise(64), dataset.test, dataset.classes)
     device.memory = 2 << 20

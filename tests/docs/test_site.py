@@ -9,6 +9,8 @@ from site_builds import build
 
 from minires import models
 
+pytestmark = pytest.mark.slow
+
 WITHOUT_RUNNING = ("-D", "plot_gallery=0")  # the tutorials' text and code, without figures and output
 
 # What a browser loads by itself, as against links that a reader follows.

@@ -75,6 +75,7 @@ def copied(finished, tmp_path):
     return shutil.copytree(finished[0], tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_overwriting_starts_all_nets_anew_and_an_interrupted_one_can_be_resumed(copied):
 
     def follow(name, total):
