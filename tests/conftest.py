@@ -1,11 +1,12 @@
 """What the tests share: deterministic Hypothesis, workers side by side, and helpers that come as fixtures."""
 
 import os
-from functools import cache
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from minires import Tensor, models
@@ -67,22 +68,26 @@ def curves(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def summary():
-    """summary(name, options): the rows of a network, for which it computes an image once for all tests."""
-
-    @cache
-    def rows_of(name, options=frozenset()):
-        with skip_init():
-            return models.summarize(models.create(name, **dict(options)))
-
-    return rows_of
-
-
-@pytest.fixture(scope="session")
 def for_all_workers(tmp_path_factory, request):
     """An empty folder, the same for all workers of pytest-xdist. Two may reach for a file at a time."""
     folder = tmp_path_factory.getbasetemp()
     return folder.parent if hasattr(request.config, "workerinput") else folder
+
+
+@pytest.fixture(scope="session")
+def summary(for_all_workers):
+    """summary(name, options): the rows of a network, which computes an image once for all workers."""
+
+    def rows_of(name, options=frozenset()):
+        file = for_all_workers / f"summary {name} {sorted(options)}"
+        with FileLock(f"{file}.lock"):
+            if not file.exists():
+                with skip_init():
+                    rows = models.summarize(models.create(name, **dict(options)))
+                file.write_bytes(pickle.dumps(rows))
+        return pickle.loads(file.read_bytes())
+
+    return rows_of
 
 
 @pytest.fixture

@@ -70,6 +70,7 @@ def test_report_without_pytorch(monkeypatch):
     assert [column.header for column in speed.columns] == ["", "minires"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not find_spec("torch"), reason="needs PyTorch")
 def test_report_beside_pytorch():
     said = []

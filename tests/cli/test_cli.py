@@ -1,9 +1,11 @@
 """The command line as a user meets it: output, files, exit codes, one line for an error."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from command import minires, minires_alone
@@ -13,6 +15,7 @@ from minires import models, ops
 from minires.lab import gradients
 from minires.lab.gradients import BLOCKS, OPERATIONS
 
+RESULTS = Path(__file__).parents[2] / "results" / "degradation"
 SMALL = ("--iterations", 6, "--batch-size", 16, "--lr", 0.05, "--option", "widths=2,4,8")
 
 
@@ -140,6 +143,21 @@ def test_doctor_says_what_the_machine_can_do():
         assert what in result.stdout
 
 
+def test_degradation_prints_what_is_found(monkeypatch):
+    """What was recorded, in place of an experiment."""
+    recorded = json.loads((RESULTS / "results.json").read_text())
+    monkeypatch.setattr("minires.lab.degradation", lambda *arguments, **options: recorded)
+    result = minires("degradation")
+    assert result.returncode == 0, result.stderr
+    for name, net in recorded["nets"].items():
+        assert re.search(rf"{name} .* {net['parameters']:,} ", result.stdout)
+        assert f" {net['test_error'][-1]:.2f} %" in result.stdout
+    assert "The deeper plain nets train worse than the shallower ones." in result.stdout
+    assert "The deeper residual nets do not train worse" in result.stdout
+    assert "runs/degradation/degradation.png" in result.stdout
+
+
+@pytest.mark.slow
 def test_degradation_prints_table_verdict_and_figure(tmp_path):
     result = minires("degradation", "--depths", "8,14", "--epochs", 1, "--out", tmp_path / "out")
     assert result.returncode == 0, result.stderr

@@ -1,12 +1,18 @@
 """CUDA's compilers, which need no GPU: what ptxas says of each kernel, and the PTX that it was made from."""
 
+import getpass
+import hashlib
+import json
+import os
 import re
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+
+from filelock import FileLock
 
 FLAGS = ("--std=c++17", "-ftz=true", "-Xptxas", "-v")  # as CuPy compiles; and the report
 
@@ -61,13 +67,32 @@ def kernel(name, report, ptx):
 
 
 def nvcc(source, architecture):
-    with TemporaryDirectory() as folder:
-        Path(folder, "kernels.cu").write_text(source, encoding="utf-8")
-        command = ("nice", "nvcc", "-cubin", f"-arch={architecture}", *FLAGS, "--keep", "kernels.cu")
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise CompileError(done.stderr)
-        return done.stdout + done.stderr, Path(folder, "kernels.ptx").read_text(encoding="utf-8")
+    """What nvcc says, which stays in the system's temporary folder: it is asked once for each source."""
+    key = hashlib.sha256("\0".join((source, architecture, *FLAGS, version_of_nvcc())).encode()).hexdigest()
+    folder = Path(tempfile.gettempdir()) / f"minires-nvcc-{getpass.getuser()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    said = folder / f"{key[:24]}.json"
+    with FileLock(f"{said}.lock"):  # another process may be at it
+        if not said.exists():
+            with tempfile.TemporaryDirectory(dir=folder) as work:
+                answer = Path(work, "answer.json")
+                answer.write_text(json.dumps(ask_nvcc(Path(work), source, architecture)), encoding="utf-8")
+                os.replace(answer, said)
+    return json.loads(said.read_text(encoding="utf-8"))
+
+
+def ask_nvcc(work, source, architecture):
+    (work / "kernels.cu").write_text(source, encoding="utf-8")
+    command = ("nvcc", "-cubin", f"-arch={architecture}", *FLAGS, "--keep", "kernels.cu")
+    done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CompileError(done.stderr)
+    return done.stdout + done.stderr, (work / "kernels.ptx").read_text(encoding="utf-8")
+
+
+@cache
+def version_of_nvcc():
+    return subprocess.run(["nvcc", "--version"], capture_output=True, text=True, check=True).stdout
 
 
 @cache

@@ -47,12 +47,14 @@ def pages(site):
     return {path: Page(path) for path in site.rglob("*.html") if "_static" not in path.parts}
 
 
+@pytest.mark.slow
 def test_the_site_has_its_parts(site):
     for name in ("index", "networks", "speed", "api/nn", "tutorials/index", "tutorials/01_arrays"):
         assert (site / f"{name}.html").is_file()
     assert "<h1>How fast, and why" in (site / "speed.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_home_page_opens_with_the_figure_and_the_command(site):
     text = (site / "index.html").read_text()
     figure, command = text.index("degradation.png"), text.index('minires<span class="w"> </span>degradation')
@@ -71,23 +73,27 @@ def leads_somewhere(link, path, pages):
     return unquote(parts.fragment) in pages[target].ids
 
 
+@pytest.mark.slow
 def test_every_link_leads_to_a_page_and_a_place_in_it(pages):
     assert sum(len(page.links) for page in pages.values()) > 1000
     for path, page in pages.items():
         assert [link for link in page.links | page.loaded if not leads_somewhere(link, path, pages)] == []
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_from_elsewhere(pages):
     for page in pages.values():
         assert [link for link in page.loaded if urlsplit(link).netloc] == []
 
 
+@pytest.mark.slow
 def test_the_table_has_every_network(pages, site):
     text = (site / "networks.html").read_text()
     assert [name for name in models.names() if f">{name}<" not in text] == []
     assert "269,722" in text
 
 
+@pytest.mark.slow
 def test_every_page_opens_without_a_fault(browser, site):
     assert faults_of(browser, site, "phone") == []
 

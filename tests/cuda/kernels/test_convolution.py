@@ -38,9 +38,7 @@ def cut(plan):
     return mock.patch.object(planning, "plan_for", otherwise)
 
 
-@few(100)
-@given(layers(), PLANS, KINDS, st.booleans())
-def test_convolution_and_input_gradient(cupy, layer, plan, kind, channels_last):
+def check_convolution_and_input_gradient(cupy, layer, plan, kind, channels_last):
     precision, storage = kind
     maps, limit = Maps(cupy, storage, channels_last), LIMIT[precision] + STORED[storage]
     where = layer.window, layer.groups
@@ -52,6 +50,11 @@ def test_convolution_and_input_gradient(cupy, layer, plan, kind, channels_last):
         gx = cuda.convolution_input_gradient(maps.there(gy), cupy.asarray(W), x.shape, *where)
     maps.agree(y, outputs(layer, x, W), limit)
     maps.agree(gx, reference.convolution_input_gradient(*double(gy, W), x.shape, *where), limit)
+
+
+DRAWN = given(layers(), PLANS, KINDS, st.booleans())
+test_convolution_and_input_gradient = few(25)(DRAWN(check_convolution_and_input_gradient))
+test_convolution_of_more_layers = pytest.mark.slow(few(100)(DRAWN(check_convolution_and_input_gradient)))
 
 
 @few(60)

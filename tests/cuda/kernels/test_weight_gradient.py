@@ -34,9 +34,7 @@ def cut(plan):
     return mock.patch.object(planning, "plan_for", otherwise)
 
 
-@few(80)
-@given(layers(), st.none() | PLANS, KINDS, st.booleans(), st.booleans())
-def test_weight_gradient(cupy, layer, plan, kind, with_prologue, channels_last):
+def check_weight_gradient(cupy, layer, plan, kind, with_prologue, channels_last):
     precision, storage = kind
     maps, C = Maps(cupy, storage, channels_last), layer.shape[1]
     where = layer.filters, layer.window, layer.groups
@@ -51,6 +49,11 @@ def test_weight_gradient(cupy, layer, plan, kind, with_prologue, channels_last):
     )
     assert gW.dtype == np.float32
     assert error(gW.get(), expected) <= LIMIT[precision]
+
+
+DRAWN = given(layers(), st.none() | PLANS, KINDS, st.booleans(), st.booleans())
+test_weight_gradient = few(20)(DRAWN(check_weight_gradient))
+test_weight_gradient_of_more_layers = pytest.mark.slow(few(80)(DRAWN(check_weight_gradient)))
 
 
 # More than nine tasks, for many channels or many taps; many tiles, so that there are splits.
