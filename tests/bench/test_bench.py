@@ -44,6 +44,7 @@ def test_timing_leaves_the_operations_as_they_were():
     assert times["add"][2] == 1
 
 
+@pytest.mark.slow
 def test_a_larger_batch_needs_more_memory():
     small, large = (peak_bytes("minires", "resnet8", size, 1) for size in (8, 64))
     maps = (

@@ -12,19 +12,8 @@ from minires.backend.cuda.launch import FOLDER, source
 pytestmark = pytest.mark.skipif(compiler() is None, reason="needs nvcc, or CuPy with NVRTC")
 
 FILES = sorted(file.name for file in FOLDER.glob("*.cu"))
-ARCHITECTURES = (  # Hopper always; Ampere and Blackwell take as long again, and seldom differ
-    "sm_90",
-    pytest.param("sm_80", marks=pytest.mark.slow),
-    pytest.param("sm_100", marks=pytest.mark.slow),
-)
+ARCHITECTURES = [pytest.param(name, marks=pytest.mark.slow) for name in ("sm_80", "sm_90", "sm_100")]
 REGISTERS = 1 << 16  # that a block's threads share
-
-
-def with_slow(files):
-    """The files, those with many variants of a kernel, which take long to compile, among the slow tests."""
-    long = ("convolution.cu", "weight_gradient.cu")
-    return [pytest.param(file, marks=pytest.mark.slow) if file in long else file for file in files]
-
 
 TENSOR_CORES = "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32"
 FOUR_NUMBERS = {"float": r"ld\.global\S*\.v4\.[fbu]32", "bfloat16": r"ld\.global\S*\.v2\.[bu]32"}
@@ -59,30 +48,28 @@ def kernels_of(request):
     return lambda file: kernels(file, request.param)
 
 
-@pytest.mark.parametrize("file", with_slow(FILES))
+@pytest.mark.parametrize("file", FILES)
 def test_all_that_a_kernel_computes_with_is_in_registers(kernels_of, file):
     kernels = kernels_of(file)
     assert kernels
     assert [kernel.name for kernel in kernels if kernel.local_memory] == []
 
 
-@pytest.mark.parametrize("file", with_slow(FILES))
+@pytest.mark.parametrize("file", FILES)
 def test_there_are_registers_for_all_threads_of_a_block(kernels_of, file):
     """The emulator starts no kernel with more threads than these."""
     for kernel in kernels_of(file):
         assert kernel.registers * (kernel.threads or THREADS_WITHOUT_BOUNDS) <= REGISTERS, kernel.name
 
 
-@pytest.mark.parametrize("file", with_slow(["convolution.cu", "weight_gradient.cu", "matmul.cu"]))
+@pytest.mark.parametrize("file", ["convolution.cu", "weight_gradient.cu", "matmul.cu"])
 def test_tensor_cores_multiply(kernels_of, file):
     multiplying = [kernel for kernel in kernels_of(file) if re.search("_(tf32|fp32)", kernel.name)]
     assert multiplying
     assert [kernel.name for kernel in multiplying if TENSOR_CORES not in kernel.ptx] == []
 
 
-@pytest.mark.parametrize(
-    "file", with_slow(["convolution.cu", "weight_gradient.cu", "batch_norm.cu", "elementwise.cu"])
-)
+@pytest.mark.parametrize("file", ["convolution.cu", "weight_gradient.cu", "batch_norm.cu", "elementwise.cu"])
 def test_maps_are_read_four_numbers_at_a_time(kernels_of, file):
     stored = {kernel: re.search("_(float|bfloat16)", kernel.name) for kernel in kernels_of(file)}
     reading = {kernel: FOUR_NUMBERS[found[1]] for kernel, found in stored.items() if found}

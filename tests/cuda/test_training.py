@@ -189,6 +189,7 @@ def test_what_cannot_be_recorded_goes_on_with_a_warning(cupy, dataset):
     assert trainer.history.last("loss") > 0
 
 
+@pytest.mark.slow
 def test_the_learning_rate_changes_in_repeated_steps(cupy, dataset):
     """From step 6 on it is 0 to all intents: the steps before decide all."""
     options = {"log_every": 10, "evaluate_every": 10}

@@ -242,6 +242,7 @@ def assert_printed(printed, counted, slack=0.0):
 
 
 @pytest.mark.usefixtures("undrawn")
+@pytest.mark.slow
 def test_a_summary_keeps_no_activations():
     """Those of ResNet-1202 would take 150 MB for one image."""
     model = models.create("resnet1202", generator=0)
@@ -273,6 +274,7 @@ def test_stride_of_the_bottlenecks():
     assert strides == [[(1, 1), (2, 1), (1, 1)], [(1, 1), (1, 2), (1, 1)]]
 
 
+@pytest.mark.slow
 def test_two_towers_begin_as_in_the_paper():
     net = models.create("alexnet_two_tower", generator=0)
     weighted = [layer for layer in (*net.features, *net.classifier) if hasattr(layer, "weight")]

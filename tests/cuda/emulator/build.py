@@ -17,7 +17,7 @@ SANITIZED = os.environ.get("MINIRES_SANITIZE") == "1"
 
 # Unsigned beside signed indices, and pointers to numbers as pointers to vectors, are daily bread in CUDA.
 FLAGS = (
-    *("-std=c++17", "-O1", "-g1" if SANITIZED else "-g0", "-fPIC", "-I", str(HERE)),
+    *("-std=c++17", "-O1", "-g1" if SANITIZED else "-g0", "-fPIC"),
     *("-fvisibility=hidden", "-fno-gnu-unique", "-fno-strict-aliasing", "-ffp-contract=off"),
     *("-Wall", "-Wextra", "-Werror", "-fmax-errors=3", "-Wno-unknown-pragmas", "-Wno-sign-compare"),
     f"-fsanitize={'address,undefined' if SANITIZED else 'alignment,null'}",
@@ -97,7 +97,7 @@ def compile_in(work, code):
     # In two steps: linked with -fsanitize, it would bring a library along whose errors end the process.
     link = [flag for flag in FLAGS if SANITIZED or not flag.startswith(("-fsanitize", "-fno-sanitize"))]
     for command in (
-        [compiler(), *FLAGS, "-c", "all.cpp", "-o", "all.o"],
+        [compiler(), *FLAGS, "-I", str(HERE), "-c", "all.cpp", "-o", "all.o"],
         [compiler(), *link, "-shared", "all.o", "-o", "all.so"],
     ):
         done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
