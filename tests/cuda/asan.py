@@ -11,9 +11,12 @@ import emulator
 @cache
 def library():
     """The path of libasan, or None."""
-    if emulator.compiler() is None:
-        return None
-    command = [emulator.compiler(), "-print-file-name=libasan.so"]
+    return None if emulator.compiler() is None else path_of("libasan.so")
+
+
+def path_of(name):
+    """The path of one of the compiler's libraries, or None."""
+    command = [emulator.compiler(), f"-print-file-name={name}"]
     path = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     return path if os.path.isabs(path) else None
 
@@ -23,7 +26,8 @@ def python(*arguments, **options):
     environment = {
         **os.environ,
         "MINIRES_SANITIZE": "1",
-        "LD_PRELOAD": library(),
+        # C++'s own library, too: AddressSanitizer stops the first exception of one that is loaded later.
+        "LD_PRELOAD": " ".join(filter(None, (library(), path_of("libstdc++.so.6")))),
         "ASAN_OPTIONS": "detect_leaks=0",  # Python's own
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "PYTHONPATH": os.pathsep.join(sys.path),
