@@ -12,7 +12,6 @@ from hypothesis import settings
 from minires import Tensor, models
 from minires.backend.cpu.threads import available_cores
 from minires.nn.init import skip_init
-from minires.plot import plot_run
 
 settings.register_profile("minires", derandomize=True, deadline=None, max_examples=100)
 settings.load_profile("minires")
@@ -51,20 +50,6 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip("needs the shared folder beside the repository")
     return SHARED
-
-
-@pytest.fixture(scope="session", autouse=True)
-def empty_curves():
-    """Runs leave an empty curves.png: drawing it takes longer than most of them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("minires.train.trainer.plot_run", lambda history, name, path: path.touch())
-        yield
-
-
-@pytest.fixture
-def curves(monkeypatch):
-    """Runs draw their curves, as outside of tests."""
-    monkeypatch.setattr("minires.train.trainer.plot_run", plot_run)
 
 
 @pytest.fixture(scope="session")
