@@ -94,7 +94,7 @@ def next_call(x, steps, **options):
 def adds_apart(step, x):
     """Whether an addition stays a sweep of its own: on a CPU, behind a convolution in training.
 
-    Together they were no faster on one thread, and a pre-activated net's step was 5 % slower on two.
+    Together, a pre-activated net's step measured about 5 % slower on two threads.
     """
     return is_conv(step) and step.training and not (isinstance(x, Tensor) and kernels.is_on_gpu(x.data))
 
