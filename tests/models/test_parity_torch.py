@@ -15,6 +15,7 @@ from minires.backend.cpu.blas import one_thread_per_product
 from minires.models import convnet
 from minires.models.shortcuts import SHORTCUTS
 from minires.nn import Linear
+from minires.nn.utils import fuse_conv_bn_eval
 from minires.ops import cross_entropy
 
 torch = pytest.importorskip("torch")
@@ -193,9 +194,9 @@ def test_same_logits_in_evaluation(name, network):
     assert np.ptp(expected, axis=0).max() > 0.05 * spread  # logits depend on the image, not on biases alone
 
     recorded = ours.eval()(Tensor(x))
-    with no_grad():  # where batch norm is folded into the convolution
-        folded = ours(Tensor(x))
-    for logits in (recorded.numpy(), folded.numpy()):
+    with no_grad():
+        plain, folded = ours(Tensor(x)), fuse_conv_bn_eval(ours)(Tensor(x))
+    for logits in (recorded.numpy(), plain.numpy(), folded.numpy()):
         assert logits.shape == expected.shape == (2, CLASSES)
         assert logits.dtype == np.float32
         assert np.abs(logits - expected).max() <= 1e-4 * spread

@@ -68,6 +68,7 @@ def test_the_loss_falls_to_less_than_half(family):
     assert last < 0.5 * first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["basic", "exclusive_gating", "dropout", "wide"])
 def test_without_learning_it_does_not(family):
     """What the other test would see if no weight changed: batches, dropout, and batch norm's statistics."""
