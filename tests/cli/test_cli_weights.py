@@ -216,9 +216,10 @@ def test_truth_values_of_options_may_be_written_as_in_python(yes, no):
             "a rename must be OLD=NEW, not '=x'",
         ),
         (("train", "resnet8", "--option", "generator=3"), "model_options cannot hold a generator"),
-        (
+        pytest.param(
             ("train", "alexnet", "--recipe", "paper"),
             "cuts crops of 224 out of photos (--data folder), but the",
+            marks=pytest.mark.slow,  # 60 million weights are drawn
         ),
         (("train", "resnet8", "--data-option", "size=3"), "data set 'digits': got an unexpected keyword"),
         (("train", "resnet8", "--data", "folder", "--data-dir", "nowhere"), "nowhere lacks the folder train"),

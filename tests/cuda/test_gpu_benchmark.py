@@ -25,6 +25,7 @@ def benchmark(monkeypatch):
     return module
 
 
+@pytest.mark.slow
 def test_it_measures_prints_and_writes(cupy, benchmark, tmp_path, capsys):
     file = tmp_path / "gpu" / "bench.json"
     short = ("--models", "resnet8", "--rungs", "explicit", "fused", "--batch-size", "2")

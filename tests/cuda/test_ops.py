@@ -46,6 +46,7 @@ def test_a_number_takes_the_dtype_of_a_narrow_map(cupy):
     assert (y.dtype.name, y.numpy().astype(np.float32).tolist()) == ("bfloat16", [[2, -0.5]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("f", "inputs"),
     cases(["conv2d", "max_pool2d", "avg_pool2d", "batch_norm", "linear", "cross_entropy", "getitem", "pad"]),

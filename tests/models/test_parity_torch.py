@@ -94,7 +94,15 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+# The largest ones, each beside its twin: with batch norm, with today's heads.
+LARGE = {"vgg16", "googlenet_2014"}
+
+
+def large_ones_slow(names):
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in names]
+
+
+@pytest.fixture(scope="module", params=large_ones_slow(NETWORKS))
 def name(request):
     return request.param
 
@@ -230,7 +238,7 @@ def test_same_step_in_training(name, network, same_dropout, agree):
         agree(buffer, statistics[key], 1e-10)
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name in models.MODELS])
+@pytest.mark.parametrize("name", large_ones_slow(name for name in NETWORKS if name in models.MODELS))
 def test_same_names_and_shapes_at_full_size(name, monkeypatch):
     monkeypatch.setattr(*WITHOUT_DRAWING)
     with torch.device("meta"):

@@ -30,6 +30,7 @@ NETS = {
     "vgg16_bn": (32, 0),
     "nin": (32, 0),
 }
+LARGE = {"vgg16_bn", "resnet50"}
 
 
 def create(name, **options):
@@ -73,7 +74,7 @@ def sweeps(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "vgg16_bn" else name for name in NETS]
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in NETS]
 )
 def test_logits_are_equal_to_rounding(name, rng, sweeps):
     side, left = NETS[name]

@@ -58,8 +58,9 @@ def test_every_shortcut_has_its_run():
     assert set(SHORTCUTS) - {"A", "none"} <= set(FAMILIES)
 
 
-# The net without batch norm learns for as long as all others together.
-LEARNING = [pytest.param(name, marks=pytest.mark.slow) if name == "nin" else name for name in FAMILIES]
+# The net without batch norm learns for as long as all others together. Of the shortcuts, two stand for all.
+LONG = {"nin", "B", "C", "constant_scaling", "shortcut_gating", "conv1x1"}
+LEARNING = [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in FAMILIES]
 
 
 @pytest.mark.parametrize("family", LEARNING)

@@ -79,6 +79,7 @@ def test_runs_side_by_side_end_as_runs_one_by_one(tmp_path):
         assert reports[name][-1].loss == alone.history.last("loss")
 
 
+@pytest.mark.slow
 def test_they_train_at_the_same_time(tmp_path):
     begun, stopped = set(), []
 
@@ -173,6 +174,7 @@ train_side_by_side({"one": recipe, "two": recipe}, sys.argv[2],
 """
 
 
+@pytest.mark.slow
 def test_no_run_outlives_who_started_it(tmp_path):
     command = [sys.executable, "-c", ALONE, json.dumps(ENDLESS.to_json()), str(tmp_path)]
     starter = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
