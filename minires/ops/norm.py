@@ -1,4 +1,4 @@
-"""BatchNormalization: over the batch (batch norm), and across neighbouring channels (AlexNet's)."""
+"""Normalization: over the batch (batch norm), and across neighbouring channels (AlexNet's)."""
 
 import math
 

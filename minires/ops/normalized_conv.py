@@ -16,8 +16,8 @@ class NormalizedConv2d(Function):
     write and three reads of a whole map, which on a GPU take longer than the arithmetic.
 
     u: (N, C, H, W), gamma, beta: (C,), W: (O, C/G, KH, KW), y: (N, O, OH, OW).
-    norm: the BatchNorm that normalizes u. `statistics`, after the call, are those of y's
-    channels, taken while y is written: the next batch norm needs them.
+    norm: the BatchNorm that normalizes u. `statistics`, after the call, are those of y's channels, taken
+    while y is written: the next batch norm needs them.
     """
 
     fresh_gradients = True
