@@ -643,8 +643,8 @@ for name, seconds in sweeps.items():
     print(f"{name}: {1e3 * seconds:.1f} ms for {pixels.nbytes / MIB:.0f} MiB")
 
 # %%
-# In the library a block asks batch norm for the addition and the ReLU that follow it:
-# ``bn(x, add=shortcut, relu=True)`` does all three in one sweep.
+# In the library a block lists its steps, ``chain(x, ..., bn, Plus(shortcut), relu)``,
+# and the chain calls ``bn(x, add=shortcut, relu=True)``: all three in one sweep.
 #
 # The whole ladder
 # ----------------

@@ -39,7 +39,7 @@ def as_array(data, dtype=None):
     elif isinstance(data, np.generic):
         data = np.asarray(data)
     library(data)  # refuses what neither NumPy nor CuPy made
-    # The kind of bfloat16, which is not NumPy's own, is "V".
+    # bfloat16 stays: its kind is "V", as that of every dtype that is not NumPy's own.
     if dtype is None and data.dtype.kind == "f" and data.dtype.itemsize not in (4, 8):
         dtype = np.float32
     return data if dtype is None else data.astype(dtype, copy=False)

@@ -169,6 +169,20 @@ def batch_normalization(gamma, beta, statistics, eps, running=None, momentum=0.0
     return BatchNormalization(mean, var, scale, beta - mean * scale, gamma, eps)
 
 
+def folded_weights(W, b, gamma, beta, statistics, eps):
+    """W' and b' of the one convolution that equals a convolution and then batch norm with given statistics:
+
+    gamma (W col(x) + b - mean) / s + beta = W' col(x) + b',    s = sqrt(var + eps)
+    W' = gamma / s W        b' = gamma / s (b - mean) + beta
+
+    W: (C, ...); b: (C,) or None for 0; statistics: (mean, var); gamma, beta, mean, var: (C,).
+    """
+    mean, var = statistics
+    scale = gamma / library(gamma).sqrt(var + eps)
+    b = -mean if b is None else b - mean
+    return scale.reshape(-1, *(1 for _ in W.shape[1:])) * W, scale * b + beta
+
+
 def scale_and_shift(x, scale, shift, z=None, relu=False):
     """y = scale x + shift for each channel, plus the map z, and without its negative part if `relu`.
 

@@ -12,7 +12,7 @@ from minires.engine import Function
 def timed_operations():
     """While this is open, every operation is timed: yields {name: [forward, backward, calls]}, in seconds.
 
-    A batch norm that also adds and ends in a ReLU is one operation.
+    A convolution or a batch norm that also adds and ends in a ReLU is one operation.
     """
     times = defaultdict(lambda: [0.0, 0.0, 0])
     call, input_gradients = Function.__call__, Function.input_gradients

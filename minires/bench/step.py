@@ -38,6 +38,7 @@ class MiniresStep:
 
     def infer(self):
         """The logits in evaluation, without a graph, as `minires predict` computes them."""
-        self.folded = self.folded or fuse_conv_bn_eval(self.model)
+        if self.folded is None:
+            self.folded = fuse_conv_bn_eval(self.model)
         with no_grad():
             return self.folded(Tensor(self.images))

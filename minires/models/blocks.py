@@ -13,7 +13,7 @@ from minires.nn.functional import relu
 
 
 class ResidualBlock(Module):
-    """y = relu(F(x) + shortcut(x)); a subclass says what F is, in `residual`, and what comes after it.
+    """y = relu(F(x) + shortcut(x)). A subclass defines residual(x, *after): F(x), sent through `after`.
 
     With the shortcut "none" the block is plain, y = relu(F(x)). `downsample` is the shortcut; `addition` is
     what joins the two, if it is more than a sum (shortcuts.py).

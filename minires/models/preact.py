@@ -99,7 +99,7 @@ class Unit(Module):
         self.after = Sequential(*parts(order.added, self.out_channels))
 
     def forward(self, x):
-        if self.activated:
+        if self.activated:  # a is read twice
             a = self.before(x)
             return chain(a, self.residual, Plus(self.shortcut(a)), self.after)
         return chain(x, self.before, self.residual, Plus(self.shortcut(x)), self.after)

@@ -1,44 +1,49 @@
 """Batch norm folded into the convolution before it, for evaluation."""
 
-from copy import copy
-
-from minires.nn.functional import batch_norm
+from minires.backend import kernels
+from minires.engine import Tensor
+from minires.nn.functional import batch_norm, conv2d
 from minires.nn.layers import BatchNorm2d, Conv2d
-from minires.nn.module import Buffer, Module, is_plain
+from minires.nn.module import Module, is_plain
 
 
 class FoldedBatchNorm2d(Module):
-    """A batch norm in evaluation, and the convolution that computes what it makes of another one's result.
+    """A batch norm in evaluation that knows the convolution before it.
 
-    With given statistics, batch norm is a factor and a shift for each channel:
-
-        gamma (W col(x) + b - mean) / s + beta = W' col(x) + b',    s = sqrt(var + eps)
-        W' = gamma / s W        b' = gamma / s (b - mean) + beta
-
-    bn: the BatchNorm2d; conv: the Conv2d with W and b. `both` is a Conv2d with W' and b', which are computed
-    once, here. A chain calls `both` where `conv` and this module follow each other; called by itself, this is
-    the batch norm alone.
+    bn: the BatchNorm2d; conv: the Conv2d. Called by itself it is the batch norm alone, in evaluation whatever
+    its mode. A chain in which it follows `conv` calls `both` in the place of the two.
     """
 
     def __init__(self, bn, conv):
         vars(self).update(vars(bn))
-        scale = bn.weight / (bn.running_var + bn.eps).sqrt()
-        shift = bn.bias - bn.running_mean * scale
-        self.conv, self.both = conv, copy(conv)
-        self.both.weight = Buffer(conv.weight * scale.reshape(-1, 1, 1, 1))
-        self.both.bias = Buffer(shift if conv.bias is None else conv.bias * scale + shift)
+        self.conv = conv
 
     def forward(self, x, add=None, relu=False):
         state = self.running_mean, self.running_var, self.weight, self.bias
         return batch_norm(x, *state, eps=self.eps, add=add, relu=relu)
 
+    def both(self, x, add=None, relu=False):
+        """The batch norm of conv(x), by one convolution; with `add` and `relu` as in Conv2d.
+
+        Its weights are made from what the two layers hold at this moment, and get no gradients.
+        """
+        weights = folded_weights(self, self.conv)
+        return conv2d(x, *map(Tensor, weights), *self.conv.geometry, add=add, relu=relu)
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.weight.shape[0]})"
+
+
+def folded_weights(bn, conv):
+    """The weights and the bias, arrays, of the one convolution that equals conv and then bn in evaluation."""
+    bias = None if conv.bias is None else conv.bias.data
+    statistics = bn.running_mean.data, bn.running_var.data
+    return kernels.folded_weights(conv.weight.data, bias, bn.weight.data, bn.bias.data, statistics, bn.eps)
+
 
 def can_be_folded(bn, conv):
     """Whether the two are a batch norm in evaluation and a convolution that fit, with nothing unusual."""
-    return (
-        is_plain(bn, BatchNorm2d)
-        and is_plain(conv, Conv2d)
-        and not bn.training
-        and bn.weight.shape == conv.weight.shape[:1]
-        and len({tensor.dtype for tensor in (conv.weight, bn.weight, bn.running_mean)}) == 1
-    )
+    if not (is_plain(bn, BatchNorm2d) and is_plain(conv, Conv2d)) or bn.training:
+        return False
+    vectors = bn.weight, bn.bias, bn.running_mean, bn.running_var
+    return all((v.shape, v.dtype) == (conv.weight.shape[:1], conv.weight.dtype) for v in vectors)

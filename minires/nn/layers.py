@@ -37,7 +37,8 @@ class WeightedLayer(Module):
 class Conv2d(WeightedLayer):
     """Convolution: (N, in_channels, H, W) -> (N, out_channels, OH, OW). See ops/conv.py.
 
-    Called as conv(x, add=z, relu=True), it computes max(conv(x) + z, 0); either may be left out.
+    Called as conv(x, add=z, relu=True), it computes max(conv(x) + z, 0); without `relu` no maximum is taken,
+    without `add` nothing is added.
     """
 
     def __init__(
@@ -96,7 +97,8 @@ class Linear(WeightedLayer):
 class BatchNorm2d(Module):
     """Batch normalization of (N, C, H, W) per channel. See ops/norm.py.
 
-    Called as bn(x, add=z, relu=True), it computes max(bn(x) + z, 0); either may be left out.
+    Called as bn(x, add=z, relu=True), it computes max(bn(x) + z, 0); without `relu` no maximum is taken,
+    without `add` nothing is added. statistics: of x, where the convolution before has taken them.
 
     weight (gamma, 1 at the start) and bias (beta, 0) are trained; running_mean (0) and running_var (1) follow
     the batches' statistics with weight `momentum` on the newest.
@@ -115,8 +117,8 @@ class BatchNorm2d(Module):
         self.bias.data[...] = self.running_mean.data[...] = 0
 
     def forward(self, x, add=None, relu=False, statistics=None):
-        following = {"add": add, "relu": relu, "statistics": statistics}
-        return F.batch_norm(x, training=self.training, **self.arguments, **following)
+        options = {"training": self.training, "add": add, "relu": relu, "statistics": statistics}
+        return F.batch_norm(x, **self.arguments, **options)
 
     @property
     def arguments(self):

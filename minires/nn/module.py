@@ -57,7 +57,7 @@ class Module:
 
     def named_members(self, kind):
         """(name, value) of the direct members of type `kind`: attributes, and items of lists and dicts."""
-        return [(name, value) for name, value in _leaves("", vars(self)) if isinstance(value, kind)]
+        return [(name, value) for name, value in leaves("", vars(self)) if isinstance(value, kind)]
 
     def named_modules(self, prefix=""):
         """(dotted name, module) of this module and of all below it, in definition order, each once."""
@@ -175,8 +175,8 @@ class Module:
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
 
 
-def _leaves(prefix, value):
-    """Walk dicts and lists in order, joining names with dots."""
+def leaves(prefix, value):
+    """(name, value) of all that is in dicts and lists, in order, names joined with dots."""
     if isinstance(value, dict):
         items = value.items()
     elif isinstance(value, (list, tuple)):
@@ -185,7 +185,7 @@ def _leaves(prefix, value):
         yield prefix, value
         return
     for key, item in items:
-        yield from _leaves(f"{prefix}.{key}" if prefix else str(key), item)
+        yield from leaves(f"{prefix}.{key}" if prefix else str(key), item)
 
 
 def is_plain(module, kind):

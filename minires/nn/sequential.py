@@ -6,7 +6,7 @@ from minires.errors import OptionError
 from minires.nn.folding import FoldedBatchNorm2d
 from minires.nn.functional import relu
 from minires.nn.layers import BatchNorm2d, Conv2d, Identity, ReLU
-from minires.nn.module import Module, is_plain
+from minires.nn.module import Module, is_plain, leaves
 from minires.ops.conv import conv2d_and_statistics
 from minires.ops.normalized_conv import normalized_conv2d
 
@@ -19,8 +19,9 @@ def chain(x, *steps):
 
     That loop writes a whole map for every batch norm, addition and ReLU, which the next step reads again, and
     memory is slower than arithmetic. So a convolution or a batch norm is asked to do the addition (Plus) and
-    the ReLU behind it as well: `layer(x, add=z, relu=True)`. A layer that is watched by a hook, or of a class
-    derived from ours, is called as in the loop.
+    the ReLU behind it as well, where that is faster: `layer(x, add=z, relu=True)`. A convolution and the
+    FoldedBatchNorm2d behind it are called as one convolution. A layer that is watched by a hook, or of a
+    class derived from ours, is called as in the loop.
     """
     steps = list(flattened(steps))
     if isinstance(x, Tensor) and kernels.reads_through_batch_norm(x.data):
@@ -46,6 +47,12 @@ class Sequential(Module):
     """Modules one after the other, a chain; named "0", "1", ..."""
 
     def __init__(self, *modules):
+        for name, module in leaves("", modules):
+            if not isinstance(module, Module):
+                raise OptionError(
+                    f"Sequential: layer {name} is {module!r}, not a Module; take ReLU() instead of relu, and "
+                    "nn.chain for other functions"
+                )
         for i, module in enumerate(modules):
             setattr(self, str(i), module)
 
@@ -78,10 +85,11 @@ def flattened(steps):
 def next_call(x, steps, **options):
     """(what one call makes of x, the steps that are left); `options` are for the call of the first step."""
     step, *rest = steps
+    does_more = is_conv(step) or is_plain(step, BatchNorm2d) or is_folded(step)
     if starts_with(steps, is_conv, is_folded) and rest[0].conv is step:
         folded, *rest = rest
         step = folded.both
-    if is_conv(step) or is_plain(step, BatchNorm2d) or is_folded(step):
+    if does_more:
         if rest and type(rest[0]) is Plus and not adds_apart(step, x):
             plus, *rest = rest
             options["add"] = plus.z
@@ -100,7 +108,7 @@ def adds_apart(step, x):
 
 
 def read_through(x, steps):
-    """The same on a GPU, where two more sweeps are saved between two convolutions.
+    """A chain on a GPU, where two more sweeps are saved between two convolutions.
 
     The first one takes the statistics of its result while it writes it. The second one does the batch norm
     and the ReLU between them while it reads it: the normalized map never exists.

@@ -1,25 +1,49 @@
-"""What is done to whole networks."""
+"""Functions that transform whole networks."""
 
 from copy import copy
 from itertools import pairwise
+from types import MethodType
 
 from minires.engine import no_grad
-from minires.nn.folding import FoldedBatchNorm2d, can_be_folded
+from minires.errors import OptionError
+from minires.nn.folding import FoldedBatchNorm2d, can_be_folded, folded_weights
 from minires.nn.module import Buffer, Module, Parameter
 
 
 @no_grad()
-def fuse_conv_bn_eval(model):
-    """A copy of the model for evaluation in which convolutions do the batch norms that follow them, too.
+def fuse_conv_bn_eval(model, bn=None):
+    """A copy of the model for evaluation, whose convolutions also compute the batch norms behind them.
 
     Logits are the model's up to rounding, and the model stays as it is. In the copy a FoldedBatchNorm2d has
     the place of each batch norm that was set right behind a convolution, as an attribute or in a Sequential;
-    where a chain sends a map through both, one convolution with other weights takes their place. Forward
-    functions that call the two in another way compute what they say.
+    where a chain sends a map through both, one convolution takes their place, with weights that are made of
+    those of the two at every call. Forward functions that call the two in another way compute what they say.
 
-    The copy is a snapshot: after a change of the weights fold the model again. Modules and their parameters
-    and buffers are copied; whatever else the model holds is shared with it.
+    The copy is not for training: its parameters require no gradients. Modules and their parameters and
+    buffers are copied, so that training the model further does not change the copy. Whatever else the model
+    holds is shared with it; a lambda, for example, still calls the layers that it was written for.
+
+    Called as in PyTorch, fuse_conv_bn_eval(conv, bn) with two layers in evaluation, it returns the one
+    convolution that computes both.
+
+    Raises OptionError for a `forward` that was set on a module rather than written in its class, since it may
+    call the model's own layers; and for two layers that cannot be folded.
     """
+    if bn is not None:
+        if not can_be_folded(bn, model):
+            raise OptionError(
+                f"fuse_conv_bn_eval: {bn!r} does not fold into {model!r}; it takes a Conv2d and a "
+                "BatchNorm2d of its channels and dtype, without hooks and in evaluation: call .eval() first"
+            )
+        fused = copy(model)
+        fused.weight, fused.bias = map(Parameter, folded_weights(bn, model))
+        return fused
+    for name, module in model.named_modules():
+        if "forward" in vars(module) and not is_method(module.forward):
+            raise OptionError(
+                f"fuse_conv_bn_eval: {name or 'the model'} has a forward of its own, which may call the "
+                "model's layers where the copy's are meant; write it in a class"
+            )
     copies = {}
     with model.evaluating():
         for module in model.modules():
@@ -31,24 +55,41 @@ def fuse_conv_bn_eval(model):
 
 
 def copied(value, copies):
-    """A copy of a module, parameter or buffer, or of a list or dict with such in it; else the value itself.
+    """A copy of a module, parameter or buffer, and of what holds such: lists, dicts, a module's methods.
 
-    copies: {id of an original: its copy}, to which new ones are added.
+    Anything else is itself. copies: {id of an original: its copy}, to which new ones are added.
     """
     if id(value) in copies:
         return copies[id(value)]
     if isinstance(value, Module):
         twin = copies[id(value)] = object.__new__(type(value))
         vars(twin).update(copied(vars(value), copies))
-    elif isinstance(value, (Parameter, Buffer)):
+        return twin
+    if isinstance(value, (Parameter, Buffer)):
         twin = copies[id(value)] = copy(value)
-        twin.data, twin.grad = value.data.copy(), None
-    elif type(value) is dict:
-        twin = {key: copied(item, copies) for key, item in value.items()}
-        twin = value if all(twin[key] is value[key] for key in value) else twin
-    elif type(value) in (list, tuple):
-        twin = type(value)(copied(item, copies) for item in value)
-        twin = value if all(a is b for a, b in zip(twin, value, strict=True)) else twin
-    else:
+        twin.data, twin.grad, twin.requires_grad = value.data.copy(), None, False
+        return twin
+    if is_method(value):
+        return MethodType(value.__func__, copied(value.__self__, copies))
+    return copied_items(value, copies) if isinstance(value, (dict, list, tuple)) else value
+
+
+def copied_items(value, copies):
+    """A dict, list or tuple with copies in the place of what is copied; itself if nothing is."""
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    items = [copied(value[key], copies) for key in keys]
+    if all(item is value[key] for key, item in zip(keys, items, strict=True)):
         twin = value
+    elif isinstance(value, tuple):
+        twin = value._make(items) if hasattr(value, "_make") else type(value)(items)
+    else:
+        twin = copy(value)
+        for key, item in zip(keys, items, strict=True):
+            twin[key] = item
+    copies[id(value)] = twin
     return twin
+
+
+def is_method(value):
+    """Whether this is a method that is bound to a module."""
+    return isinstance(value, MethodType) and isinstance(value.__self__, Module)

@@ -50,7 +50,8 @@ class Conv2d(Function):
             gW = kernels.later(kernels.convolution_weight_gradient, gz, x, W.shape, *where)
         gradients = [gx, gW]
         if len(self.needs_grad) > 2 + self.added:
-            gradients.append(gz.sum(axis=(0, 2, 3), dtype=W.dtype))  # a map in bfloat16 has it in float32
+            # In float32 also for maps in bfloat16.
+            gradients.append(gz.sum(axis=(0, 2, 3), dtype=W.dtype) if self.needs_grad[2] else None)
         if self.added:
             gradients.append(gz)
         return tuple(gradients)
@@ -68,7 +69,7 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *, a
     window = convolution_window(*inputs, stride=stride, padding=padding, dilation=dilation, groups=groups)
     if add is None:
         return Conv2d(window, groups, relu=relu)(*inputs)
-    if is_like(add, (x.shape[0], weight.shape[0], *window.output_size(*x.shape[2:])), x.dtype):
+    if is_like(add, (x.shape[0], weight.shape[0], *window.output_size(*x.shape[2:])), x):
         return Conv2d(window, groups, added=True, relu=relu)(*inputs, add)
     return followed(Conv2d(window, groups)(*inputs), add, relu)
 

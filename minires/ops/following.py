@@ -1,13 +1,13 @@
-"""What may follow an operation in the same sweep over its result: y = max(f(x) + add, 0)."""
+"""The addition and the ReLU behind an operation, y = max(f(x) + add, 0): in its own sweep, or apart."""
 
 from minires.engine import Tensor
 from minires.ops.activation import relu as relu_of
 from minires.ops.elementwise import add as sum_of
 
 
-def is_like(add, shape, dtype):
-    """Whether `add` has the result's shape and dtype, so that a kernel can add it on the way."""
-    return isinstance(add, Tensor) and (add.shape, add.dtype) == (shape, dtype)
+def is_like(add, shape, x):
+    """Whether `add` has this shape, and the dtype and device of x, so that a kernel can add it on the way."""
+    return isinstance(add, Tensor) and (add.shape, add.dtype, add.device) == (shape, x.dtype, x.device)
 
 
 def followed(y, add, relu):

@@ -112,7 +112,7 @@ def batch_norm(
     arguments = x, running_mean, running_var, weight, bias, training, momentum, eps, statistics
     if add is None:
         return batch_norm_operation(*arguments, relu=relu)(x, weight, bias)
-    if is_like(add, x.shape, x.dtype):
+    if is_like(add, x.shape, x):
         return batch_norm_operation(*arguments, added=True, relu=relu)(x, weight, bias, add)
     return followed(batch_norm_operation(*arguments)(x, weight, bias), add, relu)
 
@@ -121,9 +121,11 @@ def batch_norm_operation(
     x, running_mean, running_var, weight, bias, training, momentum, eps, statistics=None, **following
 ):
     """The BatchNorm or FrozenBatchNorm that is to be called on x, once it is sure that all arguments fit."""
-    if x.ndim < 2 or any(t.shape != x.shape[1:2] for t in (running_mean, running_var, weight, bias)):
+    vectors = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    shapes = {name: getattr(vector, "shape", None) for name, vector in vectors.items()}
+    if misfits := [f"{name} {shape}" for name, shape in shapes.items() if shape != x.shape[1:2]]:
         raise ShapeError(
-            f"batch_norm: input {x.shape} does not fit weight {weight.shape}; it needs (N, C, ...), (C,)"
+            f"batch_norm: input {x.shape} does not fit {', '.join(misfits)}; it needs (N, C, ...) and (C,)"
         )
     same_float("batch_norm", x, weight, bias)
     running = running_mean.data, running_var.data

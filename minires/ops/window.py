@@ -15,7 +15,7 @@ def same_float(op, *tensors):
     On a GPU the first one, a map, may be bfloat16 where the others are float32.
     """
     dtypes = [tensor.dtype for tensor in tensors]
-    # The kind of bfloat16, which is not NumPy's own, is "V".
+    # A dtype's name is slow to get; its kind is quick, and "V" for a dtype that is not NumPy's own.
     if dtypes[0].kind == "V" and dtypes[0].name == "bfloat16" and tensors[0].device == "cuda":
         dtypes[0] = np.dtype(np.float32)
     if dtypes.count(dtypes[0]) < len(dtypes) or dtypes[0].kind != "f":

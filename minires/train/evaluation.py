@@ -26,7 +26,8 @@ from minires.train.run_folder import RunFolder
 def evaluate(model, loader, average=None):
     """(mean loss, error in percent) over one epoch of `loader`, in evaluation mode.
 
-    A copy of the model is asked, in which batch norms are folded into convolutions (nn.utils).
+    It computes with a copy of the model whose batch norms are folded into convolutions (nn.utils), or with
+    the model itself where a forward hook watches it. What a forward sets on `self` stays with the copy.
     average: the model's WeightAverage, to evaluate the mean instead of the weights as they are.
     """
     sums = None

@@ -11,9 +11,12 @@ from minires.nn.utils import fuse_conv_bn_eval
 
 
 def for_inference(model):
-    """What is asked in the model's place: its nn.utils.fuse_conv_bn_eval; itself where a hook looks on."""
-    watched = any(module._forward_hooks for module in model.modules())
-    return model if watched else fuse_conv_bn_eval(model)
+    """The network that computes predictions: a copy of the model with folded batch norms.
+
+    It is the model itself where a forward hook watches it or where a module has a forward of its own.
+    """
+    unusual = any(module._forward_hooks or "forward" in vars(module) for module in model.modules())
+    return model if unusual else fuse_conv_bn_eval(model)
 
 
 @no_grad()

@@ -44,6 +44,7 @@ MIXTURES = {
         tensor(a, 2, 4, 5, 5), tensor(b, 4), tensor(b, 4), tensor(a, 4), tensor(a, 4), training=True
     ),
     "batch_norm, weight and": lambda a, b: InEvaluation(a, tensor(b, 4))(tensor(a, 2, 4, 5, 5)),
+    "add: ": lambda a, b: F.conv2d(tensor(a, 2, 4, 5, 5), tensor(a, 4, 4, 5, 5), add=tensor(b, 2, 4, 1, 1)),
     "cross_entropy": lambda a, b: F.cross_entropy(tensor(a, 2, 3), to_device(np.array([0, 1]), b)),
     "concatenate": lambda a, b: concatenate([tensor(a, 3), tensor(b, 3)]),
     "backward": lambda a, b: (2 * tensor(a, 3)).backward(tensor(b, 3)),

@@ -21,6 +21,15 @@ def plain_loop(x, *steps):
     return x
 
 
+@pytest.mark.parametrize(
+    ("layers", "name"),
+    [([nn.ReLU(), relu], "1"), ([Plus(1)], "0"), ([None], "0"), ([[nn.ReLU(), np.tanh]], r"0\.1")],
+)
+def test_sequential_takes_modules_alone(layers, name):
+    with pytest.raises(OptionError, match=rf"Sequential: layer {name} is .*, not a Module; .* nn\.chain"):
+        nn.Sequential(*layers)
+
+
 class OwnNorm(nn.BatchNorm2d):
     """A batch norm that does something else."""
 

@@ -1,6 +1,7 @@
 """fuse_conv_bn_eval: the same logits from convolutions that have taken in their batch norms."""
 
 import threading
+from collections import OrderedDict, namedtuple
 
 import numpy as np
 import pytest
@@ -8,12 +9,13 @@ import pytest
 from minires import Tensor, models, nn, no_grad
 from minires.backend import kernels
 from minires.data import Loader, Split
-from minires.errors import CheckpointError, ShapeError
+from minires.errors import OptionError, ShapeError
 from minires.nn import BatchNorm2d, Conv2d
 from minires.nn.folding import FoldedBatchNorm2d
 from minires.nn.functional import relu
 from minires.nn.utils import fuse_conv_bn_eval
 from minires.train import evaluate
+from minires.train.prediction import for_inference
 
 # network: (side of its input, batch norms that follow no convolution: in pre-activated nets the one that each
 # unit begins with and the one at the end)
@@ -234,10 +236,15 @@ def test_other_classes_stay(x, rng):
     for conv, bn in ((Conv2d, Twice), (Shifted, BatchNorm2d)):
         model = chain_of(conv(3, 4, 3, generator=0), trained(bn(4), rng))
         assert batch_norms(assert_same(model, x)) == 1
+
+
+def test_a_forward_of_its_own_is_refused_since_it_may_call_the_original(x, rng):
     model = chain_of(Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng))
     forward = model[1].forward
     model[1].forward = lambda x: forward(x) * 2
-    assert batch_norms(assert_same(model.eval(), x)) == 1
+    with pytest.raises(OptionError, match="1 has a forward of its own"):
+        fuse_conv_bn_eval(model)
+    assert for_inference(model) is model
 
 
 def test_batch_norms_that_stay_in_training_are_not_folded(x):
@@ -260,7 +267,7 @@ def test_batch_norms_that_stay_in_training_are_not_folded(x):
 def test_what_does_not_fit_is_refused_as_before(channels, x):
     model = chain_of(Conv2d(3, channels[0], 3), BatchNorm2d(channels[1]))
     for net in (model.eval(), fuse_conv_bn_eval(model)):
-        with pytest.raises(ShapeError, match=r"batch_norm: input .* does not fit weight"):
+        with pytest.raises(ShapeError, match=r"batch_norm: input .* does not fit running_mean"):
             net(x)
 
 
@@ -315,11 +322,146 @@ def test_it_moves_as_other_modules_do(x, rng):
     assert fused(x.to("float32")).dtype == np.float32
 
 
-def test_a_plain_state_is_no_state_of_it(rng):
-    """It would leave the folded weights behind."""
+def test_its_state_is_that_of_the_model(x, rng):
     model = chain_of(Conv2d(3, 4, 3, generator=0), BatchNorm2d(4))
-    with pytest.raises(CheckpointError, match=r"missing 1\.both\.weight"):
-        fuse_conv_bn_eval(model).load_state_dict(model.state_dict())
+    fused = fuse_conv_bn_eval(model)
+    trained(model[1], rng)
+    model[0].weight.data[...] = rng.standard_normal(model[0].weight.shape)
+    fused.load_state_dict(model.state_dict())
+    np.testing.assert_allclose(fused(x).numpy(), model.eval()(x).numpy(), rtol=1e-12, atol=1e-13)
+    assert list(fused.state_dict()) == list(model.state_dict())
+
+
+# What a forward may do to its layers before it sends a map through them, seen in pruning, weight
+# standardization, dilated pyramids and statistics for each domain.
+def prune(net):
+    net.conv.weight.data[...] *= net.mask
+
+
+def standardize(net):
+    net.conv.weight = nn.Parameter(net.drawn.data - net.drawn.data.mean())
+
+
+def dilate(net):
+    net.conv.dilation = net.conv.padding = 2
+
+
+def other_statistics(net):
+    net.bn.running_mean = net.elsewhere
+
+
+def other_factor(net):
+    net.bn.weight.data[1] *= 3
+
+
+CHANGES = [prune, standardize, dilate, other_statistics, other_factor]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_forward_may_change_its_layers(change, x, rng):
+    """What a chain computes is decided by what its layers hold at that moment."""
+
+    class Changing(nn.Module):
+        def __init__(self):
+            self.conv = Conv2d(3, 4, 3, padding=1, generator=0)
+            self.bn = trained(BatchNorm2d(4), rng)
+            self.mask, self.drawn = rng.integers(0, 2, (4, 3, 3, 3)), self.conv.weight
+            self.elsewhere = nn.Buffer(rng.standard_normal(4))
+
+        def forward(self, x):
+            change(self)
+            return nn.chain(x, self.conv, self.bn, relu)
+
+    model = Changing().to("float64")
+    unfolded = nn.chain(x, model.conv, fuse_conv_bn_eval(model).bn, relu)
+    fused = fuse_conv_bn_eval(model)
+    first = fused(x).numpy()
+    np.testing.assert_allclose(first, model.eval()(x).numpy(), rtol=1e-12, atol=1e-13)
+    assert first.shape != unfolded.shape or not np.allclose(first, unfolded.numpy())
+
+
+Pair = namedtuple("Pair", ["conv", "bn"])
+
+
+class Layers(list):
+    """A list of a class of its own."""
+
+
+HOLDERS = {
+    "a list": lambda conv, bn: [conv, bn],
+    "a tuple": lambda conv, bn: (conv, bn),
+    "a dict": lambda conv, bn: {"conv": conv, "bn": bn},
+    "a list in a dict": lambda conv, bn: {"both": [conv, bn]},
+    "an OrderedDict": lambda conv, bn: OrderedDict(conv=conv, bn=bn),
+    "a namedtuple": Pair,
+    "a class of lists": lambda conv, bn: Layers([conv, bn]),
+}
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_layers_are_copied_whatever_holds_them(holder, x, rng):
+    class Holding(nn.Module):
+        def __init__(self):
+            self.layers = HOLDERS[holder](Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng))
+            self.again = self.layers
+
+        def forward(self, x):
+            return nn.chain(x, *[module for _, module in self.named_members(nn.Module)][:2])
+
+    model = Holding().to("float64")
+    fused = fuse_conv_bn_eval(model)
+    assert type(fused.layers) is type(model.layers)
+    assert fused.again is fused.layers
+    assert {id(m) for m in fused.modules()}.isdisjoint({id(m) for m in model.modules()})
+    before = {key: value.copy() for key, value in model.state_dict().items()}
+    logits = fused(x).numpy()
+    for key, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[key])
+    assert batch_norms(fused) == 0
+    np.testing.assert_allclose(logits, model.eval()(x).numpy(), rtol=1e-12, atol=1e-13)
+
+
+def test_methods_are_those_of_the_copy(x, rng):
+    class Steps(nn.Module):
+        def __init__(self):
+            self.conv, self.bn = Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng)
+            self.steps = [self.body, relu]
+
+        def body(self, x):
+            return nn.chain(x, self.conv, self.bn)
+
+        def forward(self, x):
+            return nn.chain(x, *self.steps)
+
+    model = Steps().to("float64")
+    fused = fuse_conv_bn_eval(model)
+    assert fused.steps[0].__self__ is fused
+    model.steps[0] = None  # of no concern to the copy
+    logits = fused(x).numpy()
+    model.steps[0] = model.body
+    np.testing.assert_allclose(logits, model.eval()(x).numpy(), rtol=1e-12, atol=1e-13)
+    model.train().forward = model.body
+    np.testing.assert_allclose(np.maximum(fuse_conv_bn_eval(model)(x).numpy(), 0), logits, atol=1e-12)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_two_layers_become_one_as_in_pytorch(bias, x, rng):
+    conv = Conv2d(3, 4, 3, bias=bias, generator=0).to("float64").eval()
+    bn = trained(BatchNorm2d(4), rng).to("float64").eval()
+    fused = fuse_conv_bn_eval(conv, bn)
+    assert type(fused) is Conv2d
+    np.testing.assert_allclose(fused(x).numpy(), bn(conv(x)).numpy(), rtol=1e-12, atol=1e-13)
+    assert [p.requires_grad for p in fused.parameters()] == [True, True]
+    for wrong in (bn.train(), BatchNorm2d(5).eval(), nn.ReLU()):
+        with pytest.raises(OptionError, match="does not fold into Conv2d"):
+            fuse_conv_bn_eval(conv, wrong)
+
+
+def test_statistics_of_another_dtype_are_not_folded(rng):
+    model = nn.Sequential(Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng))
+    model[1].running_var = model[1].running_var.to("float64")
+    fused, x = fuse_conv_bn_eval(model), images(8, rng)
+    np.testing.assert_array_equal(fused(x).numpy(), model.eval()(x).numpy())
 
 
 @pytest.fixture

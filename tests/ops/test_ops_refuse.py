@@ -133,6 +133,16 @@ def test_refused_by_name(op, call, parts, kind):
     assert isinstance(caught.value, ValueError)
 
 
+@pytest.mark.parametrize("name", ["running_mean", "running_var", "weight", "bias"])
+@pytest.mark.parametrize("wrong", [Tensor(np.ones(4)), None])
+def test_batch_norm_names_what_does_not_fit(name, wrong):
+    vectors = {key: Tensor(np.ones(3)) for key in ("running_mean", "running_var", "weight", "bias")}
+    with pytest.raises(ShapeError) as caught:
+        ops.batch_norm(Tensor(np.ones((2, 3))), **vectors | {name: wrong})
+    assert f"does not fit {name}" in str(caught.value)
+    assert [key for key in vectors if key in str(caught.value)] == [name]
+
+
 def test_refused_call_leaves_running_statistics_alone():
     mean, var = Tensor(np.zeros(3)), Tensor(np.ones(3))
     with pytest.raises(ShapeError):

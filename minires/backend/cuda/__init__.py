@@ -10,6 +10,7 @@ from minires.backend.cuda.batch_norm import (
     batch_norm_input_gradient,
     batch_normalization,
     batch_statistics,
+    folded_weights,
     scale_and_shift,
 )
 from minires.backend.cuda.convolutions import (
@@ -48,6 +49,7 @@ __all__ = [
     "count_batch",
     "cross_entropy",
     "cross_entropy_gradient",
+    "folded_weights",
     "global_mean",
     "global_mean_gradient",
     "matmul",

@@ -166,6 +166,17 @@ extern "C" __global__ void factors(const float* mean, const float* var, int C, c
     if (c < C) layer.take(c, mean[c], var[c], 0);
 }
 
+// Weights and shifts of a convolution that does the batch norm behind it, too: W, folded: (C, depth), the rest (C,).
+// b may be missing. A thread for each weight, or for each shift if these are more.
+extern "C" __global__ void folded_weights(const float* W, const float* b, int C, int depth, const float* gamma,
+                                          const float* beta, const float* mean, const float* var, float eps,
+                                          float* folded, float* shift) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    auto scale = [&](int c) { return gamma[c] / sqrtf(var[c] + eps); };
+    if (i < C * depth) folded[i] = scale(i / depth) * W[i];
+    if (i < C) shift[i] = fmaf(scale(i), (b ? b[i] : 0) - mean[i], beta[i]);
+}
+
 // partials: (blocks, columns) -> sums: (columns,).
 extern "C" __global__ void combine_sums(const float* partials, int blocks, int columns, float* sums) {
     int column = blockIdx.x * CHANNELS + threadIdx.x % CHANNELS;

@@ -31,7 +31,7 @@ def batch_statistics(x):
 def batch_normalization(gamma, beta, statistics, eps, running=None, momentum=0.0, count=0):
     """The BatchNormalization with these statistics; see backend/reference.py.
 
-    statistics: of batch_statistics, or of a convolution; or (mean, var), with which nothing is running.
+    statistics: of batch_statistics, or of a convolution; or (mean, var), and then no running statistics move.
     """
     xp, C = library(gamma), len(gamma)
     if isinstance(statistics, tuple):
@@ -43,6 +43,15 @@ def batch_normalization(gamma, beta, statistics, eps, running=None, momentum=0.0
     layer = gamma, beta, float(eps), scale, shift, *(running or (None, None)), float(momentum)
     _combine("combine_moments", statistics, len(statistics), C, mean, var, *layer)
     return BatchNormalization(mean, var, scale, shift, gamma, eps)
+
+
+def folded_weights(W, b, gamma, beta, statistics, eps):
+    """The weights and the bias of a convolution with batch norm folded in; see backend/reference.py."""
+    xp, C = library(W), len(W)
+    W, folded, shift = xp.ascontiguousarray(W), xp.empty(W.shape, "float32"), xp.empty(C, "float32")
+    arguments = W, b, C, W.size // max(C, 1), gamma, beta, *statistics, float(eps), folded, shift
+    launch(FILE, "folded_weights", max(1, blocks_for(max(W.size, C), THREADS)), THREADS, *arguments)
+    return folded, shift
 
 
 def combine_sums(partials):

@@ -62,6 +62,20 @@ def test_a_variance_far_from_zero_keeps_its_digits(cupy):
 
 
 @few(10)
+@given(st.integers(1, 40), st.integers(0, 30), st.booleans(), SEEDS)
+def test_folded_weights(cupy, C, depth, has_bias, seed):
+    there, here = per_channel(cupy, C, seed)
+    W, b = drawn((C, depth, 1, 1), seed + 1)[0], drawn(C, seed + 2)[0] if has_bias else None
+    ours = cuda.folded_weights(
+        cupy.asarray(W), None if b is None else cupy.asarray(b), *there[:2], tuple(there[2:]), EPS
+    )
+    expected = reference.folded_weights(W, b, *here[:2], here[2:], EPS)
+    for folded, plain in zip(ours, expected, strict=True):
+        if plain.size:
+            Maps(cupy).agree(folded, plain, 1e-6)
+
+
+@few(10)
 @given(st.integers(1, 40), SEEDS)
 def test_factors_of_given_statistics(cupy, C, seed):
     (gamma, beta, *statistics), here = per_channel(cupy, C, seed)
