@@ -77,6 +77,7 @@ def test_maps_are_read_four_numbers_at_a_time(kernels_of, file):
     assert [kernel.name for kernel, load in reading.items() if not re.search(load, kernel.ptx)] == []
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_into_registers_is_noticed():
     memory = {kernel.name: kernel.local_memory for kernel in compiled(SPILLING, "sm_90")}
     assert memory["many_at_once"] > 0
@@ -84,6 +85,7 @@ def test_what_does_not_fit_into_registers_is_noticed():
     assert memory["few"] == 0
 
 
+@pytest.mark.slow
 def test_an_error_is_noticed():
     with pytest.raises(CompileError, match="nonsense"):
         compiled('extern "C" __global__ void wrong() { nonsense(); }', "sm_90")

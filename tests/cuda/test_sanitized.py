@@ -55,6 +55,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", FAULTS)
 def test_faults_are_found(kernel):
     program = f"""

@@ -21,6 +21,7 @@ def what_holds_at_any_length(page, solutions):
     assert 0.9**40 < 0.02  # "about 1 %"
 
 
+@pytest.mark.slow
 def test_the_page_and_its_solutions(run_page):
     few = {"seeds": (0, 1), "digits_steps": 3, "cpu_steps": 1, "gpu_steps": 1}
     page = run_page("11_resnet20_on_cifar", length=4, rows=2, training_images=100, **few)

@@ -38,6 +38,7 @@ def what_holds_at_any_length(page, solutions):
     assert "as in the library" in solutions.output
 
 
+@pytest.mark.slow
 def test_the_page_and_its_solutions(run_page):
     page = run_page("12_imagenet_nets", steps=2)
     solutions = run_page("solutions/12_imagenet_nets_solutions", steps=2, looks=2)
