@@ -90,13 +90,15 @@ def broken(tmp_path, code):
             "raise ModuleNotFoundError('no module named cupy', name='cupy')",
             "needs CuPy, which is not installed; on a machine with an NVIDIA GPU run pip install 'cupy",
         ),
-        (
+        pytest.param(
             "raise ImportError('libcuda.so.1: cannot open')",
             "does not load (libcuda.so.1: cannot open); on a machine with an NVIDIA GPU run pip install",
+            marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             "class cuda:\n    is_available = staticmethod(lambda: False)",
             "sees no NVIDIA GPU; check the driver with nvidia-smi, or use --device cpu",
+            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -259,6 +259,7 @@ def test_fibers_of_the_operating_system(monkeypatch, turns):
         emulator.Kernel(code, "some_leave")((1, 1, 1), 64, [])
 
 
+@pytest.mark.slow
 def test_processes_may_compile_the_same_at_once(tmp_path):
     code = 'extern "C" __global__ void nothing() {}'
     program = f"import emulator; emulator.Kernel({code!r}, 'nothing')((1, 1, 1), 32, [])"

@@ -57,10 +57,10 @@ def same_bits(a, b):
 @pytest.mark.parametrize(
     ("rung", "model"),
     [
-        ("explicit", "resnet8"),
+        pytest.param("explicit", "resnet8", marks=pytest.mark.slow),
         ("implicit", "resnet8"),
         ("fused", "resnet8"),
-        ("fused", "plain8"),
+        pytest.param("fused", "plain8", marks=pytest.mark.slow),
         ("fused", "preact_resnet8"),
     ],
 )

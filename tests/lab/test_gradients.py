@@ -55,10 +55,14 @@ def test_operations_are_below_a_millionth(name):
     assert result.numbers > 0
 
 
-# The longest checks, of blocks that are variations: form c stands for ResNeXt's three, one order of the long
-# units for the five that the short ones go through.
+# The longest checks, of blocks that are variations: form c stands for ResNeXt's three, one long block for all
+# shortcuts and one long unit for all orders, through which the short ones go.
 ORDERS = ("original", "bn_after_addition", "relu_before_addition", "relu_only")
-LONG = {"resnext_a", "resnext_b", *(f"unit_bottleneck_{order}" for order in ORDERS)}
+LONG = {
+    *("resnext_a", "resnext_b"),
+    *(f"bottleneck_{shortcut}" for shortcut in models.shortcuts.SHORTCUTS if shortcut != "B"),
+    *(f"unit_bottleneck_{order}" for order in ORDERS),
+}
 
 
 @pytest.mark.parametrize(
