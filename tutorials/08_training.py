@@ -512,9 +512,9 @@ for step in (0, 31_999, 32_000, 48_000):
 # net had understood something. Small batches, a rate that is nearly too large, and the
 # loss on *all* training images every few steps:
 
-drop_at = 300
-drop_steps = 450
-drop_rate = 0.3
+drop_at = 200
+drop_steps = 300
+drop_rate = 0.2
 
 
 def followed(schedule, every=5):

@@ -391,8 +391,8 @@ plt.show()
 # How to read such curves:
 #
 # - They start near 90 %, which is guessing one of ten classes.
-# - Until the first drop the test error does not only fall. A step is so long that the
-#   network after it may be worse than the one before.
+# - Until the first drop the test error falls unevenly, and it may even rise. A step is
+#   so long that the network after it may be worse than the one before.
 # - At the first drop it falls at once. Little can be learned in so few steps: shorter
 #   steps let the weights settle where long ones jumped across. This is the corner that
 #   the curves of so many papers have. At the second drop little is left to settle,
