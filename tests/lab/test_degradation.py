@@ -16,14 +16,14 @@ from minires.lab.degradation import verdict
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """Depths 8 and 14 for one epoch, with everything that was reported on the way."""
+    """Depths 8 and 14 for two epochs, with everything that was reported on the way."""
     out, steps = tmp_path_factory.mktemp("lab") / "out", {}
 
     def follow(name, total):
         steps[name] = (total, [])
         return lambda report: steps[name][1].append(report.step)
 
-    results = degradation(depths=(14, 8), out=out, epochs=1, seed=4, follow=follow)
+    results = degradation(depths=(14, 8), out=out, epochs=2, seed=4, follow=follow)
     return out, results, steps
 
 
@@ -33,7 +33,7 @@ def test_results_are_written_as_promised(finished):
     assert (results["data"], results["seed"]) == ("digits", 4)
     assert list(results["nets"]) == ["plain8", "plain14", "resnet8", "resnet14"]
     for net in results["nets"].values():
-        assert len(net["train_error"]) == len(net["test_error"]) == 1
+        assert len(net["train_error"]) == len(net["test_error"]) == 2
         assert all(0 <= error <= 100 for error in net["train_error"] + net["test_error"])
         assert net["seconds"] > 0
     assert results["nets"]["plain8"]["parameters"] == results["nets"]["resnet8"]["parameters"]
@@ -44,7 +44,7 @@ def test_all_nets_are_followed_to_the_end(finished):
     _, _, steps = finished
     for total, seen in steps.values():
         assert seen == list(range(1, total + 1))
-    assert {total for total, _ in steps.values()} == {23}
+    assert {total for total, _ in steps.values()} == {2 * 23}
 
 
 def test_the_figure_is_wide_enough_for_two_panels(finished):
@@ -64,13 +64,13 @@ def test_the_nets_differ_by_their_shortcuts_alone(finished):
 
 def test_a_second_run_is_refused(finished):
     with pytest.raises(CheckpointError, match=r"already holds runs \(plain14, plain8"):
-        degradation(depths=(8, 20), out=finished[0], epochs=1)
+        degradation(depths=(8, 20), out=finished[0], epochs=2)
 
 
 @pytest.mark.slow
 def test_a_resumed_run_gives_the_same(finished):
     out, results, _ = finished
-    assert degradation(depths=(8, 14), out=out, epochs=1, seed=4, resume=True) == results
+    assert degradation(depths=(8, 14), out=out, epochs=2, seed=4, resume=True) == results
 
 
 @pytest.fixture
