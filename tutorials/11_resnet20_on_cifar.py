@@ -364,10 +364,10 @@ for way in (write, write_atomically):
 # learning rate, too. Everything else stays: augmentation, momentum, weight decay, and
 # both drops.
 
-length = 1_000
+length = 1_500
 rows = 20
 training_images = 2_000
-small_shapes = data.load("shapes", train=training_images, test=500, size=24)
+small_shapes = data.load("shapes", train=training_images, test=1_000, size=24)
 recipe_of_32 = train.paper(
     "resnet8", small_shapes, batch_size=32, learning_rate=0.1 / 4
 )
