@@ -404,8 +404,8 @@ try_to_load(found, classes=100)
 try_to_load(models.rename(other_names, ["linear=fc"]))
 
 # %%
-# The real files come from timm, for example, as safetensors. Or you make one where
-# PyTorch is installed:
+# The real files come from timm, for example, as safetensors. (Its VGG is an exception:
+# there the classifier has other names.) Or you make one where PyTorch is installed:
 #
 # .. code-block:: python
 #

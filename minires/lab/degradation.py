@@ -11,6 +11,9 @@ from pathlib import Path
 from minires.data import load
 from minires.errors import CheckpointError, OptionError, UnknownNameError
 from minires.models import create
+from minires.models.registry import NOT_BUILT
+from minires.models.stages import blocks_per_stage
+from minires.nn.init import skip_init
 from minires.plot import plot_degradation
 from minires.recipes import augmentation, epoch_length
 from minires.train import History, Recipe, RunFolder, build_model, train_side_by_side
@@ -55,11 +58,8 @@ def degradation(
     """
     if data not in SETTINGS:
         raise UnknownNameError("data set", data, SETTINGS)
-    if len(set(depths)) != len(depths) or len(depths) < 2:
-        raise OptionError(f"degradation: depths must be two or more different numbers, not {tuple(depths)}")
+    check_depths(depths)  # now, not after a download or hours of training
     names = [f"{family}{depth}" for family in FAMILIES for depth in sorted(depths)]
-    for name in names:
-        create(name)  # a wrong depth is said now, not after a download or hours of training
     options = {} if data_dir is None else {"data_dir": str(data_dir)}
     dataset = load(data, **options)
     recipes = {name: recipe(name, dataset, seed, epochs, options) for name in names}
@@ -80,6 +80,27 @@ def degradation(
     write_atomically(out / "results.json", json.dumps(results, indent=2) + "\n")
     plot_degradation(results, out / "degradation.png")
     return results
+
+
+def check_depths(depths):
+    """OptionError unless these are several depths 6n + 2, whose names stand for the CIFAR nets."""
+    if len(set(depths)) != len(depths) or len(depths) < 2:
+        raise OptionError(f"degradation: depths must be two or more different numbers, not {tuple(depths)}")
+    for depth in depths:
+        blocks_per_stage(depth, 6)  # names the nearest depths
+        if f"resnet{depth}" in NOT_BUILT or not twins(depth):
+            raise OptionError(
+                f"degradation: resnet{depth} is the name of another network than the CIFAR ResNet of that "
+                f"depth; take {depth - 6} or {depth + 6}"
+            )
+
+
+def twins(depth):
+    """Whether the plain and the residual net of this depth have the same parameters, as they should."""
+    with skip_init():
+        nets = [create(f"{family}{depth}") for family in FAMILIES]
+    plain, residual = ([p.shape for p in net.parameters()] for net in nets)
+    return plain == residual
 
 
 def prepare(out, resume, overwrite):

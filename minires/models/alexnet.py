@@ -15,7 +15,9 @@ convolutional neural networks. For 224 x 224 images:
     4096, 4096, 1000                     4096, 4096, 1000
 
 "Halves" are two groups: in 2012 each of two GPUs held half of the channels, and these layers saw only what
-their own one held. The paper's 224 pixels do not give 55 without padding; two pixels of it do.
+their own one held. "Norm" is response normalization. Here it sums over neighbouring channels across the
+border between the halves, too; the paper leaves open whether it did. The paper's 224 pixels do not give 55
+without padding; two pixels of it do.
 """
 
 import math

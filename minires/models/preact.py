@@ -9,8 +9,9 @@ convolutions, with its addition (+), is one of
     relu_only              ReLU conv BN ReLU conv BN  (+)
     full                   BN ReLU conv BN ReLU conv  (+)
 
-Only in the last two nothing but additions lies on the way along the shortcuts. A bottleneck has a third
-convolution with the same things around it.
+In the last three, nothing but additions lies on the way along the shortcuts. Of these relu_before_addition is
+still worse than the original: its F ends in a ReLU and cannot be negative, so that along the shortcuts values
+can only grow. A bottleneck has a third convolution with the same things around it.
 """
 
 from dataclasses import dataclass

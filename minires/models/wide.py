@@ -18,8 +18,9 @@ from minires.models.stages import blocks_per_stage
 class WideResNet(ThreeStages):
     """WRN-depth-k: (N, in_channels, H, W) -> logits (N, classes).
 
-    Fully pre-activated basic units. Where dimensions grow, the shortcut is a 1 x 1 convolution; the depth
-    6N + 4 counts these three.
+    Fully pre-activated basic units. Where the size or the number of channels changes, the shortcut is a 1 x 1
+    convolution: at the start of every stage, but for k = 1 not of the first, which goes from 16 channels to
+    16. The depth 6N + 4 counts three of them for every k.
 
     depth: 6N + 4, from 10 on; k: the widening factor.
     dropout: probability of dropping between the two convolutions of a unit (0.3 in the paper for CIFAR).

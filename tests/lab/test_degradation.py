@@ -120,6 +120,24 @@ def test_the_verdict_follows_the_final_training_errors(plain, residual, expected
     assert (found["plain_degrades"], found["residual_degrades"]) == expected
 
 
+@pytest.mark.parametrize(
+    ("depths", "message"),
+    [
+        ((18, 34), r"depth 18 is not 6n \+ 2 .*nearest are 14 and 20"),
+        ((20, 0), r"depth must be a positive whole number"),
+        # The next ones are 6n + 2, and what goes by these names has other layers.
+        ((20, 50), "resnet50 is the name of another network .*take 44 or 56"),
+        ((20, 152), "resnet152 is the name of another network"),
+        ((20, 164), "resnet164 is the name of another network"),
+        ((20, 200), "resnet200 is the name of another network"),
+    ],
+)
+def test_depths_without_a_pair_of_cifar_nets_are_refused(tmp_path, depths, message):
+    with pytest.raises(OptionError, match=message):
+        degradation(depths=depths, out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_bad_input(tmp_path):
     with pytest.raises(OptionError, match="6n"):
         degradation(depths=(8, 21), out=tmp_path)
@@ -127,4 +145,5 @@ def test_bad_input(tmp_path):
         degradation(depths=(8, 8), out=tmp_path)
     with pytest.raises(UnknownNameError, match="digits"):
         degradation("digts", out=tmp_path)
+    assert not list(tmp_path.iterdir())
     assert data.DATASETS.keys() >= {"digits", "shapes", "cifar10"}
