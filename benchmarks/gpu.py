@@ -84,7 +84,7 @@ class Minires:
         """Bytes that a step takes at most, weights aside: what a pool of its own holds afterwards."""
         trainer, pool = self.trainer, self.cuda.MemoryPool()
         with self.in_use(), self.cuda.using_allocator(pool.malloc):
-            trainer.training_step.compute(*trainer.train_loader.batch(0))
+            trainer.training_step.train_on(*trainer.train_loader.batch(0))
             trainer.optimizer.zero_grad()
         return pool.total_bytes()
 

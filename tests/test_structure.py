@@ -203,6 +203,30 @@ def test_only_parameters_and_buffers_are_tensors_of_their_own_kind():
     assert kinds == {f"nn/module.py: class {name}(Tensor)" for name in names}
 
 
+@pytest.mark.parametrize("part", ["ops", "optim"])
+def test_what_is_computed_knows_no_gpu(part):
+    """Narrow maps and recorded steps are the backend's, and what trains on a GPU asks it for them."""
+    for file in FILES:
+        if part_of(file) == part:
+            assert "bfloat16" not in file.read_text(encoding="utf-8"), name_of(file)
+            assert not any("cuda" in name for name in imports(tree_of(file))), name_of(file)
+
+
+def test_the_file_that_trains_begins_with_forward_backward_step():
+    beginning = (PACKAGE / "train" / "trainer.py").read_text(encoding="utf-8").splitlines()[:40]
+    positions = [
+        next(i for i, line in enumerate(beginning) if call in line)
+        for call in ("model(Tensor(images))", "loss.backward()", "optimizer.step()")
+    ]
+    assert positions == sorted(positions)
+
+
+def test_the_trainer_does_not_ask_what_it_runs_on():
+    trainer = (PACKAGE / "train" / "trainer.py").read_text(encoding="utf-8")
+    assert '"cpu"' not in trainer
+    assert '"cuda"' not in trainer
+
+
 @pytest.mark.parametrize(
     ("code", "found"),
     [

@@ -297,8 +297,8 @@ print("largest difference of two weights:", largest_difference(through, resumed)
 try:
     train.train(small, work / "forgetful", dataset=shapes, on_step=stop_after(6))
 except TrainingInterrupted:
-    forgetful = train.Trainer(small, shapes)
-    forgetful.keep_in(train.RunFolder(work / "forgetful"), resume=True)
+    run_folder = train.RunFolder(work / "forgetful")
+    forgetful = train.Trainer(small, shapes, folder=run_folder, resume=True)
     for velocity in forgetful.optimizer.velocities:
         velocity[...] = 0
     forgetful.run()

@@ -6,6 +6,7 @@ The only folder that may import CuPy.
 from minires.backend.cpu.blas import one_thread_per_product
 from minires.backend.cpu.threads import Future, get_num_threads, set_num_threads
 from minires.backend.device import (
+    arithmetic_dtype,
     as_array,
     device_of,
     is_floating,
@@ -18,6 +19,7 @@ from minires.backend.device import (
 
 __all__ = [
     "Future",
+    "arithmetic_dtype",
     "as_array",
     "device_of",
     "get_num_threads",

@@ -61,6 +61,14 @@ def is_floating(dtype):
     return dtype.kind == "f" or dtype.name == "bfloat16"
 
 
+def arithmetic_dtype(tensor):
+    """The dtype in which kernels compute with a tensor: its own, but float32 for bfloat16 on a GPU."""
+    dtype = tensor.dtype
+    # A dtype's name is slow to get; its kind is quick, and "V" for a dtype that is not NumPy's own.
+    narrow = dtype.kind == "V" and dtype.name == "bfloat16" and tensor.device == "cuda"
+    return np.dtype(np.float32) if narrow else dtype
+
+
 def bfloat16():
     """The dtype bfloat16, which NumPy knows from the package ml_dtypes; DeviceError where that is missing."""
     try:

@@ -244,10 +244,11 @@ def count_batch(sums, loss, logits, labels):
     sums[2] += len(logits)
 
 
-def sgd_update(parameters, gradients, velocities, rate, momentum, weight_decay, nesterov, updates=None):
+def sgd_update(parameters, gradients, velocities, rate, momentum, weight_decay, nesterov, workspace=None):
     """p and v of stochastic gradient descent, formulas in optim/sgd.py, in place; None for no gradient.
 
-    updates: what a GPU keeps for them, here nothing.
+    workspace: a dict that the optimizer keeps from one call to the next; a GPU's kernel puts there what it
+        needs again, and this one nothing.
     """
     for p, g, v in zip(parameters, gradients, velocities, strict=True):
         if g is None:

@@ -23,7 +23,6 @@ from minires.cli.common import (
     numbers,
     parse_options,
 )
-from minires.errors import UnknownNameError
 from minires.nn.init import skip_init
 from minires.tables import named, numeric
 
@@ -118,28 +117,33 @@ def train(
     threads: Threads = None,
 ):
     """Train a network and keep the run in a folder."""
-    from minires.train import RECIPES, Hardware
+    from minires.recipes import build, protocol_called
+    from minires.train import Hardware
     from minires.train import train as run_training
     from minires.train.progress import TrainingProgress
 
-    if recipe not in RECIPES:
-        raise UnknownNameError("recipe", recipe, RECIPES)
+    protocol_called(recipe)  # a wrong name is said now, not after a download; so is the network's below
     model_options = parse_options(option)
     hardware = Hardware.choose(device, rung, precision)
     with skip_init():
-        model = models.create(name, **model_options)  # a wrong name is said now, not after a download
+        model = models.create(name, **model_options)
     if device != "cpu":
-        console.print(f"On {hardware.settled_for(model)}", soft_wrap=True)
+        console.print(f"On {hardware.for_model(model)}", soft_wrap=True)
     options = parse_options(data_option)
     if data_dir is not None:
         options["data_dir"] = str(data_dir)
-    chosen = {"batch_size": batch_size, "learning_rate": lr}
-    chosen = {field: value for field, value in chosen.items() if value is not None}
     dataset = data_sets.load(data, **options)
-    plan = RECIPES[recipe](
-        name, dataset, seed=seed, model_options=model_options, data_options=options, **chosen
+    plan = build(
+        recipe,
+        name,
+        dataset,
+        iterations=iterations,
+        seed=seed,
+        model_options=model_options,
+        data_options=options,
+        batch_size=batch_size,
+        learning_rate=lr,
     )
-    plan = plan if iterations is None else plan.shortened(iterations)
     out = out or Path("runs") / f"{name}-{data}"
     with TrainingProgress(console) as progress:
         run = run_training(

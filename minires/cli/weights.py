@@ -92,17 +92,8 @@ def predict(
             classes,
             device,
         )
-        if model == "googlenet" and "transform_input" not in parse_options(option):
-            console.print(
-                "Note: torchvision's own weights of googlenet expect --option transform_input=true.",
-                soft_wrap=True,
-            )
-        if f"{model}_v1_5" in models.MODELS and "stride_in_1x1" not in parse_options(option):
-            console.print(
-                f"Note: {model} has its strides where the paper has them. Weights of torchvision and timm "
-                f"fit it, but are meant for {model}_v1_5.",
-                soft_wrap=True,
-            )
+        for note in models.notes_on_weights(model, parse_options(option)):
+            console.print(f"Note: {note}", soft_wrap=True)
     photos = {str(image): open_photo(image) for image in images}
     found = [guesses(classifier(photo, crops), classifier.classes) for photo in photos.values()]
     table = Table(named("image"), "class", *numeric("probability"))

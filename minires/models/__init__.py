@@ -7,7 +7,7 @@ from minires.models.inception import GoogLeNet
 from minires.models.nin import NiN
 from minires.models.preact import PreActResNet
 from minires.models.published import published
-from minires.models.registry import MODELS, create, input_size, names
+from minires.models.registry import MODELS, create, input_size, names, notes_on_weights
 from minires.models.resnext import CifarResNeXt
 from minires.models.summary import summarize
 from minires.models.vgg import VGG
@@ -28,6 +28,7 @@ __all__ = [
     "create",
     "input_size",
     "names",
+    "notes_on_weights",
     "published",
     "read_weights",
     "rename",

@@ -110,3 +110,20 @@ def create(name, **options):
     if unknown:
         raise OptionError(f"{name} has no option {unknown[0]!r}; its options are {', '.join(parameters)}")
     return constructor(**options)
+
+
+def notes_on_weights(name, options):
+    """What to know before another library's weights go into the network called `name`: a list of sentences.
+
+    options: those with which the network is built. Weights may fit in every shape, and still be meant for a
+    network that computes something else.
+    """
+    notes = []
+    if name == "googlenet" and "transform_input" not in options:
+        notes.append("torchvision's own weights of googlenet expect --option transform_input=true.")
+    if f"{name}_v1_5" in MODELS and "stride_in_1x1" not in options:
+        notes.append(
+            f"{name} has its strides where the paper has them. Weights of torchvision and timm "
+            f"fit it, but are meant for {name}_v1_5."
+        )
+    return notes

@@ -50,7 +50,7 @@ class Conv2d(Function):
             gW = kernels.later(kernels.convolution_weight_gradient, gz, x, W.shape, *where)
         gradients = [gx, gW]
         if len(self.needs_grad) > 2 + self.added:
-            # In float32 also for maps in bfloat16.
+            # In the weights' dtype, which may be wider than that of the maps.
             gradients.append(gz.sum(axis=(0, 2, 3), dtype=W.dtype) if self.needs_grad[2] else None)
         if self.added:
             gradients.append(gz)

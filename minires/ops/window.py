@@ -3,8 +3,7 @@
 from functools import cache
 from operator import index
 
-import numpy as np
-
+from minires.backend import arithmetic_dtype
 from minires.backend.window import Window
 from minires.errors import OptionError, ShapeError
 
@@ -12,12 +11,9 @@ from minires.errors import OptionError, ShapeError
 def same_float(op, *tensors):
     """OptionError unless all are float32 or all float64: a product of both would be twice the work.
 
-    On a GPU the first one, a map, may be bfloat16 where the others are float32.
+    The first one, a map, may be kept in a narrower dtype than it is computed with (backend/device.py).
     """
-    dtypes = [tensor.dtype for tensor in tensors]
-    # A dtype's name is slow to get; its kind is quick, and "V" for a dtype that is not NumPy's own.
-    if dtypes[0].kind == "V" and dtypes[0].name == "bfloat16" and tensors[0].device == "cuda":
-        dtypes[0] = np.dtype(np.float32)
+    dtypes = [arithmetic_dtype(tensors[0]), *(tensor.dtype for tensor in tensors[1:])]
     if dtypes.count(dtypes[0]) < len(dtypes) or dtypes[0].kind != "f":
         raise OptionError(
             f"{op}: the inputs are {', '.join(map(str, dtypes))}, but must all be float32 or all float64; "

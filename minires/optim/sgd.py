@@ -3,7 +3,6 @@
 import numpy as np
 
 from minires.backend import kernels, library, same_library, to_device, to_numpy
-from minires.backend.cuda import Updates
 from minires.errors import CheckpointError, OptionError
 
 
@@ -32,7 +31,7 @@ class SGD:
         self.lr, self.momentum, self.weight_decay = float(lr), float(momentum), float(weight_decay)
         self.nesterov = nesterov
         self.velocities = [library(p.data).zeros_like(p.data) for p in self.params]
-        self.updates = Updates()  # what a GPU keeps to make all updates at once
+        self.workspace = {}  # what the kernel keeps for its next call
 
     def __repr__(self):
         options = ("lr", "momentum", "weight_decay", "nesterov")
@@ -52,16 +51,8 @@ class SGD:
             self.momentum,
             self.weight_decay,
             self.nesterov,
-            self.updates,
+            self.workspace,
         )
-
-    def after_recording(self):
-        """To be called when a step has been recorded as a CUDA graph; what it returns must live as long."""
-        return self.updates.write_captured()
-
-    def before_repeating(self):
-        """To be called before a recorded step is repeated: it takes the learning rate of now."""
-        self.updates.set_rate(self.lr)
 
     def zero_grad(self):
         """Forget all gradients."""

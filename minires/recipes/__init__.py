@@ -7,6 +7,16 @@ and fields of the Recipe that replace the protocol's own. The learning rate does
 from minires.recipes.fitting import augmentation, epoch_length
 from minires.recipes.pictures import quick
 from minires.recipes.recipe import Recipe
-from minires.recipes.table import PAPERS, RECIPES, paper
+from minires.recipes.table import PAPERS, RECIPES, build, paper, protocol_called
 
-__all__ = ["PAPERS", "RECIPES", "Recipe", "augmentation", "epoch_length", "paper", "quick"]
+__all__ = [
+    "PAPERS",
+    "RECIPES",
+    "Recipe",
+    "augmentation",
+    "build",
+    "epoch_length",
+    "paper",
+    "protocol_called",
+    "quick",
+]

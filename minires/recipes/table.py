@@ -1,6 +1,6 @@
 """The table of recipes, and which of them is a network's own paper's."""
 
-from minires.errors import OptionError
+from minires.errors import OptionError, UnknownNameError
 from minires.models import input_size
 from minires.recipes.photos import alexnet, googlenet, preact_imagenet, resnet_imagenet, resnext_imagenet
 from minires.recipes.pictures import preact_cifar, quick, resnet_cifar, resnext_cifar, wide_cifar, wide_svhn
@@ -54,3 +54,21 @@ RECIPES = {
     "alexnet": alexnet,
     "googlenet": googlenet,
 }
+
+
+def protocol_called(name):
+    """The function in RECIPES of this name; UnknownNameError if there is none."""
+    if name not in RECIPES:
+        raise UnknownNameError("recipe", name, RECIPES)
+    return RECIPES[name]
+
+
+def build(protocol, model, dataset, *, iterations=None, **fields):
+    """The Recipe that the protocol called `protocol` makes for a network and a data set.
+
+    fields: of the Recipe, in place of the protocol's own; those that are None stay the protocol's.
+    iterations: the length to which the whole is stretched (Recipe.shortened).
+    """
+    fields = {name: value for name, value in fields.items() if value is not None}
+    recipe = protocol_called(protocol)(model, dataset, **fields)
+    return recipe if iterations is None else recipe.shortened(iterations)

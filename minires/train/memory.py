@@ -31,14 +31,24 @@ def enough_memory_for(what, device):
         ) from error
 
 
-def out_of_memory(trainer, error):
-    """The DeviceMemoryError to raise where the MemoryError `error` ended a training run, with the batch that
-    would fit.
+@contextmanager
+def enough_memory_for_steps(trainer):
+    """DeviceMemoryError, saying which batch would fit, where a GPU's memory is too small for training steps.
 
     The trainer is of no use afterwards: what its steps had taken is given back.
     """
+    try:
+        yield
+    except MemoryError as error:
+        if trainer.hardware.device == "cpu":
+            raise
+        raise out_of_memory(trainer, error) from error
+
+
+def out_of_memory(trainer, error):
+    """The DeviceMemoryError to raise where the MemoryError `error` ended a training run."""
     size = trainer.recipe.batch_size
-    trainer.training_step = trainer.recorder = None  # and with them what they recorded
+    trainer.training_step = None  # and with it what it recorded
     trainer.model.zero_grad()
     clear_frames(error.__traceback__)  # the step that failed still holds its maps
     free = _free_memory()

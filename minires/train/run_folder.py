@@ -17,6 +17,7 @@ the one before it.
 import json
 import platform
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -42,35 +43,39 @@ class RunFolder:
         self.curves_file = self.path / "curves.png"
         self.checkpoints = self.path / "checkpoints"
 
+    def check(self, recipe, resume=False, overwrite=False):
+        """Refuse what `prepare` would refuse, and write nothing.
+
+        Raises CheckpointError if the folder cannot be used, if it holds a run and neither `resume` nor
+        `overwrite` is given, or if the run to resume has another recipe or has lost its own.
+        """
+        if resume and overwrite:
+            raise OptionError("give --resume or --overwrite, not both")
+        with self._usable():
+            held = self.held()
+        if held and not (resume or overwrite):
+            raise CheckpointError(
+                f"{self.path} already holds a run ({', '.join(held)}); add --resume to go on with it, "
+                "--overwrite to start anew, or choose another folder with --out"
+            )
+        if held and resume:
+            self._check_same(recipe)
+
     def prepare(self, recipe, resume=False, overwrite=False, hardware=None):
         """Make the folder ready for `recipe`; returns the checkpoint to go on from, None for a new run.
 
         hardware: the Hardware that a new run begins on, for the record.
-
-        Raises CheckpointError if it cannot be written, if it holds a run and neither `resume` nor `overwrite`
-        is given, or if the run to resume has another recipe or has lost its own.
+        Raises what `check` raises, and CheckpointError if the folder cannot be written.
         """
-        if resume and overwrite:
-            raise OptionError("give --resume or --overwrite, not both")
-        try:
-            held = self.held()
-            if held and not (resume or overwrite):
-                raise CheckpointError(
-                    f"{self.path} already holds a run ({', '.join(held)}); add --resume to go on with it, "
-                    "--overwrite to start anew, or choose another folder with --out"
-                )
-            if held and resume:
-                self._check_same(recipe)
+        self.check(recipe, resume, overwrite)
+        with self._usable():
+            if resume and self.held():
                 self.checkpoints.mkdir(exist_ok=True)
                 return self.latest()
             self.clear()
             self.checkpoints.mkdir(parents=True)
             content = {"recipe": recipe.to_json(), "environment": environment(hardware)}
             write_atomically(self.recipe_file, json.dumps(content, indent=2) + "\n")
-        except OSError as error:
-            raise CheckpointError(
-                f"cannot write to {self.path}: {error.strerror or error}; choose another folder with --out"
-            ) from error
         return None
 
     def held(self):
@@ -162,6 +167,15 @@ class RunFolder:
         if average is not None:
             average.load_state_dict(sums)
         return state
+
+    @contextmanager
+    def _usable(self):
+        try:
+            yield
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot write to {self.path}: {error.strerror or error}; choose another folder with --out"
+            ) from error
 
     def _check_same(self, recipe):
         there = self.recipe()

@@ -3,9 +3,7 @@
 A small net is thousands of short operations, too short to be shared by threads. Nets that have nothing to do
 with each other can share the cores instead: with two threads allowed, two of them train at once.
 
-A process reports on its standard output, in lines of JSON: each step's Report, and the error that ended it.
-Its standard input is a lifeline: a byte asks it to save and stop, and where it ends, because whoever started
-the process is gone, the process ends too.
+What each process does is in worker.py.
 """
 
 import json
@@ -14,18 +12,14 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from subprocess import PIPE, Popen
 
 from minires import errors
-from minires.backend import get_num_threads, set_num_threads
-from minires.errors import MiniresError, TrainingInterrupted
-from minires.recipes import Recipe
-from minires.train.hardware import Hardware
+from minires.backend import get_num_threads
+from minires.errors import TrainingInterrupted
 from minires.train.interruption import polite_signals
-from minires.train.trainer import Report, train
-from minires.train.watching import now_and_then
+from minires.train.report import Report
 
 
 def train_side_by_side(recipes, out, *, resume=False, follow=None, device="cpu"):
@@ -76,7 +70,8 @@ class Run:
     """One of the runs, as seen from outside: start its process, hear its reports, stop it."""
 
     def __init__(self, recipe, folder, resume, threads, device, on_report):
-        self.job = json.dumps([recipe.to_json(), str(folder), resume, threads, device])
+        job = {"recipe": recipe.to_json(), "folder": str(folder)}
+        self.job = json.dumps(job | {"resume": resume, "threads": threads, "device": device})
         self.name, self.on_report = folder.name, on_report
         self.lock, self.process = threading.Lock(), None
         self.stopping = self.killed = False
@@ -85,11 +80,11 @@ class Run:
         """Start the process, pass its reports on until it is done, and raise what went wrong in it."""
         if self.stopping:
             raise TrainingInterrupted(0, saved=True)
-        script = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import work; work({self.job!r})"
+        # It finds modules where this process does; -P keeps the folder it is started in out of that.
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-P", "-m", "minires.train.worker", self.job]
         # In a session of its own, because Ctrl-C goes to all processes of a terminal's at once.
-        with Popen(
-            [sys.executable, "-c", script], stdin=PIPE, stdout=PIPE, start_new_session=True
-        ) as process:
+        with Popen(command, env=environment, stdin=PIPE, stdout=PIPE, start_new_session=True) as process:
             with self.lock:
                 self.process = process
             if self.stopping:
@@ -131,39 +126,3 @@ def as_it_was(kind, message, members):
     error = getattr(errors, kind).__new__(getattr(errors, kind), message)
     vars(error).update(members)
     return error
-
-
-def work(job):
-    """What the process does: train, report every step, and listen whether to go on."""
-    recipe, folder, resume, threads, device = json.loads(job)
-    reports = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what anyone else prints must not get between the reports
-    asked_to_stop = threading.Event()
-    threading.Thread(target=listen, args=(asked_to_stop,), daemon=True).start()
-
-    def say(**news):
-        print(json.dumps(news), file=reports, flush=True)
-
-    def report(trainer):
-        say(report=asdict(trainer.report()))
-
-    tell = report if device == "cpu" else now_and_then(report)
-
-    def on_step(trainer):
-        tell(trainer)
-        if asked_to_stop.is_set():
-            trainer.stop()
-
-    set_num_threads(threads)
-    try:
-        hardware = Hardware.choose(device)
-        train(Recipe.from_json(recipe), folder, resume=resume, on_step=on_step, hardware=hardware)
-    except MiniresError as error:
-        say(error={"kind": type(error).__name__, "message": str(error), "members": vars(error)})
-
-
-def listen(asked_to_stop):
-    """Wait at the lifeline."""
-    while os.read(sys.stdin.fileno(), 1):
-        asked_to_stop.set()
-    os._exit(1)  # at once: by now someone else may have taken over the run

@@ -1,7 +1,10 @@
 """The training loop."""
 
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
+from warnings import warn
 
 import numpy as np
 
@@ -16,32 +19,29 @@ from minires.train.evaluation import evaluate
 from minires.train.hardware import Hardware
 from minires.train.history import History
 from minires.train.interruption import polite_signals
-from minires.train.memory import enough_memory_for, out_of_memory
+from minires.train.loss import classification_loss
+from minires.train.memory import enough_memory_for, enough_memory_for_steps
+from minires.train.report import Report
 from minires.train.run_folder import RunFolder
+from minires.train.running_sums import Sums
+
+
+def train_on(images, labels, model, optimizer, sums):
+    """What one batch does to a network: forward, backward, step. `sums`: the RunningSums that count it."""
+    loss, logits = classification_loss(model(Tensor(images)), labels)
+    sums.add(loss, logits, labels)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
 
 
 @dataclass
 class State:
-    """Where a run stands; with weights, velocities, history and recipe all that decides how it goes on."""
+    """Where a run stands. With recipe, weights, velocities, sums and history it decides how it goes on."""
 
     step: int = 0
     lowest_error: float = 100.0  # of the training rows so far, in percent
-    loss_sum: float = 0.0  # these three: since the last training row
-    error_count: int = 0
-    image_count: int = 0
     seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Report:
-    """How a run stands, for people to watch; None for what has not been measured yet."""
-
-    step: int
-    loss: float | None  # these two: since the last training row of the history, or of that row itself
-    train_error: float | None  # in percent
-    test_error: float | None  # in percent, of the last evaluation
-    evaluated: bool  # whether that was after this very step
-    images_per_second: float
 
 
 class Trainer:
@@ -49,13 +49,19 @@ class Trainer:
 
     recipe: a Recipe; dataset: what data.load(recipe.data, ...) gave; hardware: a Hardware, the CPU if left
     out.
+    folder: the RunFolder to keep the run in. `resume` goes on from the checkpoint there, `overwrite` starts
+        anew; see RunFolder.prepare. Nothing is written before everything is built.
     """
 
-    def __init__(self, recipe, dataset, hardware=None):
-        self.recipe, self.dataset = recipe, dataset
+    def __init__(self, recipe, dataset, hardware=None, folder=None, *, resume=False, overwrite=False):
+        self.recipe, self.dataset, self.folder = recipe, dataset, folder
+        if folder is not None:
+            folder.check(recipe, resume, overwrite)
         self.model = build_model(recipe, dataset.train.channels, len(dataset.classes))
-        self.hardware = (hardware or Hardware()).settled_for(self.model)
+        self.hardware = (hardware or Hardware.choose()).for_model(self.model)
         self.input_format = measure_input(recipe, dataset)
+        if folder is not None and resume:
+            self.input_format = folder.same_input(self.input_format)
         with enough_memory_for("the network and its images", self.hardware.device):
             self.model.to(self.hardware.device)
             self.optimizer = SGD(
@@ -66,42 +72,36 @@ class Trainer:
                 nesterov=recipe.nesterov,
             )
             self._try_one_image()
-        self._prepare_batches()
+            self.train_loader, self.test_loader = self._loaders()
         self.average = WeightAverage(self.model) if recipe.average_weights else None
-        self.folder, self.state, self.history = None, State(), History()
+        self.sums = self.hardware.running_sums(self._check_loss, next(self.model.parameters()).data)
+        work = partial(train_on, model=self.model, optimizer=self.optimizer, sums=self.sums)
+        self.training_step = self.hardware.step(work, self.train_loader, self.optimizer)
+        self.state, self.history = State(), History()
         self.stopping = False
-
-    def keep_in(self, folder, resume=False, overwrite=False):
-        """Keep the run in a RunFolder, and go on from the checkpoint there with `resume`."""
-        checkpoint = folder.prepare(self.recipe, resume, overwrite, self.hardware)
-        self.input_format = folder.same_input(self.input_format)
-        self._prepare_batches()
-        kept = 0
-        if checkpoint is not None:
-            saved = folder.load(checkpoint, self.model, self.optimizer, self.average)
-            self.state, kept = State(**saved["run"]), saved["history_bytes"]
-            self._hand_sums_over()
-            for generator, state in zip(self._generators(), saved["generators"], strict=True):
-                generator.bit_generator.state = state
-        self.history = History(folder.metrics_file, kept)
-        self.input_format.save(folder.input_file)  # now that nothing was refused
-        self.folder = folder
+        if folder is not None:
+            self._open_folder(resume, overwrite)
 
     def run(self, on_step=None, checkpoint_every=None):
         """Train to the end; `on_step(trainer)` is called after every step, and first where a run is resumed.
 
         A checkpoint is saved at the end and every `checkpoint_every` steps; left out, every 100 on the CPU,
-        every 2,000 on a GPU, which is so much faster. Ctrl-C or stop() finish the step, save, and raise
+        every 2,000 on a GPU. Ctrl-C or stop() finish the step, save, and raise
         TrainingInterrupted. Weights or a loss that are not finite raise DivergenceError.
         """
         self.stopping = False
-        checkpoint_every = checkpoint_every or (100 if self.hardware.device == "cpu" else 2000)
+        checkpoint_every = checkpoint_every or self.hardware.checkpoint_every
         if on_step is not None and self.state.step:
             on_step(self)
         try:
-            # NumPy's warnings of overflow say nothing about where; the loss is checked instead.
-            quiet = np.errstate(over="ignore", invalid="ignore")
-            with polite_signals() as interrupted, quiet, one_thread_per_product(), self.working():
+            with (
+                polite_signals() as interrupted,
+                # NumPy's warnings of overflow say nothing about where; the loss is checked instead.
+                np.errstate(over="ignore", invalid="ignore"),
+                one_thread_per_product(),
+                enough_memory_for_steps(self),
+                self.working(),
+            ):
                 while self.state.step < self.recipe.iterations:
                     self.step()
                     if on_step is not None:
@@ -113,10 +113,6 @@ class Trainer:
                         self.plot()
                         raise TrainingInterrupted(self.state.step, saved=self.folder is not None)
                 self.save()
-        except MemoryError as error:
-            if self.hardware.device == "cpu":
-                raise
-            raise out_of_memory(self, error) from error
         finally:
             self.history.close()
         self.plot()
@@ -132,8 +128,6 @@ class Trainer:
         if self.average is not None and state.step > recipe.iterations // 2:
             self.average.update()
         state.seconds += time.perf_counter() - start
-        if self._due(recipe.log_every) or self._due(recipe.evaluate_every):
-            self._collect_sums()
         self._record()
 
     def stop(self):
@@ -144,11 +138,11 @@ class Trainer:
         """Save a checkpoint of this moment."""
         if self.folder is None:
             return
-        self._collect_sums()
+        sums = self._read_sums()
         for name, array in self.model.state_dict().items():
             self._check_finite(name, array)  # a good checkpoint must not give way to a ruined one
         saved = {
-            "run": asdict(self.state),
+            "run": asdict(self.state) | sums._asdict(),
             "history_bytes": self.history.sync(),
             "generators": [generator.bit_generator.state for generator in self._generators()],
         }
@@ -158,6 +152,11 @@ class Trainer:
         """Draw the curves so far into the folder."""
         if self.folder is not None and self.history.rows:
             plot_run(self.history, self.recipe.model, self.folder.curves_file)
+
+    def keep_in(self, folder, resume=False, overwrite=False):
+        """The old way to give a run its folder: as Trainer(..., folder=folder), with a warning."""
+        warn("Trainer.keep_in: write Trainer(..., folder=folder) instead", DeprecationWarning, stacklevel=2)
+        self.__init__(self.recipe, self.dataset, self.hardware, folder, resume=resume, overwrite=overwrite)
 
     @property
     def images_per_second(self):
@@ -172,16 +171,11 @@ class Trainer:
 
     def report(self):
         """A Report of this moment."""
-        self._collect_sums()
-        state, history = self.state, self.history
-        loss, train_error = history.last("loss"), history.last("train_error")
-        if state.image_count:
-            loss = state.loss_sum / state.image_count
-            train_error = 100 * state.error_count / state.image_count
+        sums, history = self._read_sums(), self.history
         return Report(
-            step=state.step,
-            loss=loss,
-            train_error=train_error,
+            step=self.state.step,
+            loss=sums.loss if sums.image_count else history.last("loss"),
+            train_error=sums.error if sums.image_count else history.last("train_error"),
             test_error=history.last("test_error"),
             evaluated=self.evaluated,
             images_per_second=self.images_per_second,
@@ -194,53 +188,65 @@ class Trainer:
         with no_grad(), self.model.evaluating(), self.hardware.in_use():
             self.model(Tensor(image).to(self.hardware.device))
 
-    def _prepare_batches(self):
-        self.train_loader = self.test_loader = self.training_step = None  # with what they have on a GPU
+    def _loaders(self):
+        """The batches to train and to test on, where the network is."""
         loaders = build_loaders(self.recipe, self.dataset, self.input_format)
-        classes = len(self.dataset.classes)
-        with enough_memory_for("the network and its images", self.hardware.device):
-            self.train_loader, self.test_loader = (self.hardware.loader(one, classes) for one in loaders)
-        self.tally = self.hardware.tally(
-            lambda value: self._check_finite("loss", value), next(self.model.parameters()).data
-        )
-        parts = self.model, self.optimizer, self.train_loader, self.tally
-        self.recorder = self.hardware.recorder()
-        self.training_step = self.hardware.step(*parts, recorder=self.recorder)
+        return [self.hardware.loader(loader, len(self.dataset.classes)) for loader in loaders]
 
+    def _open_folder(self, resume, overwrite):
+        """Make the folder this run's, and go on from the checkpoint there, if there is one."""
+        checkpoint, kept = self.folder.prepare(self.recipe, resume, overwrite, self.hardware), 0
+        if checkpoint is not None:
+            saved = self.folder.load(checkpoint, self.model, self.optimizer, self.average)
+            run, kept = saved["run"], saved["history_bytes"]
+            self.sums.write(Sums(**{name: run.pop(name) for name in Sums._fields}))
+            self.state = State(**run)
+            for generator, state in zip(self._generators(), saved["generators"], strict=True):
+                generator.bit_generator.state = state
+        self.history = History(self.folder.metrics_file, kept)
+        self.input_format.save(self.folder.input_file)  # now that nothing was refused
+
+    @contextmanager
     def working(self):
         """The context in which `step` may be called: as the hardware wants to be used."""
-        return self.hardware.in_use(self.recorder)
+        with self.hardware.in_use(), self.training_step.working():
+            yield
 
-    def _collect_sums(self):
-        start, state = time.perf_counter(), self.state
-        state.loss_sum, state.error_count, state.image_count = self.tally.read()
-        state.seconds += time.perf_counter() - start  # a GPU first ends the steps that it was given
-
-    def _hand_sums_over(self):
-        self.tally.set(self.state.loss_sum, self.state.error_count, self.state.image_count)
+    def _read_sums(self):
+        """The Sums since the last training row."""
+        start = time.perf_counter()  # a GPU first ends the steps that it was given, and that is training time
+        sums = self.sums.read()
+        self.state.seconds += time.perf_counter() - start
+        return sums
 
     def _due(self, every):
         return self.state.step % every == 0 or self.state.step == self.recipe.iterations
 
     def _record(self):
+        """Append the rows of the history that are due."""
         state, recipe = self.state, self.recipe
+        log, test = self._due(recipe.log_every), self._due(recipe.evaluate_every)
+        if not (log or test):
+            return
+        sums = self._read_sums()
         where = {"step": state.step, "epoch": state.step / len(self.train_loader)}
-        if self._due(recipe.log_every):
-            error = 100 * state.error_count / state.image_count
+        if log:
             self.history.append(
                 **where,
-                loss=state.loss_sum / state.image_count,
-                train_error=error,
+                loss=sums.loss,
+                train_error=sums.error,
                 learning_rate=self.optimizer.lr,
                 seconds=round(state.seconds, 3),
             )
-            state.lowest_error = min(state.lowest_error, error)
-            state.loss_sum, state.error_count, state.image_count = 0.0, 0, 0
-            self._hand_sums_over()
-        if self._due(recipe.evaluate_every):
+            state.lowest_error = min(state.lowest_error, sums.error)
+            self.sums.write(Sums())
+        if test:
             loss, error = evaluate(self.model, self.test_loader, self.average)
             self._check_finite("test loss", loss)
             self.history.append(**where, test_loss=loss, test_error=error)
+
+    def _check_loss(self, loss):
+        self._check_finite("loss", loss)
 
     def _check_finite(self, what, value):
         """DivergenceError unless the number or array `value` is finite."""
@@ -277,8 +283,7 @@ def train(
     `with trainer.average.in_use():`.
     """
     dataset = load_data(recipe.data, **recipe.data_options) if dataset is None else dataset
-    trainer = Trainer(recipe, dataset, hardware)  # refuses what cannot be built, before anything is written
-    if out is not None:
-        trainer.keep_in(RunFolder(out), resume, overwrite)
+    folder = None if out is None else RunFolder(out)
+    trainer = Trainer(recipe, dataset, hardware, folder, resume=resume, overwrite=overwrite)
     trainer.run(on_step, checkpoint_every)
     return trainer

@@ -111,8 +111,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(cupy, dataset, tmp_path):
 
 def test_a_run_of_the_device_goes_on_on_the_cpu(cupy, dataset, tmp_path):
     short = recipe()
-    first = Trainer(short, dataset, Hardware.choose("cuda", precision="fp32"))
-    first.keep_in(RunFolder(tmp_path))
+    first = Trainer(short, dataset, Hardware.choose("cuda", precision="fp32"), RunFolder(tmp_path))
     with first.working():
         for _ in range(3):
             first.step()
@@ -127,7 +126,7 @@ def test_tf32_rounds_and_fp32_does_not(cupy, dataset):
         run = train(recipe(iterations=1), dataset=dataset, hardware=hardware)
         return {name: array for name, array in weights(run).items() if "conv" in name}
 
-    exact = filters(Hardware())
+    exact = filters(Hardware.choose("cpu"))
     fp32, tf32 = (
         largest_difference(exact, filters(Hardware.choose("cuda", precision=precision)))
         for precision in ("fp32", "tf32")
@@ -220,15 +219,22 @@ def test_a_network_that_does_not_fit_is_said_so(device, dataset):
         Trainer(recipe(), dataset, Hardware.choose("cuda"))
 
 
+def test_a_network_that_does_not_fit_leaves_no_file(device, dataset, tmp_path):
+    device.memory = 5 << 10
+    with pytest.raises(DeviceMemoryError):
+        train(recipe(), tmp_path / "run", dataset=dataset, hardware=Hardware.choose("cuda"))
+    assert not (tmp_path / "run").exists()
+
+
 def test_waiting_for_the_device_is_time_of_training(cupy, dataset, monkeypatch):
     trainer = Trainer(recipe(), dataset, Hardware.choose("cuda"))
-    read = trainer.tally.read
+    read = trainer.sums.read
 
     def slowly():
         time.sleep(0.05)
         return read()
 
-    monkeypatch.setattr(trainer.tally, "read", slowly)
+    monkeypatch.setattr(trainer.sums, "read", slowly)
     before = trainer.state.seconds
     trainer.report()
     assert trainer.state.seconds >= before + 0.05

@@ -83,3 +83,19 @@ def test_unknown_shortcut_is_refused(shortcut):
 def test_plain_nets_take_no_shortcut():
     with pytest.raises(OptionError, match="plain20 has no option 'shortcut'"):
         models.create("plain20", shortcut="A")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "note"),
+    [
+        ("resnet50", {}, "meant for resnet50_v1_5"),
+        ("resnet50", {"stride_in_1x1": False}, None),
+        ("resnet50_v1_5", {}, None),
+        ("resnet18", {}, None),
+        ("googlenet", {}, "transform_input=true"),
+        ("googlenet", {"transform_input": False}, None),
+    ],
+)
+def test_notes_on_weights_from_elsewhere(name, options, note):
+    notes = models.notes_on_weights(name, options)
+    assert (len(notes) == 0) if note is None else (note in notes[0])

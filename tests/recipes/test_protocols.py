@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from minires import data
-from minires.errors import OptionError
+from minires.errors import OptionError, UnknownNameError
+from minires.recipes import build
 from minires.train import RECIPES, Recipe, paper, quick
 
 # Batches in an epoch, a smaller last one included: 50,000 / 128, 604,388 / 128, 1,281,167 / 256 and / 128.
@@ -377,3 +378,12 @@ def test_the_rate_never_rises_after_the_warm_up(datasets, name):
     steps = range(recipe.warm_up_steps or 0, recipe.iterations, max(1, recipe.iterations // 200))
     rates = [recipe.learning_rate_at(step, lowest_error=50.0) for step in steps]
     assert all(later <= earlier for earlier, later in pairwise(rates))
+
+
+def test_build_takes_a_protocol_by_its_name():
+    digits = data.load("digits")
+    built = build("quick", "resnet8", digits, iterations=50, seed=3, batch_size=None)
+    assert built == quick("resnet8", digits, seed=3).shortened(50)
+    assert build("paper", "resnet20", digits) == paper("resnet20", digits)
+    with pytest.raises(UnknownNameError, match="quick"):
+        build("quik", "resnet8", digits)

@@ -193,3 +193,36 @@ def test_errors_are_what_they_were():
     for error in (UnknownNameError("model", "resent", ["resnet"]), TrainingInterrupted(7, saved=True)):
         again = as_it_was(type(error).__name__, str(error), vars(error))
         assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+
+
+def worker_for(folder, device="cpu"):
+    """A worker, started by hand. Its standard input stays open, because the worker ends where that ends."""
+    job = {"recipe": RECIPE.to_json(), "folder": str(folder), "resume": False, "threads": 1, "device": device}
+    command = [sys.executable, "-m", "minires.train.worker", json.dumps(job)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_the_worker_can_be_run_by_hand(tmp_path):
+    with worker_for(tmp_path / "run") as worker:
+        reports = [json.loads(line)["report"] for line in worker.stdout]
+        worker.wait()
+    assert worker.returncode == 0
+    assert [report["step"] for report in reports] == list(range(1, 25))
+    set_num_threads(1)
+    train(RECIPE, tmp_path / "here", dataset=data.digits())
+    for key, array in weights_of(tmp_path / "here").items():
+        np.testing.assert_array_equal(weights_of(tmp_path / "run")[key], array, err_msg=key)
+
+
+def test_what_goes_wrong_in_a_worker_is_a_line_of_its_report(tmp_path):
+    with worker_for(tmp_path, device="gpu") as worker:
+        error = json.loads(worker.stdout.readline())["error"]
+    assert (error["kind"], error["message"]) == ("DeviceError", "unknown device 'gpu'; use 'cpu' or 'cuda'")
+
+
+def test_a_worker_takes_its_modules_from_where_its_starter_does(tmp_path, monkeypatch):
+    """Not from the folder that it is started in."""
+    (tmp_path / "json.py").write_text("raise RuntimeError('the wrong json')")
+    monkeypatch.chdir(tmp_path)
+    train_side_by_side({"one": replace(RECIPE, iterations=1)}, tmp_path / "runs")
+    assert RunFolder(tmp_path / "runs" / "one").latest().name == "step-00000001"

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from minires import data, nn
 from minires.errors import CheckpointError, DataError, DivergenceError, OptionError, TrainingInterrupted
-from minires.train import History, Recipe, RunFolder, Trainer, evaluate, train
+from minires.train import History, Recipe, RunFolder, Trainer, build_loaders, evaluate, train
 
 DIGITS = data.digits()
 
@@ -301,6 +301,40 @@ def test_what_cannot_be_built_touches_no_file(tmp_path):
     with pytest.raises(OptionError, match="depth 9"):
         train(small_recipe(model="resnet9"), tmp_path / "new", dataset=DIGITS)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_taken_folder_is_refused_before_a_network_is_built(tmp_path, monkeypatch):
+    train(small_recipe(iterations=1), tmp_path, dataset=DIGITS)
+    monkeypatch.setattr("minires.train.trainer.build_model", None)
+    with pytest.raises(CheckpointError, match="already holds a run"):
+        train(small_recipe(iterations=1), tmp_path, dataset=DIGITS)
+
+
+def test_the_batches_are_built_once(tmp_path, monkeypatch):
+    built = []
+
+    def counted(*arguments):
+        built.append(arguments)
+        return build_loaders(*arguments)
+
+    monkeypatch.setattr("minires.train.trainer.build_loaders", counted)
+    train(small_recipe(iterations=2), tmp_path, dataset=DIGITS)
+    train(small_recipe(iterations=2), tmp_path, dataset=DIGITS, resume=True)
+    assert len(built) == 2
+
+
+def test_a_folder_given_later_works_as_before_with_a_warning(tmp_path):
+    train(small_recipe(), tmp_path / "at birth", dataset=DIGITS)
+    trainer = Trainer(small_recipe(), DIGITS)
+    with pytest.warns(DeprecationWarning, match=r"write Trainer\(\.\.\., folder=folder\) instead"):
+        trainer.keep_in(RunFolder(tmp_path / "later"))
+    trainer.run()
+    assert_same_run(tmp_path / "at birth", tmp_path / "later")
+    again = Trainer(small_recipe(), DIGITS)
+    with pytest.warns(DeprecationWarning, match="Trainer"):
+        again.keep_in(RunFolder(tmp_path / "later"), resume=True)
+    again.history.close()
+    assert again.state.step == 24
 
 
 @pytest.mark.parametrize("held", ["checkpoints", "curves.png", "metrics.jsonl"])

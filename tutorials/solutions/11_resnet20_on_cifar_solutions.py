@@ -94,8 +94,7 @@ try:
 except TrainingInterrupted as interruption:
     print(interruption)
 
-trainer = train.Trainer(recipe, digits)
-trainer.keep_in(run_folder, resume=True)
+trainer = train.Trainer(recipe, digits, folder=run_folder, resume=True)
 _, before = train.evaluate(trainer.model, trainer.test_loader)
 for name, buffer in trainer.model.named_buffers():
     buffer.data[...] = 0 if name.endswith("running_mean") else 1

@@ -33,10 +33,9 @@ from minires.backend.cuda.pooling import (
     sum_pool,
     sum_pool_gradient,
 )
-from minires.backend.cuda.sgd import Updates, sgd_update
+from minires.backend.cuda.sgd import sgd_update
 
 __all__ = [
-    "Updates",
     "add",
     "batch_norm_gradient",
     "batch_norm_input_gradient",

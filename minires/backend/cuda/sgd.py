@@ -73,10 +73,15 @@ class Table:
         self.there.set(self.rows)
 
 
-def sgd_update(parameters, gradients, velocities, rate, momentum, weight_decay, nesterov, updates):
-    """Move parameters and velocities in place, as backend/reference.py says; `updates`: an Updates.
+def updates_of(workspace):
+    """The Updates of an optimizer, kept in its workspace."""
+    return workspace.setdefault("updates", Updates())
 
-    In a capture `rate` is ignored: the graph uses what `updates.set_rate` was told last.
+
+def sgd_update(parameters, gradients, velocities, rate, momentum, weight_decay, nesterov, workspace):
+    """Move parameters and velocities in place, as backend/reference.py says; its Updates are in `workspace`.
+
+    In a capture `rate` is ignored: the graph uses what `set_rate` of the Updates was told last.
     """
     xp = library(parameters[0])
     gradients = [None if g is None else xp.ascontiguousarray(g, "float32") for g in gradients]
@@ -84,6 +89,7 @@ def sgd_update(parameters, gradients, velocities, rate, momentum, weight_decay, 
         (0, 0, 0, p.size) if g is None else (p.data.ptr, g.data.ptr, v.data.ptr, p.size)
         for p, g, v in zip(parameters, gradients, velocities, strict=True)
     ]
+    updates = updates_of(workspace)
     table = updates.prepare(xp, np.array(rows, np.int64), rate)
     if len(table.blocks):
         arguments = table.there, table.blocks, updates.rate, momentum, weight_decay, nesterov

@@ -7,6 +7,7 @@ from on_device import SEEDS, few
 
 from minires import Tensor
 from minires.backend import cuda
+from minires.backend.cuda.sgd import updates_of
 from minires.errors import DeviceError
 from minires.nn import Parameter
 from minires.optim import SGD
@@ -139,7 +140,7 @@ def test_a_captured_step(cupy):
         p.grad = Tensor(gradient)
     with Capturing(cupy) as capture:
         twins.there.step()
-    kept = twins.there.updates.write_captured()
+    kept = updates_of(twins.there.workspace).write_captured()
     assert len(kept) == 1
     twins.agree()  # a capture computes nothing
     for step in range(2, 6):
@@ -151,7 +152,7 @@ def test_a_captured_step(cupy):
             there[...] = p.grad.data
         twins.here.lr = 1 / step
         twins.here.step()
-        twins.there.updates.set_rate(1 / step)
+        updates_of(twins.there.workspace).set_rate(1 / step)
         capture.graph.launch()
         twins.there.lr = twins.here.lr
     twins.agree()
@@ -164,7 +165,7 @@ def test_two_captures_one_after_the_other(cupy):
     for _ in range(2):
         with Capturing(cupy) as capture:
             twins.there.step()
-        graphs.append((capture, twins.there.updates.write_captured()))
+        graphs.append((capture, updates_of(twins.there.workspace).write_captured()))
     for capture, _ in graphs:
         capture.graph.launch()
         twins.here.step()
