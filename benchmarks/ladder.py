@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from minires import set_num_threads
 from minires.backend import kernels
-from minires.backend.cpu import memory, rows, winograd
+from minires.backend.cpu import buffers, rows, winograd
 from minires.bench import record
 from minires.bench.step import MiniresStep
 from minires.bench.timing import interleaved
@@ -20,7 +20,7 @@ from minires.nn import sequential
 
 
 def without_memory_reuse():
-    return patch.object(memory, "SMALLEST", 1 << 62)
+    return patch.object(buffers, "KEPT_FROM_BYTES", 1 << 62)
 
 
 def without_winograd():

@@ -10,9 +10,9 @@ import argparse
 from pathlib import Path
 
 from minires import set_num_threads
-from minires.backend.cpu import memory
+from minires.backend.cpu import buffers
 from minires.bench import record
-from minires.bench.memory import peak_bytes
+from minires.bench.peak_memory import peak_bytes
 from minires.bench.step import MiniresStep
 from minires.bench.timing import interleaved
 from minires.plot.scaling import plot_scaling
@@ -28,7 +28,7 @@ def measure(cases, threads, repeats):
     turns = {case: turn(MiniresStep(*case), most // case[1]) for case in cases}
     seconds = interleaved(turns, repeats, warmup=1)
     del turns
-    memory.release()
+    buffers.release()
     return [
         {
             "model": model,

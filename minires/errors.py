@@ -73,7 +73,7 @@ class TrainingInterrupted(MiniresError):  # noqa: N818, not a mistake of anyone
         super().__init__(f"training stopped after step {step}; {outcome}")
 
 
-def few(names, most=5):
+def first_few(names, most=5):
     """The names with commas between them, the first ones if they are many, for a message."""
     rest = [f"and {len(names) - most} more"] if len(names) > most else []
     return ", ".join([*names[:most], *rest])

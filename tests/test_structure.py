@@ -1,6 +1,7 @@
 """The shape of the package: which part may import which, how long files get, where randomness comes from."""
 
 import ast
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -165,6 +166,42 @@ def test_nothing_uses_or_seeds_a_global_generator(file):
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_files_stay_short(file):
     assert len(file.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+# Files of one name, and the one idea that they have on several floors.
+SHARED_NAMES = {
+    "augment": "random crops and flips: on the CPU, and as a kernel",
+    "checks": "what arguments must be: of operations, of networks",
+    "convolution_choice": "which way to convolve is the fastest: on a CPU, on a GPU",
+    "degradation": "the degradation experiment, and its figure",
+    "elementwise": "operations element by element, and their kernels",
+    "loss": "the loss: as an operation, and of a network's outputs",
+    "pooling": "the kernels of pooling: on a CPU, on a GPU",
+    "prediction": "what a network says about images, and its figure",
+    "sgd": "the optimizer, and its kernel",
+    "shift": "the experiment with shifted digits, and its figure",
+    "step": "a training step: of a run, and to be timed",
+    "weights": "files of weights, and the commands for them",
+}
+
+
+def test_two_files_have_one_name_only_where_they_have_one_idea():
+    names = Counter(file.stem for file in FILES if file.stem != "__init__")
+    assert {name for name, count in names.items() if count > 1} == set(SHARED_NAMES)
+
+
+VAGUE = {"SMALL", "LARGE", "CACHE", "FEW", "MANY", "PIECE", "WIDE", "LONG", "LONGEST", "ENOUGH", "TINY"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_a_constant_says_what_it_counts(file):
+    constants = {
+        dotted(target)
+        for node in tree_of(file).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+    }
+    assert not constants & VAGUE
 
 
 def test_engine_is_read_in_one_sitting():

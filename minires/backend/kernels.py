@@ -15,8 +15,8 @@ from minires.backend.cpu import threads
 from minires.backend.cpu.blas import one_thread_per_product
 from minires.backend.cuda import ladder
 
-TINY = 1 << 12  # elements: so few are done before the fast versions have cut them into blocks
-LONG = 1 << 17  # elements from which on it pays to hand the work to another thread
+FAST_FROM_ELEMENTS = 1 << 12  # elements: so few are done before the fast versions have cut them into blocks
+LATER_FROM_ELEMENTS = 1 << 17  # elements from which on it pays to hand the work to another thread
 
 _plain_only = ContextVar("plain_only", default=False)
 _at_once = ContextVar("at_once", default=False)
@@ -72,12 +72,12 @@ def reads_through_batch_norm(array):
 
 def is_fast(array):
     """Whether the kernels take their fast CPU versions for this array."""
-    return isinstance(array, np.ndarray) and array.size >= TINY and not _plain_only.get()
+    return isinstance(array, np.ndarray) and array.size >= FAST_FROM_ELEMENTS and not _plain_only.get()
 
 
 def later(kernel, array, *rest):
     """kernel(array, *rest), where nobody waits for it: perhaps as a Future that another thread computes."""
-    if is_fast(array) and array.size >= LONG and not _at_once.get():
+    if is_fast(array) and array.size >= LATER_FROM_ELEMENTS and not _at_once.get():
         return threads.later(kernel, array, *rest)
     return kernel(array, *rest)
 

@@ -4,8 +4,8 @@ from importlib.util import find_spec
 
 import minires.models
 from minires.backend import get_num_threads
-from minires.bench.memory import peak_bytes
 from minires.bench.operations import operation_times
+from minires.bench.peak_memory import peak_bytes
 from minires.bench.record import circumstances
 from minires.bench.step import MiniresStep
 from minires.bench.timing import interleaved
@@ -20,7 +20,7 @@ def benchmark(model="resnet20", batch_size=128, repeats=10, follow=None):
     faster, that of memory where it needs more.
     follow: called with a word on what is measured now.
     """
-    say = follow or (lambda what: None)
+    announce = follow or (lambda what: None)
     threads = get_num_threads()
     minires.models.create(model, generator=0)  # a wrong name is said at once
     steps = {"minires": MiniresStep(model, batch_size)}
@@ -31,13 +31,13 @@ def benchmark(model="resnet20", batch_size=128, repeats=10, follow=None):
         when_and_where["machine"]["pytorch"] = pytorch.version()
         if pytorch.supports(model):
             steps["pytorch"] = pytorch.PyTorchStep(model, batch_size, threads)
-    say("training")
+    announce("training")
     train = interleaved({name: step.train for name, step in steps.items()}, repeats)
-    say("inference")
+    announce("inference")
     infer = interleaved({name: step.infer for name, step in steps.items()}, repeats)
-    say("operations")
+    announce("operations")
     operations = operation_times(steps["minires"])
-    say("memory")
+    announce("memory")
     report = {
         "model": model,
         "batch_size": batch_size,

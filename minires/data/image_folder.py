@@ -14,7 +14,7 @@ from minires.data.dataset import Dataset
 from minires.data.photo import as_pixels, open_photo, stack, suffixes
 from minires.data.randomness import draw_words
 from minires.data.views import CentreCrop, RandomCrop, usual_scale
-from minires.errors import DataError, OptionError, UnknownNameError, few
+from minires.errors import DataError, OptionError, UnknownNameError, first_few
 
 BAD_FILES = ("refuse", "skip")
 
@@ -49,7 +49,7 @@ class ImageFolder:
         empty = [name for name, files in zip(self.classes, photos, strict=True) if not files]
         if empty:
             raise DataError(
-                f"ImageFolder: no photos in {few(empty)} of {self.root}; put some there, or remove it"
+                f"ImageFolder: no photos in {first_few(empty)} of {self.root}; put some there, or remove it"
             )
         self.files = [file for files in photos for file in files]
         self.labels = np.repeat(np.arange(len(photos)), [len(files) for files in photos])
@@ -144,7 +144,7 @@ def image_folder(data_dir, crop_size=224, bad_files="refuse", workers=None):
             "train": set(train.classes) - set(test.classes),
             held_out: set(test.classes) - set(train.classes),
         }
-        differences = [f"only {part} has {few(sorted(names))}" for part, names in only.items() if names]
+        differences = [f"only {part} has {first_few(sorted(names))}" for part, names in only.items() if names]
         raise DataError(f"{root}: train and {held_out} have different classes; {'; '.join(differences)}")
     return Dataset("folder", train, test, train.classes)
 

@@ -11,7 +11,7 @@ from numbers import Integral
 
 from PIL import ImageOps
 
-from minires.data.window import BILINEAR, check_fits, cut, scaled_size
+from minires.data.crops import BILINEAR, check_fits, scaled_size, square_of
 from minires.errors import OptionError
 
 
@@ -43,7 +43,7 @@ class RandomCrop:
         width, height = (min(W, H),) * 2 if self.central_square else (W, H)
         left = (W - width) // 2 + draw(generator, 0, width - self.size)
         top = (H - height) // 2 + draw(generator, 0, height - self.size)
-        crop = cut(image, (W, H), left, top, self.size)
+        crop = square_of(image, (W, H), left, top, self.size)
         return perhaps_mirrored(crop, generator) if self.flip else crop
 
 
@@ -104,7 +104,7 @@ class CentreCrop:
 
     def __call__(self, image, generator=None):
         W, H = check_fits(scaled_size(image, self.scale), self.size)
-        return cut(image, (W, H), (W - self.size) // 2, (H - self.size) // 2, self.size)
+        return square_of(image, (W, H), (W - self.size) // 2, (H - self.size) // 2, self.size)
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def ten_crops(image, size, scale=None):
     W, H = check_fits(scaled_size(image, scale), size)
     right, bottom = W - size, H - size
     places = ((0, 0), (right, 0), (0, bottom), (right, bottom), (right // 2, bottom // 2))
-    crops = [cut(image, (W, H), left, top, size) for left, top in places]
+    crops = [square_of(image, (W, H), left, top, size) for left, top in places]
     return crops + [ImageOps.mirror(crop) for crop in crops]
 
 

@@ -32,9 +32,9 @@ def blocks_per_stage(depth, layers, rest=2):
     n, over = divmod(depth - rest, layers)
     if over or n < 1:
         lower = max(layers + rest, depth - over)
-        few = ", ".join(str(layers * n + rest) for n in (1, 2, 3))
+        examples = ", ".join(str(layers * n + rest) for n in (1, 2, 3))
         raise OptionError(
-            f"depth {depth} is not {layers}n + {rest} ({few}, ...); "
+            f"depth {depth} is not {layers}n + {rest} ({examples}, ...); "
             f"the nearest are {lower} and {lower + layers}"
         )
     return n

@@ -14,8 +14,8 @@ from minires.errors import OptionError
 from minires.nn import functional as F
 from minires.nn.init import as_generator, he_normal, initialize
 from minires.nn.module import Buffer, Module, Parameter
+from minires.ops.checks import pair
 from minires.ops.shape import flatten
-from minires.ops.window import pair
 
 
 class WeightedLayer(Module):

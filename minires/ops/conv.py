@@ -3,8 +3,8 @@
 from minires.backend import kernels
 from minires.engine import Function
 from minires.errors import ShapeError
+from minires.ops.checks import same_float, sliding_window
 from minires.ops.following import followed, is_like
-from minires.ops.window import same_float, sliding_window
 
 
 class Conv2d(Function):

@@ -4,8 +4,8 @@ from minires.backend import kernels
 from minires.engine import Function
 from minires.engine.function import as_tensors
 from minires.errors import ShapeError
+from minires.ops.checks import same_float
 from minires.ops.shape import reshape
-from minires.ops.window import same_float
 
 
 class Matmul(Function):

@@ -6,8 +6,8 @@ from minires.backend import kernels, same_library
 from minires.engine import Function
 from minires.engine.function import as_tensors
 from minires.errors import OptionError, ShapeError
+from minires.ops.checks import same_float
 from minires.ops.following import followed, is_like
-from minires.ops.window import same_float
 
 
 class BatchNorm(Function):

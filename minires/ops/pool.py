@@ -8,9 +8,9 @@ import numpy as np
 from minires.backend import kernels, to_device
 from minires.engine import Function, Tensor
 from minires.errors import OptionError, ShapeError
+from minires.ops.checks import pair, same_float, sliding_window
 from minires.ops.linear import matmul
 from minires.ops.shape import reshape
-from minires.ops.window import pair, same_float, sliding_window
 
 
 class MaxPool2d(Function):

@@ -11,7 +11,8 @@ from minires.train.loss import classification_loss
 from minires.train.prediction import Guess, guesses, probabilities
 from minires.train.run_folder import RunFolder
 from minires.train.side_by_side import train_side_by_side
-from minires.train.trainer import Report, Trainer, train
+from minires.train.trainer import Trainer, train
+from minires.train.watching import Report
 
 __all__ = [
     "RECIPES",

@@ -17,7 +17,7 @@ def build_model(recipe, channels, classes):
 
 def measure_input(recipe, dataset):
     """The InputFormat of a data set as the recipe's network sees it."""
-    train, test = seen_by(recipe, dataset)
+    train, test = with_views(recipe, dataset)
     scale = None if test.of_one_size else test.view.scale
     return InputFormat.measured(train, scale, recipe.normalization, dataset.classes)
 
@@ -28,7 +28,7 @@ def build_loaders(recipe, dataset, input_format=None):
     input_format: what measure_input gave; measured anew if left out.
     Raises OptionError where the recipe asks for what this kind of data does not have.
     """
-    train, test = seen_by(recipe, dataset)
+    train, test = with_views(recipe, dataset)
     input_format = input_format or measure_input(recipe, dataset)
     augmentations = []
     if recipe.crop_padding or (recipe.flip and recipe.crop_size is None):
@@ -44,7 +44,7 @@ def build_loaders(recipe, dataset, input_format=None):
     )
 
 
-def seen_by(recipe, dataset):
+def with_views(recipe, dataset):
     """The data set's two parts; photos through the views that the recipe asks for.
 
     Without a crop_size photos are treated as small pictures are: all of them get the network's size.

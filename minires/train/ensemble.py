@@ -44,19 +44,19 @@ def evaluate_together(paths, data_dir=None, crops=1, scales=(), device="cpu"):
     for path in paths:
         run = load_run(path, data_dir, device)
         loader = images_to_test(run, data_dir)
-        if first is None:
-            first = run, loader.split
-        elif run.input_format.classes != first[0].input_format.classes or not same(loader.split, first[1]):
+        first = first or (run, loader.split)
+        same_classes = run.input_format.classes == first[0].input_format.classes
+        if not (same_classes and same_images(loader.split, first[1])):
             raise OptionError(
                 f"{path} and {first[0].path} have different test images; evaluate them one by one"
             )
-        p, labels = look(run, loader, crops, scales)
+        p, labels = probabilities_of_run(run, loader, crops, scales)
         results.append((path, run.step, score(p, labels)))
         total = total + p
     return results, score(total / len(results), labels)
 
 
-def same(split, other):
+def same_images(split, other):
     """Whether two test splits are of the same images."""
     if split.of_one_size and other.of_one_size:
         return split is other or all(
@@ -67,7 +67,7 @@ def same(split, other):
     return [file.resolve() for file in split.files] == [file.resolve() for file in other.files]
 
 
-def look(run, loader, crops=1, scales=()):
+def probabilities_of_run(run, loader, crops=1, scales=()):
     """(probabilities (n, classes), labels (n,)) of a TrainedRun for its test images."""
     split, normalize, model = loader.split, loader.normalize, for_inference(run.model)
     if crops not in (1, 10):
@@ -79,20 +79,23 @@ def look(run, loader, crops=1, scales=()):
             f"{run.path} has small pictures ({run.recipe.data}); crops and scales are for photos"
         )
     if scales:
-        looks = [every(model, split.seen_through(Whole(s)), any_size(normalize), 1) for s in scales]
-        return sum(p for p, _ in looks) / len(looks), looks[0][1]
+        found = [
+            probabilities_of_split(model, split.seen_through(Whole(s)), any_size(normalize), 1)
+            for s in scales
+        ]
+        return sum(p for p, _ in found) / len(found), found[0][1]
     if crops == 10:
         view = split.view
         split = split.seen_through(TenCrops(view.size, view.scale, central_square=run.recipe.central_square))
-    return every(model, split, normalize, max(1, loader.batch_size // crops))
+    return probabilities_of_split(model, split, normalize, max(1, loader.batch_size // crops))
 
 
-def every(model, split, normalize, batch_size):
+def probabilities_of_split(model, split, normalize, batch_size):
     """(probabilities, labels) of all images of a split."""
     loader = Loader(split, batch_size, normalize=normalize, shuffle=False)
     whole = isinstance(getattr(split, "view", None), Whole)
-    ask = probabilities_of_whole if whole else probabilities
-    parts = [(ask(model, x), labels) for x, labels in loader.epoch()]
+    predict = probabilities_of_whole if whole else probabilities
+    parts = [(predict(model, x), labels) for x, labels in loader.epoch()]
     if not parts:
         raise DataError("there are no images to evaluate on")
     p, labels = zip(*parts, strict=True)

@@ -9,7 +9,7 @@ import numpy as np
 from minires.backend import kernels, library, to_numpy
 from minires.data import load, on_device
 from minires.engine import Tensor, no_grad
-from minires.errors import CheckpointError, DataError, few
+from minires.errors import CheckpointError, DataError, first_few
 from minires.nn import Module
 from minires.nn.functional import cross_entropy
 from minires.nn.init import skip_init
@@ -17,7 +17,7 @@ from minires.optim import WeightAverage
 from minires.recipes import Recipe
 from minires.train.build import build_loaders, build_model, measure_input
 from minires.train.input_format import InputFormat
-from minires.train.memory import enough_memory_for
+from minires.train.out_of_memory import enough_memory_for
 from minires.train.prediction import for_inference
 from minires.train.run_folder import RunFolder
 
@@ -89,8 +89,8 @@ def images_to_test(run, data_dir=None):
     dataset = load_data(run.recipe, data_dir)
     if dataset.classes != run.input_format.classes:
         raise CheckpointError(
-            f"{run.path} knows the classes {few(run.input_format.classes)}, but the data has "
-            f"{few(dataset.classes)}"
+            f"{run.path} knows the classes {first_few(run.input_format.classes)}, but the data has "
+            f"{first_few(dataset.classes)}"
         )
     return build_loaders(run.recipe, dataset, run.input_format)[1]
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from minires.data import NORMALIZATIONS, ColourNoise, Normalization, principal_components
-from minires.errors import CheckpointError, few
+from minires.errors import CheckpointError, first_few
 from minires.train.files import force_to_disk
 
 ARRAYS = ("mean", "std", "components", "eigenvalues")
@@ -66,8 +66,8 @@ class InputFormat:
         """CheckpointError if `other` was measured on other training images than those of this run."""
         if self.classes != other.classes:
             raise CheckpointError(
-                f"{where} was begun with the classes {few(self.classes)}, but the data now has "
-                f"{few(other.classes)}"
+                f"{where} was begun with the classes {first_few(self.classes)}, but the data now has "
+                f"{first_few(other.classes)}"
             )
         theirs = other.statistics()
         different = [
@@ -78,8 +78,8 @@ class InputFormat:
         different += ["labels"] if self.labels != other.labels else []
         if different:
             raise CheckpointError(
-                f"{where} was begun with other training images: their {few(different)} differ; give the same "
-                "data, or start anew with --overwrite"
+                f"{where} was begun with other training images: their {first_few(different)} differ; give "
+                "the same data, or start anew with --overwrite"
             )
 
     def statistics(self):

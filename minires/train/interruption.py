@@ -18,14 +18,14 @@ def polite_signals():
         yield asked.is_set
         return
 
-    def ask(number, frame):
+    def on_signal(number, frame):
         if asked.is_set():
             print("\nStopped at once. --resume goes on from the last checkpoint.", file=sys.stderr)
             raise KeyboardInterrupt
         asked.set()
         print("\nFinishing this step, then saving. Ctrl-C again stops at once.", file=sys.stderr)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield asked.is_set
     finally:

@@ -35,12 +35,12 @@ class RecordedStep(Step):
     def __init__(self, train_on, loader, optimizer, recorder):
         super().__init__(train_on, loader, recorder.working)
         self.optimizer, self.recorder = optimizer, recorder
-        self.taken, self.recordings, self.tables = Counter(), {}, []
+        self.steps_taken, self.recordings, self.tables = Counter(), {}, []
 
     def run(self, step):
         kind = self.loader.prepare(step)
-        self.taken[kind] += 1
-        if self.taken[kind] == STEPS_BEFORE_RECORDING + 1:
+        self.steps_taken[kind] += 1
+        if self.steps_taken[kind] == STEPS_BEFORE_RECORDING + 1:
             self._record(kind)
         if kind in self.recordings:
             updates_of(self.optimizer.workspace).set_rate(self.optimizer.lr)

@@ -20,10 +20,10 @@ from minires.train.hardware import Hardware
 from minires.train.history import History
 from minires.train.interruption import polite_signals
 from minires.train.loss import classification_loss
-from minires.train.memory import enough_memory_for, enough_memory_for_steps
-from minires.train.report import Report
+from minires.train.out_of_memory import enough_memory_for, enough_memory_for_steps
 from minires.train.run_folder import RunFolder
 from minires.train.running_sums import Sums
+from minires.train.watching import Report
 
 
 def train_on(images, labels, model, optimizer, sums):
@@ -219,8 +219,8 @@ class Trainer:
         self.state.seconds += time.perf_counter() - start
         return sums
 
-    def _due(self, every):
-        return self.state.step % every == 0 or self.state.step == self.recipe.iterations
+    def _due(self, interval):
+        return self.state.step % interval == 0 or self.state.step == self.recipe.iterations
 
     def _record(self):
         """Append the rows of the history that are due."""

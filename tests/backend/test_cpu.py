@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strategies import ORDERS, SEEDS, windows
 
 from minires.backend import cpu, reference
-from minires.backend.cpu import columns, convolve, rows, threads, winograd
+from minires.backend.cpu import columns, convolution_choice, rows, threads, winograd
 from minires.backend.window import Window
 
 BATCHES = st.tuples(st.integers(1, 5), st.integers(1, 4))
@@ -23,17 +23,21 @@ def thread_count(request):
 
 
 @pytest.fixture
-def in_small_pieces(monkeypatch):
+def in_small_chunks(monkeypatch):
     """Even the smallest maps in many blocks, shared by all threads."""
-    for module in (winograd, rows, columns):
-        monkeypatch.setattr(module, "CACHE", 1 << 10)
-    monkeypatch.setattr(columns, "IMAGES", 2)
-    for module in (cpu.elementwise, cpu.normalization):
-        monkeypatch.setattr(module, "PIECE", 16)
-    monkeypatch.setattr(convolve, "FEW", 2)
-    others = (cpu.elementwise, cpu.normalization, cpu.pooling, cpu.products)
-    for module in (convolve, winograd, rows, columns, *others):
-        monkeypatch.setattr(module, "SMALL", 0)
+    constants = {
+        convolution_choice: {"WINOGRAD_ABOVE_ELEMENTS": 0, "SMALL_BATCH_IMAGES": 2},
+        winograd: {"BLOCK_BYTES": 1 << 10, "SERIAL_BELOW_MULTIPLICATIONS": 0},
+        rows: {"BLOCK_BYTES": 1 << 10, "SERIAL_BELOW_MULTIPLICATIONS": 0},
+        columns: {"BLOCK_BYTES": 1 << 10, "SERIAL_BELOW_MULTIPLICATIONS": 0, "BLOCK_IMAGES": 2},
+        cpu.elementwise: {"CHUNK_ELEMENTS": 16, "SERIAL_BELOW_ELEMENTS": 0},
+        cpu.normalization: {"CHUNK_ELEMENTS": 16, "SERIAL_BELOW_ELEMENTS": 0},
+        cpu.pooling: {"SERIAL_BELOW_ELEMENTS": 0},
+        cpu.products: {"SERIAL_BELOW_MULTIPLICATIONS": 0},
+    }
+    for module, values in constants.items():
+        for name, value in values.items():
+            monkeypatch.setattr(module, name, value)
 
 
 def close(ours, expected):
@@ -76,9 +80,9 @@ def test_convolution(in_memory_order, fitted, batch, groups, outputs, order, see
     agree_on_convolution(in_memory_order, fitted, batch, groups, outputs, order, seed)
 
 
-@pytest.mark.usefixtures("in_small_pieces")
+@pytest.mark.usefixtures("in_small_chunks")
 @pytest.mark.parametrize("thread_count", [2, 3], indirect=True)
-def test_convolution_in_pieces(in_memory_order, thread_count):
+def test_convolution_in_chunks(in_memory_order, thread_count):
     @given(windows(largest=5, map_size=9), BATCHES, st.integers(1, 2), st.integers(1, 3), ORDERS, SEEDS)
     def check(fitted, batch, groups, outputs, order, seed):
         agree_on_convolution(in_memory_order, fitted, batch, groups, outputs, order, seed)
@@ -86,7 +90,7 @@ def test_convolution_in_pieces(in_memory_order, thread_count):
     check()
 
 
-@pytest.mark.usefixtures("in_small_pieces")
+@pytest.mark.usefixtures("in_small_chunks")
 @pytest.mark.parametrize("padding", [(0, 0), (1, 1), (2, 0), (1, 2)])
 def test_winograd_on_odd_and_even_sizes(in_memory_order, padding, thread_count):
     window = Window((3, 3), padding=padding)
@@ -95,7 +99,7 @@ def test_winograd_on_odd_and_even_sizes(in_memory_order, padding, thread_count):
             agree_on_convolution(in_memory_order, (window, H, W), (5, 3), 1, 4, "HWCN", seed=H * W)
 
 
-@pytest.mark.usefixtures("in_small_pieces")
+@pytest.mark.usefixtures("in_small_chunks")
 @pytest.mark.parametrize("name", ["winograd", "rows", "columns"])
 def test_every_way_is_taken_and_right(in_memory_order, monkeypatch, name):
     """A 3 x 3 convolution of stride 1 goes all three ways when the ones before are closed."""
@@ -152,7 +156,7 @@ def pool(kernels, x, window, rng):
     return y, sums, *gradients
 
 
-@pytest.mark.usefixtures("in_small_pieces")
+@pytest.mark.usefixtures("in_small_chunks")
 @given(windows(pooling=True, map_size=9), BATCHES, ORDERS, SEEDS)
 def test_pooling(in_memory_order, fitted, batch, order, seed):
     (window, H, W), (N, C) = fitted, batch
@@ -176,7 +180,7 @@ def normalize(kernels, maps, params, relu, split, frozen):
 FLAGS = st.tuples(st.booleans(), st.booleans(), st.booleans())
 
 
-@pytest.mark.usefixtures("in_small_pieces")
+@pytest.mark.usefixtures("in_small_chunks")
 @given(st.lists(st.integers(1, 6), min_size=0, max_size=3), BATCHES, FLAGS, SEEDS)
 def test_batch_norm_with_what_follows(size, batch, flags, seed):
     N, C = batch
@@ -201,7 +205,7 @@ def test_variance_survives_a_large_mean(rng, offset):
     np.testing.assert_allclose(var, x.var(axis=(0, 2, 3), dtype=np.float64), rtol=1e-4)
 
 
-@pytest.mark.usefixtures("in_small_pieces")
+@pytest.mark.usefixtures("in_small_chunks")
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4), SEEDS)
 def test_elementwise(shape, seed):
     a, b = np.random.default_rng(seed).standard_normal((2, *shape))
@@ -247,7 +251,7 @@ def test_the_same_threads_give_the_same_bits(rng, thread_count):
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.usefixtures("in_small_pieces", "thread_count")
+@pytest.mark.usefixtures("in_small_chunks", "thread_count")
 def test_matmul():
     @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.booleans(), SEEDS)
     def check(M, K, P, turned, seed):

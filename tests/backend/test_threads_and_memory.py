@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import minires
 from minires.backend import cpu, kernels
-from minires.backend.cpu import blas, memory, threads
+from minires.backend.cpu import blas, buffers, threads
 from minires.errors import OptionError
 
 
@@ -26,12 +26,12 @@ def usual_threads():
 
 
 @given(st.integers(0, 200), st.integers(0, 50), st.booleans())
-def test_pieces_cover_everything_once(length, longest, shared):
-    pieces = threads.cut(length, longest, shared)
-    assert pieces[0][0] == 0
-    assert pieces[-1][1] == length
-    assert all(a[1] == b[0] for a, b in pairwise(pieces))
-    sizes = [high - low for low, high in pieces]
+def test_chunks_cover_everything_once(length, longest, shared):
+    chunks = threads.chunk_ranges(length, longest, shared)
+    assert chunks[0][0] == 0
+    assert chunks[-1][1] == length
+    assert all(a[1] == b[0] for a, b in pairwise(chunks))
+    sizes = [high - low for low, high in chunks]
     assert max(sizes) - min(sizes) <= 1
     assert max(sizes) <= max(longest, 1)
 
@@ -46,14 +46,14 @@ def test_every_job_is_done_once_and_results_keep_their_order(count, jobs):
         done.append(i)
         return i * i
 
-    assert threads.each(job, range(jobs)) == [i * i for i in range(jobs)]
+    assert threads.parallel_map(job, range(jobs)) == [i * i for i in range(jobs)]
     assert sorted(done) == list(range(jobs))
 
 
 def test_threads_work_at_the_same_time():
     threads.set_num_threads(3)
     all_here = threading.Barrier(3, timeout=10)
-    assert threads.each(lambda job: all_here.wait() >= 0, range(3)) == [True] * 3
+    assert threads.parallel_map(lambda job: all_here.wait() >= 0, range(3)) == [True] * 3
 
 
 def test_an_error_in_a_thread_arrives_after_all_have_stopped():
@@ -67,7 +67,7 @@ def test_an_error_in_a_thread_arrives_after_all_have_stopped():
         finished.set()
 
     with pytest.raises(ValueError, match="here"):
-        threads.each(work, [0, 1])
+        threads.parallel_map(work, [0, 1])
     assert finished.is_set()
 
 
@@ -80,7 +80,7 @@ def test_numpy_settings_hold_in_every_thread():
         return np.array([1e38], np.float32) * 10
 
     with np.errstate(over="ignore"):
-        assert all(np.isinf(y).all() for y in threads.each(work, [0, 1]))
+        assert all(np.isinf(y).all() for y in threads.parallel_map(work, [0, 1]))
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, None, "many", "1.5", ""])
@@ -107,7 +107,7 @@ def threads_of_products():
 def test_a_kernel_holds_products_to_one_thread_and_lets_them_go(monkeypatch):
     threads.set_num_threads(2)
     inside = []
-    monkeypatch.setattr(cpu.products, "each", lambda *_: inside.append(threads_of_products()))
+    monkeypatch.setattr(cpu.products, "parallel_map", lambda *_: inside.append(threads_of_products()))
     a = np.ones((256, 256), np.float32)
     kernels.matmul(a, a)
     assert inside == [{1}]
@@ -179,7 +179,7 @@ def test_one_thread_puts_nothing_off():
 
 def test_only_what_takes_long_is_put_off():
     threads.set_num_threads(2)
-    x = np.ones(kernels.LONG, np.float32)
+    x = np.ones(kernels.LATER_FROM_ELEMENTS, np.float32)
     assert isinstance(kernels.later(kernels.relu, x), threads.Future)
     np.testing.assert_array_equal(kernels.later(kernels.relu, x).result(), x)
     np.testing.assert_array_equal(kernels.later(kernels.relu, x[1:]), x[1:])
@@ -200,7 +200,7 @@ def test_weights_used_several_times_add_up_in_the_same_order(rng):
     """Which thread is faster must not show: four uses of one filter, the same bits in every run."""
     threads.set_num_threads(3)
     x = minires.Tensor(rng.standard_normal((16, 16, 24, 24)).astype(np.float32), requires_grad=True)
-    assert x.data.size >= kernels.LONG
+    assert x.data.size >= kernels.LATER_FROM_ELEMENTS
     W = minires.nn.Parameter(rng.standard_normal((16, 16, 3, 3)).astype(np.float32) / 12)
     results = set()
     for _ in range(5):
@@ -226,13 +226,13 @@ def test_a_gradient_that_was_put_off_may_be_needed_on_the_way(rng):
 
 
 def test_memory_that_another_thread_drops_returns_to_its_own():
-    memory.release()
-    held = [memory.empty((1 << 18,), np.float32)]
+    buffers.release()
+    held = [buffers.empty((1 << 18,), np.float32)]
     address = held[0].ctypes.data
     other = threading.Thread(target=held.clear)
     other.start()
     other.join()
-    assert memory.empty((1 << 18,), np.float32).ctypes.data == address
+    assert buffers.empty((1 << 18,), np.float32).ctypes.data == address
 
 
 def test_threads_agree_to_rounding_on_a_training_step(rng):
@@ -248,15 +248,15 @@ def test_threads_agree_to_rounding_on_a_training_step(rng):
 
 
 def test_memory_comes_back_when_the_last_view_is_gone():
-    first = memory.empty((1 << 18,), np.float32)
+    first = buffers.empty((1 << 18,), np.float32)
     address = first.ctypes.data
     view = first.reshape(512, 512)[1:, ::2].T
     del first
-    other = memory.empty((1 << 18,), np.float32)
+    other = buffers.empty((1 << 18,), np.float32)
     assert not np.shares_memory(other, view)
     del view, other
     gc.collect()
-    both = [memory.empty((1 << 18,), np.float32) for _ in range(2)]
+    both = [buffers.empty((1 << 18,), np.float32) for _ in range(2)]
     assert address in {array.ctypes.data for array in both}
 
 
@@ -269,27 +269,27 @@ def test_living_arrays_never_share_memory(rng):
             assert (array == value).all()
         else:
             shape = (int(rng.integers(1, 5)), 1 << int(rng.integers(14, 17)))
-            array = memory.empty(shape, np.float32)
+            array = buffers.empty(shape, np.float32)
             array[...] = step
             alive.append((array, step))
     assert all((array == value).all() for array, value in alive)
 
 
 def test_memory_starts_on_a_cache_line():
-    assert all(memory.empty((1 << 16, n), np.float32).ctypes.data % 64 == 0 for n in (1, 2, 3))
+    assert all(buffers.empty((1 << 16, n), np.float32).ctypes.data % 64 == 0 for n in (1, 2, 3))
 
 
 def test_unused_memory_can_be_given_back():
-    array = memory.empty((1 << 20,), np.float32)
+    array = buffers.empty((1 << 20,), np.float32)
     del array
-    assert memory.unused() >= 1 << 22
-    memory.release()
-    assert memory.unused() == 0
+    assert buffers.unused() >= 1 << 22
+    buffers.release()
+    assert buffers.unused() == 0
 
 
 def test_other_sizes_do_not_pile_up():
-    memory.release()
+    buffers.release()
     for n in range(1, 60):
-        memory.empty((n << 18,), np.float32)
+        buffers.empty((n << 18,), np.float32)
     largest = 60 << 20
-    assert memory.unused() <= 3 * largest
+    assert buffers.unused() <= 3 * largest

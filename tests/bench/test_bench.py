@@ -8,8 +8,8 @@ import pytest
 
 from minires import Function, Tensor, models, no_grad
 from minires.bench import benchmark, describe
-from minires.bench.memory import peak_bytes
 from minires.bench.operations import operation_times, timed_operations
+from minires.bench.peak_memory import peak_bytes
 from minires.bench.step import MiniresStep
 from minires.bench.timing import interleaved
 from minires.errors import ShapeError, UnknownNameError

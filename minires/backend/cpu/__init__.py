@@ -1,6 +1,6 @@
 """The hot kernels made fast for a processor: blocks that stay in its cache, threads, memory used again."""
 
-from minires.backend.cpu.convolve import (
+from minires.backend.cpu.convolution_choice import (
     convolution,
     convolution_input_gradient,
     convolution_weight_gradient,

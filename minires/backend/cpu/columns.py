@@ -7,13 +7,13 @@ product has used them, and the threads work on blocks of their own.
 
 import numpy as np
 
-from minires.backend.cpu.memory import empty, empty_map
-from minires.backend.cpu.rows import SMALL, padded
-from minires.backend.cpu.threads import cut, each, get_num_threads
+from minires.backend.cpu.buffers import empty, empty_map
+from minires.backend.cpu.rows import SERIAL_BELOW_MULTIPLICATIONS, padded
+from minires.backend.cpu.threads import chunk_ranges, get_num_threads, parallel_map
 from minires.backend.layout import pixels_first
 
-CACHE = 4 << 20  # bytes of columns in a block
-IMAGES = 64  # in a block: runs of so many numbers are copied at speed
+BLOCK_BYTES = 4 << 20  # bytes of columns in a block
+BLOCK_IMAGES = 64  # in a block: runs of so many numbers are copied at speed
 
 
 def convolution(x, W, window, groups, finish):
@@ -27,9 +27,9 @@ def convolution(x, W, window, groups, finish):
         columns = columns_of(x, window, *block, groups)
         out[...] = (W @ columns).reshape(out.shape)
 
-    each(work, blocks_of(x, O, window, groups))
+    parallel_map(work, blocks_of(x, O, window, groups))
     if finish:  # a block may have some of the images only
-        each(lambda rows: finish(pixels_first(y)[slice(*rows)], rows[0]), cut(y.shape[2], 1))
+        parallel_map(lambda rows: finish(pixels_first(y)[slice(*rows)], rows[0]), chunk_ranges(y.shape[2], 1))
     return y
 
 
@@ -48,8 +48,8 @@ def weight_gradient(gy, x, shape, window, groups):
 
     # One sum for each thread: with many channels gW is too large for one of each block.
     blocks = blocks_of(x, O, window, groups)
-    runs = cut(len(blocks), -(-len(blocks) // get_num_threads()))
-    gW = sum(each(work, runs))  # (G, C/G*KH*KW, O/G)
+    runs = chunk_ranges(len(blocks), -(-len(blocks) // get_num_threads()))
+    gW = sum(parallel_map(work, runs))  # (G, C/G*KH*KW, O/G)
     return gW.swapaxes(1, 2).reshape(shape)
 
 
@@ -58,10 +58,10 @@ def blocks_of(x, O, window, groups):
     N, C, *size = x.shape
     OH, OW = window.output_size(*size)
     column = C * window.size[0] * window.size[1]
-    small = column * OH * OW * N * O // groups <= SMALL
-    rows = CACHE // (column * OW * min(N, IMAGES) * x.itemsize)
-    images = cut(N, N if small else IMAGES)
-    return [(r, n) for r in cut(OH, rows, shared=not small) for n in images]
+    small = column * OH * OW * N * O // groups <= SERIAL_BELOW_MULTIPLICATIONS
+    rows = BLOCK_BYTES // (column * OW * min(N, BLOCK_IMAGES) * x.itemsize)
+    images = chunk_ranges(N, N if small else BLOCK_IMAGES)
+    return [(r, n) for r in chunk_ranges(OH, rows, shared=not small) for n in images]
 
 
 def columns_of(x, window, rows, images, groups):

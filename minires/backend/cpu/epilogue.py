@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minires.backend.cpu.memory import in_pixel_order
+from minires.backend.cpu.buffers import in_pixel_order
 from minires.backend.cpu.normalization import over_rows, row_length
 
 

@@ -1,7 +1,7 @@
 """Batch norm, and what follows it in a block, the addition and the ReLU, in two sweeps over the map.
 
 The first sweep measures each channel, the second writes the result. Each goes a few pixels at a time, so
-that all passes over a piece follow each other while it is in the cache, and the threads share the pieces. A
+that all passes over a chunk follow each other while it is in the cache, and the threads share the chunks. A
 map is a matrix here, with all channels of all images of one pixel, or of a few, in each row: what the
 channels are scaled with, repeated to such a row, is applied to all rows by NumPy.
 """
@@ -10,14 +10,14 @@ import math
 
 import numpy as np
 
-from minires.backend.cpu.elementwise import SMALL
-from minires.backend.cpu.memory import empty, in_pixel_order
-from minires.backend.cpu.threads import cut, each
+from minires.backend.cpu.buffers import empty, in_pixel_order
+from minires.backend.cpu.elementwise import SERIAL_BELOW_ELEMENTS
+from minires.backend.cpu.threads import chunk_ranges, parallel_map
 from minires.backend.layout import images_first
 
-WIDE = 1 << 14  # elements of a row from which on NumPy works in place, without buffers of its own
-PIECE = 1 << 18  # elements; a few arrays of so many fit into the cache
-LONGEST = 1 << 12  # pixels in a piece: so many numbers are added up in single precision without harm
+ROW_ELEMENTS = 1 << 14  # elements of a row from which on NumPy works in place, without buffers of its own
+CHUNK_ELEMENTS = 1 << 18  # elements; a few arrays of so many fit into the cache
+CHUNK_PIXELS = 1 << 12  # pixels in a chunk: so many numbers are added up in single precision without harm
 
 
 def batch_statistics(x):
@@ -27,18 +27,18 @@ def batch_statistics(x):
     pixels = x.reshape(-1, C, N)
     M = len(pixels) * N
 
-    def sums(piece):
-        return sums_with(pixels[slice(*piece)], pixels[slice(*piece)])
+    def sums(chunk):
+        return sums_with(pixels[slice(*chunk)], pixels[slice(*chunk)])
 
-    total, squares = sum(each(sums, pieces_of(pixels)))
+    total, squares = sum(parallel_map(sums, chunks_of(pixels)))
     mean = total / M
     var = squares / M - mean * mean
     if (mean * mean > 100 * var).any():  # the difference has lost its digits: once more, from the mean
 
-        def spread(piece):
-            return np.square(pixels[slice(*piece)] - mean[:, None], dtype=np.float64).sum(axis=(0, 2))
+        def spread(chunk):
+            return np.square(pixels[slice(*chunk)] - mean[:, None], dtype=np.float64).sum(axis=(0, 2))
 
-        var = sum(each(spread, pieces_of(pixels))) / M
+        var = sum(parallel_map(spread, chunks_of(pixels))) / M
     return mean.astype(x.dtype), np.maximum(var, 0).astype(x.dtype)
 
 
@@ -52,8 +52,8 @@ def scale_and_shift(x, scale, shift, z=None, relu=False):
     scale, shift = over_rows([scale, shift], rows.shape[1], x.shape[-1], x.dtype)
     zeros = np.zeros(rows.shape[1], x.dtype)  # NumPy compares with a single number three times as slowly
 
-    def work(piece):
-        part = slice(*piece)
+    def work(chunk):
+        part = slice(*chunk)
         result = np.multiply(rows[part], scale, out=out[part])
         result += shift
         if z is not None:
@@ -61,7 +61,7 @@ def scale_and_shift(x, scale, shift, z=None, relu=False):
         if relu:
             np.maximum(result, zeros, out=result)
 
-    each(work, pieces_of(rows))
+    parallel_map(work, chunks_of(rows))
     return images_first(y).reshape(shape)
 
 
@@ -80,14 +80,14 @@ def batch_norm_gradient(gy, x, norm, y=None, split=False, frozen=False):
     y = None if y is None else in_pixel_order(y).reshape(-1, C, N)
     g = gy if y is None else empty(x.shape, x.dtype)
 
-    def sums(piece):
-        part = slice(*piece)
+    def sums(chunk):
+        part = slice(*chunk)
         if y is not None:
             g[part] = y[part] > 0
             g[part] *= gy[part]
         return sums_with(g[part], x[part])
 
-    gbeta, products = sum(each(sums, pieces_of(x)))
+    gbeta, products = sum(parallel_map(sums, chunks_of(x)))
     scale = 1 / np.sqrt(norm.var + norm.eps)
     ggamma = scale * (products - norm.mean * gbeta)
     # gamma scale (g - gbeta / M - xhat ggamma / M), xhat = scale (x - mean), is of_g g + of_x x + shift
@@ -99,13 +99,13 @@ def batch_norm_gradient(gy, x, norm, y=None, split=False, frozen=False):
     rows_of_x, rows_of_g, out = wide_rows(x), wide_rows(g), wide_rows(gx)
     of_g, of_x, shift = over_rows([of_g, of_x, shift], out.shape[1], N, x.dtype)
 
-    def work(piece):
-        part = slice(*piece)
+    def work(chunk):
+        part = slice(*chunk)
         result = np.multiply(rows_of_x[part], of_x, out=out[part])
         result += shift
         result += np.multiply(rows_of_g[part], of_g, out=empty(result.shape, result.dtype))
 
-    each(work, pieces_of(out))
+    parallel_map(work, chunks_of(out))
     gx = images_first(gx.reshape(*shape[2:], C, N))
     gradients = gx, ggamma.astype(x.dtype), gbeta.astype(x.dtype)
     return (*gradients, images_first(g.reshape(*shape[2:], C, N))) if split else gradients
@@ -119,7 +119,7 @@ def wide_rows(x):
 
 def row_length(pixels, size):
     """Elements of a wide row: some whole pixels of `size` elements, so that `pixels` fill whole rows."""
-    together = 1 << max(0, (WIDE // size).bit_length() - 1)
+    together = 1 << max(0, (ROW_ELEMENTS // size).bit_length() - 1)
     return math.gcd(pixels, together) * size
 
 
@@ -140,8 +140,9 @@ def sums_with(g, x):
     return sums.sum(axis=2, dtype=np.float64)
 
 
-def pieces_of(pixels):
-    """Ranges of pixels of about one piece each; all of them at once where there is little to do."""
+def chunks_of(pixels):
+    """Ranges of pixels of about one chunk each; all of them at once where there is little to do."""
     P = len(pixels)
-    longest = min(LONGEST, PIECE * P // pixels.size)
-    return cut(P, longest, shared=True) if pixels.size > SMALL else cut(P, LONGEST)
+    if pixels.size <= SERIAL_BELOW_ELEMENTS:
+        return chunk_ranges(P, CHUNK_PIXELS)
+    return chunk_ranges(P, min(CHUNK_PIXELS, CHUNK_ELEMENTS * P // pixels.size), shared=True)

@@ -5,9 +5,9 @@ the stride, so that the plain kernels need no blocks to be fast.
 """
 
 from minires.backend import reference
-from minires.backend.cpu.elementwise import SMALL
-from minires.backend.cpu.memory import empty_map, in_pixel_order
-from minires.backend.cpu.threads import cut, each
+from minires.backend.cpu.buffers import empty_map, in_pixel_order
+from minires.backend.cpu.elementwise import SERIAL_BELOW_ELEMENTS
+from minires.backend.cpu.threads import chunk_ranges, parallel_map
 from minires.backend.layout import images_first
 
 
@@ -45,5 +45,5 @@ def for_channels(kernel, window, size, *maps):
         part = slice(*channels)
         y[:, part] = kernel(*(x[:, part] for x in maps), window)
 
-    each(work, cut(C, C, shared=max(x.size for x in maps) > SMALL))
+    parallel_map(work, chunk_ranges(C, C, shared=max(x.size for x in maps) > SERIAL_BELOW_ELEMENTS))
     return y

@@ -12,19 +12,21 @@ product is faster than many small ones, columns.py takes over.
 
 import numpy as np
 
-from minires.backend.cpu.memory import empty, empty_map, in_pixel_order, overlapping
-from minires.backend.cpu.threads import cut, each
+from minires.backend.cpu.buffers import empty, empty_map, in_pixel_order, overlapping
+from minires.backend.cpu.threads import chunk_ranges, parallel_map
 from minires.backend.layout import pixels_first
 
-CACHE = 4 << 20  # bytes of the map and of the results in a block
-SMALL = 1 << 24  # multiplications that are over before a second thread has started
-ENOUGH = 1 << 28  # multiplications that keep one thread busy for as long as the others do something else
-CHANNELS = 1 << 14  # inputs times outputs up to which many small products are faster than one large one
+BLOCK_BYTES = 4 << 20  # bytes of the map and of the results in a block
+SERIAL_BELOW_MULTIPLICATIONS = 1 << 24  # multiplications that are over before a second thread has started
+# The same for a small batch, whose gradient keeps one thread busy while the others do something else.
+SMALL_BATCH_SERIAL_BELOW_MULTIPLICATIONS = 1 << 28
+# Inputs times outputs up to which many small products are faster than one large one.
+MOST_WEIGHTS_OF_A_TAP = 1 << 14
 
 
 def fits(window, shape, groups):
     """Whether this file should do it; shape: (O, C, KH, KW) of the weights."""
-    return groups == 1 and window.dilation[1] == 1 and shape[0] * shape[1] <= CHANNELS
+    return groups == 1 and window.dilation[1] == 1 and shape[0] * shape[1] <= MOST_WEIGHTS_OF_A_TAP
 
 
 def convolution(x, W, window, finish):
@@ -43,7 +45,7 @@ def convolution(x, W, window, finish):
         if finish:
             finish(out, block[0])
 
-    each(work, blocks_of(pixels_first(y), x, window))
+    parallel_map(work, blocks_of(pixels_first(y), x, window))
     return y
 
 
@@ -56,12 +58,12 @@ def weight_gradient(gy, x, shape, window):
         views = windows(x, window, block, gy.shape[1])
         return np.stack([multiply_each(x_i, g).sum(axis=(0, 1)) for x_i in views])
 
-    gW = sum(each(work, blocks_of(gy, x, window)))  # (KH, KW*C, O)
+    gW = sum(parallel_map(work, blocks_of(gy, x, window)))  # (KH, KW*C, O)
     O, C, KH, KW = shape
     return gW.reshape(KH, KW, C, O).transpose(3, 2, 0, 1)
 
 
-def weight_gradient_of_few(gy, x, shape, window):
+def weight_gradient_of_small_batch(gy, x, shape, window):
     """The same for few images: (N, O, H, W), (N, C, H, W) -> (O, C, KH, KW) = shape, stride 1 only.
 
     The products above sum over the N images of one pixel; where those are few, the products are many and
@@ -80,7 +82,8 @@ def weight_gradient_of_few(gy, x, shape, window):
         views = overlapping(rows, (KW, len(g), KH * C, OW * N), (N * sN, C * sC, sC, sN))
         return multiply_each(views, g.swapaxes(1, 2)).sum(axis=1)
 
-    gW = sum(each(work, blocks_of(gy, x, window, small=ENOUGH)))  # (KW, KH*C, O)
+    blocks = blocks_of(gy, x, window, serial_below=SMALL_BATCH_SERIAL_BELOW_MULTIPLICATIONS)
+    gW = sum(parallel_map(work, blocks))  # (KW, KH*C, O)
     return gW.reshape(KW, KH, C, O).transpose(3, 2, 1, 0)
 
 
@@ -98,16 +101,16 @@ def multiply_each(a, b):
     return np.matmul(a, b, out=empty((*stack, a.shape[-2], b.shape[-1]), a.dtype))
 
 
-def blocks_of(y, x, window, small=SMALL):
+def blocks_of(y, x, window, serial_below=SERIAL_BELOW_MULTIPLICATIONS):
     """The ranges of output rows, [(low, high), ...], that the work is cut into; y: (OH, OW, O, N).
 
-    small: up to how many multiplications one thread does them all.
+    serial_below: up to how many multiplications one thread does them all.
     """
     OH, OW, O, N = y.shape
     C = x.shape[2]
     of_one_row = (window.stride[0] * x.shape[1] * C + OW * max(O, window.size[1] * C)) * N * x.itemsize
     multiplications = y.size * C * window.size[0] * window.size[1]
-    return cut(OH, CACHE // of_one_row, shared=multiplications > small)
+    return chunk_ranges(OH, BLOCK_BYTES // of_one_row, shared=multiplications > serial_below)
 
 
 def windows(x, window, block, OW):

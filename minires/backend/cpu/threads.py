@@ -13,7 +13,7 @@ from operator import index
 from queue import SimpleQueue
 from threading import Lock, Thread
 
-from minires.backend.cpu import blas, memory
+from minires.backend.cpu import blas, buffers
 from minires.errors import OptionError
 
 _threads = None
@@ -57,7 +57,7 @@ def set_num_threads(count):
     blas.set_threads_outside(wanted)
 
 
-def share(work, jobs):
+def run_in_all(work, jobs):
     """Let all threads call `work(queue)`, where `queue` yields (i, jobs[i]) and each job goes to one of them.
 
     A thread takes its next job when it is done with the last, so that none waits for another: waking one
@@ -69,7 +69,7 @@ def share(work, jobs):
         work(queue)
         return
     task = Task(work, queue)
-    _helpers.ask(task, helpers)
+    _helpers.submit(task, helpers)
     try:
         work(queue)
     finally:  # no thread may still write when an error leaves here
@@ -142,7 +142,7 @@ def later(function, *arguments):
     if get_num_threads() == 1:
         return function(*arguments)
     task = Future(function, *arguments)
-    _helpers.ask(task, 1)
+    _helpers.submit(task, 1)
     return task
 
 
@@ -152,16 +152,16 @@ class Helpers:
     def __init__(self):
         self.tasks, self.count, self.lock = SimpleQueue(), 0, Lock()
 
-    def ask(self, task, count):
+    def submit(self, task, count):
         """Let `count` of them help with a task."""
         with self.lock:
             while self.count < count:
-                Thread(target=self.wait, name="minires", daemon=True).start()
+                Thread(target=self.serve, name="minires", daemon=True).start()
                 self.count += 1
         for _ in range(count):
             self.tasks.put(task)
 
-    def wait(self):
+    def serve(self):
         """What each of them does."""
         while True:
             self.tasks.get().help()
@@ -170,7 +170,7 @@ class Helpers:
 _helpers = Helpers()
 
 
-def each(function, jobs):
+def parallel_map(function, jobs):
     """[function(job) for job in jobs], shared by the threads."""
     results = [None] * len(jobs)
 
@@ -178,14 +178,14 @@ def each(function, jobs):
         for i, job in queue:
             results[i] = function(job)
 
-    share(work, jobs)
+    run_in_all(work, jobs)
     return results
 
 
-def cut(length, longest, shared=False):
-    """range(length) in as few pieces of nearly equal length as do not exceed `longest`: [(low, high), ...].
+def chunk_ranges(length, longest, shared=False):
+    """range(length) in as few chunks of nearly equal length as do not exceed `longest`: [(low, high), ...].
 
-    shared: as many pieces for each thread, so that none waits for another.
+    shared: as many chunks for each thread, so that none waits for another.
     """
     count = max(1, -(-length // max(1, longest)))
     if shared:
@@ -197,7 +197,7 @@ def _after_fork():
     """The other threads have stayed with the parent; what they held is free."""
     _helpers.__init__()
     blas.reset()
-    memory.reset()
+    buffers.reset()
 
 
 if hasattr(os, "register_at_fork"):

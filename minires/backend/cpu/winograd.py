@@ -22,13 +22,18 @@ Source: Lavin and Gray 2015, Fast algorithms for convolutional neural networks, 
 
 import numpy as np
 
-from minires.backend.cpu.memory import empty, empty_map, in_pixel_order, overlapping
-from minires.backend.cpu.rows import CHANNELS, SMALL, multiply_each, padded
-from minires.backend.cpu.threads import cut, share
+from minires.backend.cpu.buffers import empty, empty_map, in_pixel_order, overlapping
+from minires.backend.cpu.rows import (
+    MOST_WEIGHTS_OF_A_TAP,
+    SERIAL_BELOW_MULTIPLICATIONS,
+    multiply_each,
+    padded,
+)
+from minires.backend.cpu.threads import chunk_ranges, run_in_all
 from minires.backend.layout import pixels_first
 
 G = np.array([[1, 0, 0], [0, 0, -1], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5]])  # in the order of U, see above
-CACHE = 1 << 20  # bytes of V in a block, where there are more than a few blocks
+BLOCK_BYTES = 1 << 20  # bytes of V in a block, where there are more than a few blocks
 
 
 def fits(window, shape, groups):
@@ -40,7 +45,7 @@ def fits(window, shape, groups):
         (window.size, window.stride, window.dilation) == ((3, 3), (1, 1), (1, 1))
         and max(window.padding) <= 2
         and groups == 1
-        and shape[0] * shape[1] <= CHANNELS
+        and shape[0] * shape[1] <= MOST_WEIGHTS_OF_A_TAP
     )
 
 
@@ -65,7 +70,7 @@ def convolution(x, W, padding, finish):
             if finish:
                 finish(out, top)
 
-    share(work, blocks)
+    run_in_all(work, blocks)
     return y
 
 
@@ -86,7 +91,7 @@ def weight_gradient(gy, x, padding):
             transform(x, padding, top, V[:, :pairs])
             parts[i] = correlate(gy[top:bottom], columns[:, :pairs], Z[:pairs])
 
-    share(work, blocks)
+    run_in_all(work, blocks)
     return weights_gradient(sum(parts), O, C)
 
 
@@ -107,8 +112,8 @@ def blocks_of_rows(x, O, OH, OW):
     """The ranges of output rows, even ones up to the last, that the work is cut into."""
     _, _, C, N = x.shape
     pairs, of_one_pair = (OH + 1) // 2, 4 * (OW + 2) * C * N * x.itemsize
-    few = CACHE // of_one_pair if pairs * of_one_pair > 8 * CACHE else pairs
-    pairs = cut(pairs, few, shared=6 * O * C * OH * OW * N > SMALL)
+    longest = BLOCK_BYTES // of_one_pair if pairs * of_one_pair > 8 * BLOCK_BYTES else pairs
+    pairs = chunk_ranges(pairs, longest, shared=6 * O * C * OH * OW * N > SERIAL_BELOW_MULTIPLICATIONS)
     return [(2 * low, min(2 * high, OH)) for low, high in pairs]
 
 

@@ -13,7 +13,7 @@ from minires.backend.cuda.batch_norm import (
     folded_weights,
     scale_and_shift,
 )
-from minires.backend.cuda.convolutions import (
+from minires.backend.cuda.convolution_choice import (
     convolution,
     convolution_and_statistics,
     convolution_input_gradient,

@@ -9,7 +9,7 @@ from minires.backend.cuda.maps import empty_map, storage
 from minires.backend.device import library
 
 THREADS = 256
-PIXELS = 4 * THREADS  # of an image that one block makes: enough to make up for the image's random word
+BLOCK_PIXELS = 4 * THREADS  # of an image that one block makes: enough to make up for the image's random word
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Stock:
             launch(
                 "augment.cu",
                 f"draw_batch_{storage(x)}",
-                (N, blocks_for(H * W, PIXELS)),
+                (N, blocks_for(H * W, BLOCK_PIXELS)),
                 THREADS,
                 *(self.images, self.labels, self.order, self.step, self.mean, self.std, x, labels),
                 *(*self.key, self.batch_size, self.batches, self.pad, self.flip, self.reflect, C, H, W),

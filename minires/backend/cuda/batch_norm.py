@@ -7,10 +7,10 @@ from minires.backend.device import library
 
 FILE = "batch_norm.cu"
 THREADS = 256
-HELD = 4  # pixels at a time for each thread, as in the kernels
-COMBINED = 8  # channels that a block combines
-ROWS_AT_ONCE = 128  # of partial results, at most, a thread for each of these channels
-MOST = 512  # blocks that leave a row of partial results
+THREAD_PIXELS = 4  # pixels at a time for each thread, as in the kernels
+BLOCK_CHANNELS = 8  # channels that a block combines
+MOST_ROWS = 128  # of partial results, at most, a thread for each of these channels
+MOST_BLOCKS = 512  # blocks that leave a row of partial results
 
 
 def batch_statistics(x):
@@ -20,7 +20,7 @@ def batch_statistics(x):
     x = channels_last(x)
     P, C = pixels_and_channels(x)
     width, columns, tables = table(C, x)
-    blocks = min(MOST, _blocks(P, columns))
+    blocks = min(MOST_BLOCKS, _blocks(P, columns))
     partials = library(x).empty((blocks, 3, C), "float32")
     shared = 4 * THREADS * (2 * width + 1)
     arguments = x, P, C, width, columns, partials
@@ -86,18 +86,18 @@ def batch_norm_gradient(gy, x, norm, y=None, split=False, frozen=False, relu=Fal
     mask = (norm.scale, norm.shift) if relu else (None, None)
     P, C = pixels_and_channels(x)
     width, columns, tables = table(C, gy, x, y)
-    blocks = min(MOST, _blocks(P, columns))
+    blocks = min(MOST_BLOCKS, _blocks(P, columns))
     partials = library(x).empty((blocks, 2, C), "float32")
     arguments = gy, x, y, *mask, norm.mean, norm.var, float(norm.eps), P, C, width, columns, partials
     shared = 4 * THREADS * (2 * width + 1)
     launch(FILE, f"gradient_sums_{storage(x)}", (blocks, tables), THREADS, *arguments, shared=shared)
     gbeta, ggamma = combine_sums(partials)
-    through = y is not None or relu
-    g = empty_map(x, x.shape) if split and through else None
+    has_relu = y is not None or relu
+    g = empty_map(x, x.shape) if split and has_relu else None
     sums = (None, None) if frozen else (ggamma, gbeta)
     gx = _input_gradient(gy, x, y, mask, norm, sums, g)
     if split:
-        return gx, ggamma, gbeta, g if through else gy
+        return gx, ggamma, gbeta, g if has_relu else gy
     return gx, ggamma, gbeta
 
 
@@ -120,10 +120,10 @@ def _input_gradient(gy, x, y, mask, norm, sums, g=None):
 
 def _blocks(pixels, columns):
     """Blocks of THREADS threads, `columns` of them side by side, that it takes for so many pixels."""
-    return max(1, blocks_for(pixels, THREADS // columns * HELD))
+    return max(1, blocks_for(pixels, THREADS // columns * THREAD_PIXELS))
 
 
 def _combine(kernel, partials, blocks, C, *results):
-    rows = min(ROWS_AT_ONCE, max(WARP // COMBINED, 1 << (blocks - 1).bit_length()))
-    threads, arguments = COMBINED * rows, (partials, blocks, C, *results)
-    launch(FILE, kernel, max(1, blocks_for(C, COMBINED)), threads, *arguments, shared=8 * threads)
+    rows = min(MOST_ROWS, max(WARP // BLOCK_CHANNELS, 1 << (blocks - 1).bit_length()))
+    threads, arguments = BLOCK_CHANNELS * rows, (partials, blocks, C, *results)
+    launch(FILE, kernel, max(1, blocks_for(C, BLOCK_CHANNELS)), threads, *arguments, shared=8 * threads)

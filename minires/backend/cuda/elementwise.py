@@ -8,7 +8,7 @@ from minires.backend.cuda.maps import storage
 from minires.backend.device import library
 
 THREADS = 256
-AT_ONCE = 4  # elements for each thread
+THREAD_ELEMENTS = 4  # elements for each thread
 
 
 def relu(x):
@@ -34,7 +34,7 @@ def _in_memory_order(name, *arrays):
         return getattr(reference, name)(*arrays)
     y = library(first).empty(tuple(first.shape[axis] for axis in axes), first.dtype)
     if y.size:
-        blocks, count = blocks_for(y.size, THREADS * AT_ONCE), np.int64(y.size)
+        blocks, count = blocks_for(y.size, THREADS * THREAD_ELEMENTS), np.int64(y.size)
         launch("elementwise.cu", f"{name}_{storage(y)}", blocks, THREADS, *arrays, y, count)
     return y.transpose(sorted(range(y.ndim), key=axes.__getitem__))
 
@@ -43,5 +43,5 @@ def _lies_like(array, first, axes):
     return (
         (array.shape, array.dtype) == (first.shape, first.dtype)
         and array.transpose(axes).flags.c_contiguous
-        and array.data.ptr % (AT_ONCE * array.itemsize) == 0
+        and array.data.ptr % (THREAD_ELEMENTS * array.itemsize) == 0
     )

@@ -13,8 +13,8 @@ from minires.backend.device import library
 
 FILE = "im2col.cu"
 THREADS = 256
-TOGETHER = 2048  # times that a block of im2col writes, 1 or 4 numbers each
-WORKSPACE = 1 << 30  # bytes of columns at a time
+BLOCK_WRITES = 2048  # times that a block of im2col writes, 1 or 4 numbers each
+WORKSPACE_BYTES = 1 << 30  # bytes of columns at a time
 
 
 def convolution(x, W, window, groups, b=None, z=None, relu=False):
@@ -25,7 +25,7 @@ def convolution(x, W, window, groups, b=None, z=None, relu=False):
     kept, x, z = x.dtype, _float32(x), None if z is None else _float32(z)
     y = empty_map(x, (len(x), len(W), *window.output_size(*x.shape[2:])))
     filters = _rows_of_filters(W, groups)
-    for images in _pieces(x.shape, window):
+    for images in _chunks(x.shape, window):
         columns = _columns(x[images], window, groups)
         for column, filter, rows in zip(columns, filters, _parts(y[images], groups), strict=True):
             product(column, filter.T, out=rows)
@@ -39,7 +39,7 @@ def convolution_input_gradient(gy, W, shape, window, groups):
     kept, gy = gy.dtype, _float32(gy)
     gx = empty_map(gy, shape)
     filters = _rows_of_filters(W, groups)
-    for images in _pieces(shape, window):
+    for images in _chunks(shape, window):
         rows = _parts(gy[images], groups)
         if _is_a_product(window):
             columns = _parts(gx[images], groups)
@@ -57,7 +57,7 @@ def convolution_weight_gradient(gy, x, shape, window, groups):
     gy, x, xp = _float32(gy), _float32(x), library(x)
     O, D, KH, KW = shape
     gW = xp.empty((groups, O // groups, KH * KW * D), x.dtype)
-    for images in _pieces(x.shape, window):
+    for images in _chunks(x.shape, window):
         columns = _columns(x[images], window, groups)
         for column, rows, gradient in zip(columns, _parts(gy[images], groups), gW, strict=True):
             if images.start == 0:
@@ -75,7 +75,7 @@ def im2col(x, window, groups):
     columns = library(x).empty((groups, N * OH * OW, KH * KW * D), x.dtype)
     if columns.size:
         width, _, _ = table(D, x)
-        together = max(1, TOGETHER // (KH * KW * D // width))
+        together = max(1, BLOCK_WRITES // (KH * KW * D // width))
         arguments = x, columns, N * OH * OW, *geometry(x.shape, window), width, together
         launch(FILE, "im2col_float", (blocks_for(N * OH * OW, together), groups), THREADS, *arguments)
     return columns
@@ -118,9 +118,9 @@ def _rows_of_filters(W, groups):
     return W.transpose(0, 2, 3, 1).reshape(groups, len(W) // groups, -1)
 
 
-def _pieces(shape, window):
-    """Slices of the images, (N, C, H, W), whose columns are WORKSPACE bytes together, or of single images."""
+def _chunks(shape, window):
+    """Slices of the images, (N, C, H, W), whose columns are WORKSPACE_BYTES together, or of single images."""
     N, C, *size = shape
     (OH, OW), (KH, KW) = window.output_size(*size), window.size
-    images = max(1, WORKSPACE // max(1, 4 * C * KH * KW * OH * OW))
+    images = max(1, WORKSPACE_BYTES // max(1, 4 * C * KH * KW * OH * OW))
     return [slice(first, first + images) for first in range(0, max(N, 1), images)]

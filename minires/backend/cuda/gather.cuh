@@ -8,7 +8,7 @@
 //     forward:         phases = 1,  stride = S,  start = -P
 //     input gradient:  phases = S,  stride = 1,  start = P - (K-1) D,  tap i is W[K-1-i]
 // The gradient's division is the convolution's stride, read backwards: of a source that was spread out with S - 1 zeros
-// between its pixels, only taps that meet no zero are left. They are the same for a whole phase: every `every`-th.
+// between its pixels, only taps that meet no zero are left. They are the same for a whole phase: every `period`-th.
 //
 // A block computes a tile of pixels of one phase. All that these read is the tile's halo:
 //
@@ -33,7 +33,7 @@ struct Axis {
     int source, target;  // sizes of the maps
     int taps;            // K
     int phases, start, dilation;
-    int every;    // which taps a phase uses: the first that divides, and then every `every`-th
+    int period;   // which taps a phase uses: the first that divides, and then every `period`-th
     int step;     // from a pixel of the tile to the next one, in the halo
     int spacing;  // from a tap in use to the next one, in the halo
     int grain;    // from a pixel of the halo to the next one, in the source
@@ -53,7 +53,7 @@ struct Axis {
 struct Reach {
     int origin, size, grain;  // of the halo: its first pixel in the source, how many pixels, how far apart there
     int source;               // pixels from 0 to source - 1 exist
-    int first, count;         // the taps in use: first, first + every, ..., `count` of them
+    int first, count;         // the taps in use: first, first + period, ..., `count` of them
 };
 
 // The reach of pixels q = begin .. begin + tile - 1 of a phase.
@@ -61,7 +61,7 @@ __device__ inline Reach reach_of(const Axis& axis, int phase, int begin, int til
     int first = 0, numerator = axis.start + phase;
     for (; first < axis.taps && numerator % axis.phases != 0; first++) numerator += axis.dilation;
     if (first == axis.taps) return {};
-    int count = ceil_div(axis.taps - first, axis.every);
+    int count = ceil_div(axis.taps - first, axis.period);
     int origin = numerator / axis.phases + begin * axis.step * axis.grain;
     int size = (tile - 1) * axis.step + (count - 1) * axis.spacing + 1;
     return {origin, size, axis.grain, axis.source, first, count};
@@ -70,7 +70,7 @@ __device__ inline Reach reach_of(const Axis& axis, int phase, int begin, int til
 // Which of the taps in use tap i is, or -1.
 __device__ inline int tap_in_use(const Axis& axis, const Reach& reach, int i) {
     int behind = i - reach.first;
-    return behind >= 0 && reach.count > 0 && behind % axis.every == 0 ? behind / axis.every : -1;
+    return behind >= 0 && reach.count > 0 && behind % axis.period == 0 ? behind / axis.period : -1;
 }
 
 // Four neighbouring channels of a map, or as many as there are; the others are 0. Where a pixel's channels are a

@@ -23,7 +23,7 @@ class Axis(NamedTuple):
     phases: int
     start: int
     dilation: int
-    every: int
+    period: int
     step: int
     spacing: int
     grain: int
@@ -31,7 +31,7 @@ class Axis(NamedTuple):
     @property
     def most_taps(self):
         """How many taps a phase uses, at most."""
-        return blocks_for(self.taps, self.every)
+        return blocks_for(self.taps, self.period)
 
     @property
     def pixels(self):
@@ -45,11 +45,11 @@ class Axis(NamedTuple):
 
 def axis(source, target, taps, phases, stride, start, dilation):
     """An Axis, with what follows from its definition."""
-    every = phases // gcd(phases, dilation)
-    spacing = dilation * every // phases if taps > every else 0
+    period = phases // gcd(phases, dilation)
+    spacing = dilation * period // phases if taps > period else 0
     grain = gcd(stride, spacing)  # the stride itself where there is a single tap
     return Axis(
-        source, target, taps, phases, start, dilation, every, stride // grain, spacing // grain, grain
+        source, target, taps, phases, start, dilation, period, stride // grain, spacing // grain, grain
     )
 
 

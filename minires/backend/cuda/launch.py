@@ -78,6 +78,6 @@ def as_argument(value):
     return np.float32(value) if isinstance(value, float) else value
 
 
-def blocks_for(count, each):
-    """How many blocks it takes if each does `each` of `count` items."""
-    return -(-count // each)
+def blocks_for(count, per_block):
+    """How many blocks it takes if each does `per_block` of `count` items."""
+    return -(-count // per_block)

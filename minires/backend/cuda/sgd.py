@@ -7,7 +7,7 @@ from minires.backend.device import library
 from minires.errors import DeviceError
 
 THREADS = 256
-PIECE = 2048  # elements that a block updates, as in the kernel
+BLOCK_ELEMENTS = 2048  # elements that a block updates, as in the kernel
 
 
 class Updates:
@@ -65,9 +65,10 @@ class Table:
     """`rows`, int64 (tensors, 4), each a Tensor of sgd.cu, and which tensor's which piece a block has."""
 
     def __init__(self, xp, rows):
-        pieces = [(i, k) for i, count in enumerate(rows[:, 3]) for k in range(blocks_for(int(count), PIECE))]
+        counts = [blocks_for(int(size), BLOCK_ELEMENTS) for size in rows[:, 3]]
+        blocks = [(i, k) for i, count in enumerate(counts) for k in range(count)]
         self.rows, self.there = rows, xp.asarray(rows)
-        self.blocks = xp.asarray(np.array(pieces, np.int32).reshape(-1, 2))
+        self.blocks = xp.asarray(np.array(blocks, np.int32).reshape(-1, 2))
 
     def write(self):
         self.there.set(self.rows)

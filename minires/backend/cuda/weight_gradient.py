@@ -18,7 +18,7 @@ from minires.backend.device import library
 FILE = "weight_gradient.cu"
 WARPS = 3
 TASKS = 9  # of a block: products of 16 channels of x, moved by one tap, with channels of gy
-CHANNELS = 16
+TASK_CHANNELS = 16
 TILE_ROWS = 8
 MOST_PARTIALS = 1 << 20  # numbers that all splits together leave in memory, unless one leaves more
 ADDING = 512  # threads that add splits, 32 sums side by side
@@ -71,9 +71,9 @@ def _count(blocks):
 
 def _plan(rows, columns, images, groups, channels_in, channels_out, width):
     taps = rows.taps * columns.taps
-    tasks = blocks_for(channels_in, CHANNELS) * taps
+    tasks = blocks_for(channels_in, TASK_CHANNELS) * taps
     parts = blocks_for(tasks, TASKS), groups * blocks_for(channels_out, width)
-    numbers = parts[1] * tasks * CHANNELS * width
+    numbers = parts[1] * tasks * TASK_CHANNELS * width
     tiles = images * blocks_for(rows.target, TILE_ROWS) * blocks_for(columns.target, TILE_COLUMNS)
     splits = max(1, min(2 * BLOCKS_WANTED // (parts[0] * parts[1]), MOST_PARTIALS // numbers, tiles))
     share = max(1, blocks_for(tiles, splits))
@@ -81,7 +81,7 @@ def _plan(rows, columns, images, groups, channels_in, channels_out, width):
     halo = (
         rows.reach(TILE_ROWS)
         * columns.reach(TILE_COLUMNS)
-        * (CHANNELS * _blocks_of_channels(tasks, taps) + 8)
+        * (TASK_CHANNELS * _blocks_of_channels(tasks, taps) + 8)
     )
     gradient = TILE_ROWS * TILE_COLUMNS * (width + 8)
     # Each step of a warp reads 12 numbers of x and width/4 of gy; each number is first brought there.

@@ -43,12 +43,12 @@ def test_statistics(cupy, shape, storage, channels_last, seed):
 def test_statistics_of_many_blocks(cupy, turns):
     """More pixels than one block measures, and so many that some measure twice."""
     x = drawn((3, 4, 1, 400), 0)[0]
-    many = cuda.batch_norm.MOST
+    many = cuda.batch_norm.MOST_BLOCKS
     try:
-        cuda.batch_norm.MOST = 2
+        cuda.batch_norm.MOST_BLOCKS = 2
         results = [mean_and_var(cuda.batch_statistics(Maps(cupy).there(x))) for _ in range(2)]
     finally:
-        cuda.batch_norm.MOST = many
+        cuda.batch_norm.MOST_BLOCKS = many
     for ours, again, expected in zip(*results, reference.batch_statistics(x.astype(np.float64)), strict=True):
         Maps(cupy).agree(ours, expected, 1e-6)
         assert ours.get().tobytes() == again.get().tobytes()

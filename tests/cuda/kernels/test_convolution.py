@@ -11,7 +11,7 @@ from on_device import Maps, few, mean_and_var
 
 from minires.backend import cuda, reference
 from minires.backend.batch_normalization import BatchNormalization
-from minires.backend.cuda import convolutions, implicit, ladder
+from minires.backend.cuda import convolution_choice, implicit, ladder
 from minires.backend.cuda.gather import MOST_SHARED, backward_axes, forward_axes
 from minires.backend.window import Window
 
@@ -213,7 +213,7 @@ def test_the_rung_decides(cupy, monkeypatch, rung, kernel):
     """And where the window is too large, its size."""
     used = []
     for name in ("convolution", "convolution_input_gradient", "convolution_weight_gradient"):
-        for part in (implicit, convolutions.explicit):
+        for part in (implicit, convolution_choice.explicit):
             function = getattr(part, name)
 
             def spy(*arguments, function=function, part=part, **options):
@@ -228,7 +228,7 @@ def test_the_rung_decides(cupy, monkeypatch, rung, kernel):
         y = cuda.convolution(*on_device[:2], *where)
         gx = cuda.convolution_input_gradient(on_device[2], on_device[1], x.shape, *where)
         gW = cuda.convolution_weight_gradient(on_device[2], on_device[0], W.shape, *where)
-    assert used == [implicit if (rung, kernel) == ("fused", 3) else convolutions.explicit] * 3
+    assert used == [implicit if (rung, kernel) == ("fused", 3) else convolution_choice.explicit] * 3
     Maps(cupy).agree(y, reference.convolution(x, W, *where))
     Maps(cupy).agree(gx, reference.convolution_input_gradient(gy, W, x.shape, *where))
     Maps(cupy).agree(gW, reference.convolution_weight_gradient(gy, x, W.shape, *where))

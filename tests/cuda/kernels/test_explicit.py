@@ -70,11 +70,11 @@ def test_convolution_and_its_gradients(cupy, layer, storage, channels_last, with
     assert gW.flags.c_contiguous
 
 
-def test_images_in_pieces(cupy, monkeypatch, turns):
+def test_images_in_chunks(cupy, monkeypatch, turns):
     window, maps = Window((3, 3), padding=(1, 1)), Maps(cupy)
     x, W, gy = drawn(0, (5, 4, 8, 8), (6, 4, 3, 3), (5, 6, 8, 8))
-    monkeypatch.setattr(explicit, "WORKSPACE", 2 * 4 * 9 * 4 * 64)  # bytes of the columns of two images
-    assert len(explicit._pieces(x.shape, window)) == 3
+    monkeypatch.setattr(explicit, "WORKSPACE_BYTES", 2 * 4 * 9 * 4 * 64)  # bytes of the columns of two images
+    assert len(explicit._chunks(x.shape, window)) == 3
     there = maps.there(x), cupy.asarray(W), maps.there(gy)
     maps.agree(explicit.convolution(*there[:2], window, 1), reference.convolution(x, W, window, 1))
     gx = explicit.convolution_input_gradient(there[2], there[1], x.shape, window, 1)

@@ -13,7 +13,7 @@ from minires.errors import DeviceMemoryError
 from minires.train.loss import classification_loss
 from minires.train.prediction import for_inference
 
-SMALL, LARGER = 4, 8  # batch sizes to measure: what a step takes grows in proportion to the batch
+PROBE_IMAGES = 4, 8  # two batches to measure: what a step takes grows in proportion to the batch
 LEFT_FREE = 0.05  # of the memory: blocks of many sizes never fill it up
 
 
@@ -53,15 +53,16 @@ def out_of_memory(trainer, error):
     clear_frames(error.__traceback__)  # the step that failed still holds its maps
     free = _free_memory()
     try:
-        small, larger = (_memory_of_a_run(trainer, n) for n in (SMALL, LARGER))
+        small, larger = (_memory_of_a_run(trainer, n) for n in PROBE_IMAGES)
     except MemoryError:
         fits = 0
     else:
         room = (1 - LEFT_FREE) * free - small
-        fits = min(SMALL + int(room * (LARGER - SMALL) // max(larger - small, 1)), size - 1)
+        fewer, more = PROBE_IMAGES
+        fits = min(fewer + int(room * (more - fewer) // max(larger - small, 1)), size - 1)
     advice = f"{fits} would fit: --batch-size {fits}"
     if fits < 1:
-        advice = f"not even {LARGER} fit; take a smaller network, or the CPU"
+        advice = f"not even {PROBE_IMAGES[1]} fit; take a smaller network, or the CPU"
     return DeviceMemoryError(
         f"a batch of {size} images does not fit into the GPU's memory, of which {_gibibytes(free)} are free; "
         f"{advice}"

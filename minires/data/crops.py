@@ -27,7 +27,7 @@ def scaled_size(image, scale):
     return round(W * scale / min(W, H)), round(H * scale / min(W, H))
 
 
-def cut(image, scaled, left, top, size):
+def square_of(image, scaled, left, top, size):
     """The square of side `size` at (left, top) of the image resized to `scaled` = (W, H).
 
     Only that square is computed. Without a change of size it is a plain slice of the image.

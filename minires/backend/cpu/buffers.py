@@ -13,7 +13,7 @@ import numpy as np
 
 from minires.backend.layout import images_first, pixels_first
 
-SMALLEST = 1 << 16  # bytes; below this NumPy's own allocation is fast
+KEPT_FROM_BYTES = 1 << 16  # bytes; below this NumPy's own allocation is fast
 CACHE_LINE = 64  # bytes; arrays start with one, so that threads with neighbouring images share none
 
 
@@ -42,7 +42,7 @@ _lock = Lock()
 def empty(shape, dtype):
     """An uninitialized C-contiguous array, as np.empty, on memory that was used before if there is any."""
     nbytes = prod(shape) * np.dtype(dtype).itemsize
-    if nbytes < SMALLEST:
+    if nbytes < KEPT_FROM_BYTES:
         return np.empty(shape, dtype)
     step = 1 << (nbytes.bit_length() - 4)  # sizes that differ by less than an eighth share their buffers
     nbytes = -(-nbytes // step) * step

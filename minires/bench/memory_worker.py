@@ -1,25 +1,13 @@
-"""How much memory training takes: measured in a process of its own, which nothing else has used before."""
+"""What a few training steps need, in a process of their own: python -m minires.bench.memory_worker.
 
-import json
-import os
-import subprocess
+Its arguments are a library, "minires" or "pytorch", a model, a batch size and a number of threads. It prints
+the bytes by which it grew. peak_memory.py starts it.
+"""
+
 import sys
 from pathlib import Path
 
 STEPS = 3
-
-
-def peak_bytes(library, model, batch_size, threads):
-    """By how many bytes a process grows at most while it trains for a few steps; None where none can tell.
-
-    library: "minires" or "pytorch". What the process held before, Python, the library, the weights and the
-    images, does not count.
-    """
-    if not hasattr(os, "fork"):  # the system's count of a process's memory comes with Unix
-        return None
-    code = f"from minires.bench.memory import train; train{(library, model, batch_size, threads)!r}"
-    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return json.loads(child.stdout)
 
 
 def resident():
@@ -44,8 +32,8 @@ def status(field):
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{field}:")), None)
 
 
-def train(library, model, batch_size, threads):
-    """Train for a few steps and print the growth: what the process of its own does."""
+def growth(library, model, batch_size, threads):
+    """By how many bytes this process grows at most while it trains for a few steps."""
     if library == "pytorch":
         from minires.bench.pytorch import PyTorchStep
 
@@ -59,4 +47,9 @@ def train(library, model, batch_size, threads):
     before = resident()
     for _ in range(STEPS):
         step.train()
-    print(json.dumps(most_resident() - before))
+    return most_resident() - before
+
+
+if __name__ == "__main__":
+    library, model, batch_size, threads = sys.argv[1:]
+    print(growth(library, model, int(batch_size), int(threads)))

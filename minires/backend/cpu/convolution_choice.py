@@ -8,14 +8,15 @@ convolution of gy, or as many of them as there are pixels in a stride.
 from itertools import product
 
 from minires.backend.cpu import columns, rows, winograd
+from minires.backend.cpu.buffers import empty_map
 from minires.backend.cpu.epilogue import epilogue
-from minires.backend.cpu.memory import empty_map
 from minires.backend.layout import pixels_first
 from minires.backend.reference import convolution_input_gradient as plain_input_gradient
 from minires.backend.window import Window
 
-SMALL = 1 << 16  # elements of a map for which Winograd's extra steps take longer than what they save
-FEW = 32  # images for which the products of single pixels are too small
+# Of a map: with fewer, Winograd's extra steps take longer than what they save.
+WINOGRAD_ABOVE_ELEMENTS = 1 << 16
+SMALL_BATCH_IMAGES = 32  # images for which the products of single pixels are too small
 
 
 def convolution(x, W, window, groups, b=None, z=None, relu=False):
@@ -25,7 +26,7 @@ def convolution(x, W, window, groups, b=None, z=None, relu=False):
     """
     OH, OW = window.output_size(*x.shape[2:])
     finish = epilogue((OH, OW, len(W), len(x)), x.dtype, b, z, relu)
-    if winograd.fits(window, W.shape, groups) and x.size > SMALL:
+    if winograd.fits(window, W.shape, groups) and x.size > WINOGRAD_ABOVE_ELEMENTS:
         return winograd.convolution(x, W, window.padding, finish)
     if rows.fits(window, W.shape, groups):
         return rows.convolution(x, W, window, finish)
@@ -34,9 +35,9 @@ def convolution(x, W, window, groups, b=None, z=None, relu=False):
 
 def convolution_weight_gradient(gy, x, shape, window, groups):
     """gW = gy col(x)^T: (N, O, OH, OW), (N, C, H, W) -> (O, C/G, KH, KW) = shape."""
-    few = len(x) <= FEW or x.size <= SMALL
-    if few and window.stride == window.dilation == (1, 1) and rows.fits(window, shape, groups):
-        return rows.weight_gradient_of_few(gy, x, shape, window)
+    small = len(x) <= SMALL_BATCH_IMAGES or x.size <= WINOGRAD_ABOVE_ELEMENTS
+    if small and window.stride == window.dilation == (1, 1) and rows.fits(window, shape, groups):
+        return rows.weight_gradient_of_small_batch(gy, x, shape, window)
     if winograd.fits(window, shape, groups):
         return winograd.weight_gradient(gy, x, window.padding)
     if rows.fits(window, shape, groups):
