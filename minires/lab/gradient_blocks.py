@@ -69,13 +69,6 @@ def units(order, bottleneck):
     ]
 
 
-def first_unit(*sizes):
-    """The first one of a pre-activated network, both of whose ways begin at the activated map."""
-    unit = Unit(*sizes)
-    unit.activated = True
-    return unit
-
-
 def evaluated(block, *sizes, **options):
     """The block in evaluation, where batch norm has given statistics and code of its own."""
     return block(*sizes, **options).eval()
@@ -106,7 +99,7 @@ BLOCKS = {
     **{f"resnext_{form}": in_two_sizes(PathsBlock, 4, form=form, **GROUPS) for form in "ab"},
     **{f"unit_{order}": units(order, bottleneck=False) for order in ORDERS},
     **{f"unit_bottleneck_{order}": units(order, bottleneck=True) for order in ORDERS},
-    "unit_first": [keeps(first_unit)],
+    "unit_first": [keeps(partial(Unit, activated=True))],
     "inception": [Case(partial(Inception, *INCEPTION, window=3), (2, 3, 4, 4))],
     "inception_2014": [Case(partial(Inception, *INCEPTION, batch_norm=False), (2, 3, 4, 4))],
     "inception_convolution": [

@@ -31,21 +31,23 @@ class Order:
     """What stands behind the network's first convolution (stem), before and behind each convolution of a
     unit, behind its last one, behind the addition (added), and behind the network's last unit (end)."""
 
-    stem: str
-    before: str
-    behind: str
-    last: str
-    added: str
-    end: str
+    stem: tuple
+    before: tuple
+    behind: tuple
+    last: tuple
+    added: tuple
+    end: tuple
 
+
+NONE, BN, RELU, BN_RELU = (), (BatchNorm2d,), (ReLU,), (BatchNorm2d, ReLU)
 
 ORDERS = {
-    # name                        stem       before     behind     last       added      end
-    "original":             Order("BN ReLU", "",        "BN ReLU", "BN",      "ReLU",    ""),
-    "bn_after_addition":    Order("BN ReLU", "",        "BN ReLU", "",        "BN ReLU", ""),
-    "relu_before_addition": Order("BN ReLU", "",        "BN ReLU", "BN ReLU", "",        ""),
-    "relu_only":            Order("BN",      "ReLU",    "BN",      "BN",      "",        "ReLU"),
-    "full":                 Order("",        "BN ReLU", "",        "",        "",        "BN ReLU"),
+    # name                        stem     before   behind   last     added    end
+    "original":             Order(BN_RELU, NONE,    BN_RELU, BN,      RELU,    NONE),
+    "bn_after_addition":    Order(BN_RELU, NONE,    BN_RELU, NONE,    BN_RELU, NONE),
+    "relu_before_addition": Order(BN_RELU, NONE,    BN_RELU, BN_RELU, NONE,    NONE),
+    "relu_only":            Order(BN,      RELU,    BN,      BN,      NONE,    RELU),
+    "full":                 Order(NONE,    BN_RELU, NONE,    NONE,    NONE,    BN_RELU),
 }  # fmt: skip
 
 # The convolutions of a unit: (window, output channels as a multiple of the unit's width)
@@ -53,9 +55,9 @@ BASIC = ((3, 1), (3, 1))
 BOTTLENECK = ((1, 1), (3, 1), (1, 4))
 
 
-def parts(names, channels):
-    """The modules that "BN ReLU" names."""
-    return [BatchNorm2d(channels) if name == "BN" else ReLU() for name in names.split()]
+def modules(kinds, channels):
+    """New modules of these kinds, BatchNorm2d and ReLU, for a map of so many channels."""
+    return [kind(channels) if kind is BatchNorm2d else kind() for kind in kinds]
 
 
 class Unit(Module):
@@ -67,11 +69,20 @@ class Unit(Module):
     shortcut: "A", the identity with zeros for new channels; "B", a 1 x 1 convolution where dimensions grow,
         of a instead of x, and followed by batch norm where the other convolutions are.
     dropout: the probability with which the inputs of the last convolution are dropped (Wide ResNet).
+    activated: whether the shortcut, too, starts from a; so it does in any case where it projects.
     Source: He et al. 2016, equations 1, 2 and 9, and the appendix on the implementation.
     """
 
     def __init__(
-        self, in_channels, channels, stride=1, order="full", shortcut="A", bottleneck=False, dropout=0.0
+        self,
+        in_channels,
+        channels,
+        stride=1,
+        order="full",
+        shortcut="A",
+        bottleneck=False,
+        dropout=0.0,
+        activated=False,
     ):
         check_choice("order", order, ORDERS)
         check_choice("shortcut of this network", shortcut, "AB")
@@ -79,25 +90,25 @@ class Unit(Module):
         convolutions = BOTTLENECK if bottleneck else BASIC
         self.out_channels = convolutions[-1][1] * channels
         projects = shortcut == "B" and (stride != 1 or in_channels != self.out_channels)
-        behind = order.behind.replace("ReLU", "")
+        norm = [kind for kind in order.behind if kind is BatchNorm2d]
         self.shortcut = (
-            Sequential(conv1x1(in_channels, self.out_channels, stride), *parts(behind, self.out_channels))
+            Sequential(conv1x1(in_channels, self.out_channels, stride), *modules(norm, self.out_channels))
             if projects
             else padded_identity(in_channels, self.out_channels, stride)
         )
-        self.activated = projects
+        self.activated = projects or activated
 
         layers = []
         for i, (size, times) in enumerate(convolutions):
             last, width = i == len(convolutions) - 1, times * channels
-            layers += parts(order.before, in_channels)
+            layers += modules(order.before, in_channels)
             layers += [Dropout(dropout)] if last and dropout else []
             layers += [Conv2d(in_channels, width, size, stride, padding=size // 2, bias=False)]
-            layers += parts(order.last if last else order.behind, width)
+            layers += modules(order.last if last else order.behind, width)
             in_channels, stride = width, 1
-        start = len(order.before.split())
+        start = len(order.before)
         self.before, self.residual = Sequential(*layers[:start]), Sequential(*layers[start:])
-        self.after = Sequential(*parts(order.added, self.out_channels))
+        self.after = Sequential(*modules(order.added, self.out_channels))
 
     def forward(self, x):
         if self.activated:  # a is read twice
@@ -109,21 +120,22 @@ class Unit(Module):
 class ThreeStages(Module):
     """conv 3x3, three stages of n units, global average pooling, a classifier.
 
-    unit: called as unit(in_channels, channels, stride, order=order). stem: channels of the first convolution.
-    widths: those of the three stages.
+    unit: called as unit(in_channels, channels, stride, order=order). first: likewise, for the first unit;
+        `unit` if left out.
+    stem: channels of the first convolution. widths: those of the three stages.
     """
 
     input_size = 32
 
-    def __init__(self, unit, n, order, stem, widths, in_channels, classes, generator):
+    def __init__(self, unit, n, order, stem, widths, in_channels, classes, generator, first=None):
         check_sizes(in_channels=in_channels, classes=classes)
         check_widths(widths, 3)
         check_choice("order", order, ORDERS)
-        self.stem = Sequential(conv3x3(in_channels, stem), *parts(ORDERS[order].stem, stem))
-        unit = partial(unit, order=order)
-        self.layer1, self.layer2, self.layer3 = stages(unit, [n] * 3, stem, widths)
+        self.stem = Sequential(conv3x3(in_channels, stem), *modules(ORDERS[order].stem, stem))
+        unit, first = (partial(made, order=order) for made in (unit, first or unit))
+        self.layer1, self.layer2, self.layer3 = stages(unit, [n] * 3, stem, widths, first)
         channels = self.layer3[-1].out_channels
-        self.end = Sequential(*parts(ORDERS[order].end, channels))
+        self.end = Sequential(*modules(ORDERS[order].end, channels))
         self.fc = Linear(channels, classes)
         initialize(self, generator)
 
@@ -159,5 +171,5 @@ class PreActResNet(ThreeStages):
         n = blocks_per_stage(depth, 9 if bottleneck else 6)
         check_widths(widths, 3)
         unit = partial(Unit, shortcut=shortcut, bottleneck=bottleneck)
-        super().__init__(unit, n, order, widths[0], widths, in_channels, classes, generator)
-        self.layer1[0].activated = True
+        first = partial(unit, activated=True)
+        super().__init__(unit, n, order, widths[0], widths, in_channels, classes, generator, first)

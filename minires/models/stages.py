@@ -5,20 +5,25 @@ from minires.models.checks import check_sizes
 from minires.nn import Sequential
 
 
-def stage(block, n, in_channels, channels, stride):
+def stage(block, n, in_channels, channels, stride, first=None):
     """n blocks of one width; the first of them changes the size and the number of channels.
 
     block: called as block(in_channels, channels, stride); the result knows its `out_channels`.
+    first: likewise, for the first one; `block` if left out.
     """
-    first = block(in_channels, channels, stride)
-    return Sequential(first, *(block(first.out_channels, channels, 1) for _ in range(n - 1)))
+    begin = (first or block)(in_channels, channels, stride)
+    return Sequential(begin, *(block(begin.out_channels, channels, 1) for _ in range(n - 1)))
 
 
-def stages(block, counts, in_channels, widths):
-    """One stage for each width; the first keeps the size, each of the others halves it."""
+def stages(block, counts, in_channels, widths, first=None):
+    """One stage for each width; the first keeps the size, each of the others halves it.
+
+    block, first: as for a stage; `first` is for the first block of all.
+    """
     made = []
     for i, (n, channels) in enumerate(zip(counts, widths, strict=True)):
-        made.append(stage(block, n, in_channels, channels, 1 if i == 0 else 2))
+        entry = {"stride": 1, "first": first} if i == 0 else {"stride": 2}
+        made.append(stage(block, n, in_channels, channels, **entry))
         in_channels = made[-1][-1].out_channels
     return made
 

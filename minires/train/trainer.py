@@ -26,8 +26,8 @@ from minires.train.running_sums import Sums
 from minires.train.watching import Report
 
 
-def train_on(images, labels, model, optimizer, sums):
-    """What one batch does to a network: forward, backward, step. `sums`: the RunningSums that count it."""
+def forward_backward_step(images, labels, model, optimizer, sums):
+    """What one batch does to a network. `sums`: the RunningSums that count it."""
     loss, logits = classification_loss(model(Tensor(images)), labels)
     sums.add(loss, logits, labels)
     optimizer.zero_grad()
@@ -75,7 +75,7 @@ class Trainer:
             self.train_loader, self.test_loader = self._loaders()
         self.average = WeightAverage(self.model) if recipe.average_weights else None
         self.sums = self.hardware.running_sums(self._check_loss, next(self.model.parameters()).data)
-        work = partial(train_on, model=self.model, optimizer=self.optimizer, sums=self.sums)
+        work = partial(forward_backward_step, model=self.model, optimizer=self.optimizer, sums=self.sums)
         self.training_step = self.hardware.step(work, self.train_loader, self.optimizer)
         self.state, self.history = State(), History()
         self.stopping = False
