@@ -1,6 +1,5 @@
 """How much memory training takes: measured in a process of its own, which nothing else has used before."""
 
-import json
 import os
 import subprocess
 import sys
@@ -17,4 +16,4 @@ def peak_bytes(library, model, batch_size, threads):
     worker = [sys.executable, "-m", "minires.bench.memory_worker"]
     job = [library, model, str(batch_size), str(threads)]
     child = subprocess.run([*worker, *job], capture_output=True, text=True, check=True)
-    return json.loads(child.stdout)
+    return int(child.stdout)

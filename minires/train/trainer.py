@@ -54,7 +54,7 @@ class Trainer:
     """
 
     def __init__(self, recipe, dataset, hardware=None, folder=None, *, resume=False, overwrite=False):
-        self.recipe, self.dataset, self.folder = recipe, dataset, folder
+        self.recipe, self.dataset, self.folder = recipe, dataset, None
         if folder is not None:
             folder.check(recipe, resume, overwrite)
         self.model = build_model(recipe, dataset.train.channels, len(dataset.classes))
@@ -72,15 +72,12 @@ class Trainer:
                 nesterov=recipe.nesterov,
             )
             self._try_one_image()
-            self.train_loader, self.test_loader = self._loaders()
+        self._prepare_batches()
         self.average = WeightAverage(self.model) if recipe.average_weights else None
-        self.sums = self.hardware.running_sums(self._check_loss, next(self.model.parameters()).data)
-        work = partial(forward_backward_step, model=self.model, optimizer=self.optimizer, sums=self.sums)
-        self.training_step = self.hardware.step(work, self.train_loader, self.optimizer)
         self.state, self.history = State(), History()
         self.stopping = False
         if folder is not None:
-            self._open_folder(resume, overwrite)
+            self._open(folder, resume, overwrite)
 
     def run(self, on_step=None, checkpoint_every=None):
         """Train to the end; `on_step(trainer)` is called after every step, and first where a run is resumed.
@@ -156,7 +153,11 @@ class Trainer:
     def keep_in(self, folder, resume=False, overwrite=False):
         """The old way to give a run its folder: as Trainer(..., folder=folder), with a warning."""
         warn("Trainer.keep_in: write Trainer(..., folder=folder) instead", DeprecationWarning, stacklevel=2)
-        self.__init__(self.recipe, self.dataset, self.hardware, folder, resume=resume, overwrite=overwrite)
+        folder.check(self.recipe, resume, overwrite)
+        if resume:
+            self.input_format = folder.same_input(self.input_format)
+            self._prepare_batches()
+        self._open(folder, resume, overwrite)
 
     @property
     def images_per_second(self):
@@ -188,23 +189,30 @@ class Trainer:
         with no_grad(), self.model.evaluating(), self.hardware.in_use():
             self.model(Tensor(image).to(self.hardware.device))
 
-    def _loaders(self):
-        """The batches to train and to test on, where the network is."""
+    def _prepare_batches(self):
+        """The batches to train and to test on, where the network is, and what trains on them."""
+        self.train_loader = self.test_loader = self.training_step = None  # with what they have on a GPU
         loaders = build_loaders(self.recipe, self.dataset, self.input_format)
-        return [self.hardware.loader(loader, len(self.dataset.classes)) for loader in loaders]
+        classes = len(self.dataset.classes)
+        with enough_memory_for("the network and its images", self.hardware.device):
+            self.train_loader, self.test_loader = (self.hardware.loader(one, classes) for one in loaders)
+        self.sums = self.hardware.running_sums(self._check_loss, next(self.model.parameters()).data)
+        work = partial(forward_backward_step, model=self.model, optimizer=self.optimizer, sums=self.sums)
+        self.training_step = self.hardware.step(work, self.train_loader, self.optimizer)
 
-    def _open_folder(self, resume, overwrite):
+    def _open(self, folder, resume, overwrite):
         """Make the folder this run's, and go on from the checkpoint there, if there is one."""
-        checkpoint, kept = self.folder.prepare(self.recipe, resume, overwrite, self.hardware), 0
+        checkpoint, kept = folder.prepare(self.recipe, resume, overwrite, self.hardware), 0
         if checkpoint is not None:
-            saved = self.folder.load(checkpoint, self.model, self.optimizer, self.average)
+            saved = folder.load(checkpoint, self.model, self.optimizer, self.average)
             run, kept = saved["run"], saved["history_bytes"]
             self.sums.write(Sums(**{name: run.pop(name) for name in Sums._fields}))
             self.state = State(**run)
             for generator, state in zip(self._generators(), saved["generators"], strict=True):
                 generator.bit_generator.state = state
-        self.history = History(self.folder.metrics_file, kept)
-        self.input_format.save(self.folder.input_file)  # now that nothing was refused
+        self.history = History(folder.metrics_file, kept)
+        self.input_format.save(folder.input_file)  # now that nothing was refused
+        self.folder = folder
 
     @contextmanager
     def working(self):

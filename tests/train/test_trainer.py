@@ -337,6 +337,17 @@ def test_a_folder_given_later_works_as_before_with_a_warning(tmp_path):
     assert again.state.step == 24
 
 
+def test_a_folder_given_later_leaves_the_network_alone(tmp_path):
+    trainer = Trainer(small_recipe(), DIGITS)
+    trainer.model.fc.weight.data[...] = 1.5
+    model = trainer.model
+    with pytest.warns(DeprecationWarning, match="Trainer"):
+        trainer.keep_in(RunFolder(tmp_path))
+    trainer.history.close()
+    assert trainer.model is model
+    assert (model.fc.weight.numpy() == 1.5).all()
+
+
 @pytest.mark.parametrize("held", ["checkpoints", "curves.png", "metrics.jsonl"])
 def test_files_of_another_program_are_refused(tmp_path, held):
     (tmp_path / held).mkdir()
