@@ -2,10 +2,9 @@
 
     python benchmarks/full_protocol.py --data-dir CIFAR --device cuda
 
-Runs are kept in runs/full_protocol, one folder each, and go on where they were when the command is repeated;
---minutes stops in time, Ctrl-C at any time. What is worth keeping, the histories, the table and the figure,
-is written to results/cifar10 after every run. --label says which images these are, where they are not the
-original ones.
+Runs are kept in runs/full_protocol, one folder each. Repeat the command to go on with runs that are not
+finished; --minutes stops after that time, Ctrl-C at any time. The histories, the table and the figure are
+written to results/cifar10 after every run. --label names the images where they are not the original ones.
 """
 
 import argparse
@@ -20,11 +19,12 @@ from statistics import mean, stdev
 from rich.console import Console
 from rich.table import Table
 
+import minires
 from minires.data import load
 from minires.errors import TrainingInterrupted
 from minires.plot import plot_runs
 from minires.recipes import paper
-from minires.tables import named, numeric
+from minires.tables import name_column, number_columns
 from minires.train import Hardware, History, RunFolder, train
 from minires.train.progress import TrainingProgress
 from minires.train.run_folder import environment
@@ -33,7 +33,7 @@ NETS = ("plain20", "plain56", "resnet20", "resnet56")
 
 
 def runs_of(options):
-    """(net, seed, folder) of every run, a seed at a time: a whole figure is there early."""
+    """(net, seed, folder) of every run, seed by seed, so that the figure of one seed is complete early."""
     return [(net, seed, options.runs / f"{net}-seed{seed}") for seed in options.seeds for net in options.nets]
 
 
@@ -74,7 +74,7 @@ def is_finished(folder):
     return latest is not None and int(latest.name.split("-")[1]) == RunFolder(folder).recipe().iterations
 
 
-def keep(options, hardware, nets):
+def save(options, hardware, nets):
     """Write the table, the histories and the figure of the finished runs into the folder of results."""
     options.out.mkdir(parents=True, exist_ok=True)
     report = {
@@ -90,33 +90,35 @@ def keep(options, hardware, nets):
     (options.out / "results.json").write_text(json.dumps(report, indent=2) + "\n")
     for net, seed, folder in finished:
         shutil.copy(RunFolder(folder).metrics_file, options.out / f"{net}-seed{seed}.jsonl")
-    first = {net: folder for net, seed, folder in finished if seed == options.seeds[0]}
-    if first:
-        histories = {net: History.load(RunFolder(folder).metrics_file) for net, folder in first.items()}
+    drawn = {net: folder for net, seed, folder in finished if seed == options.seeds[0]}
+    if drawn:
+        histories = {net: History.load(RunFolder(folder).metrics_file) for net, folder in drawn.items()}
         plot_runs(histories, options.out / "errors.png")
 
 
 def versions():
-    """Of the packages that decide about numbers on a GPU."""
-    found = {}
-    for package in ("minires", "cupy-cuda13x", "cupy-cuda12x"):
+    """{package: version} of minires, and of the installed packages that decide about numbers on a GPU."""
+    installed = {"minires": minires.__version__}
+    for package in ("cupy-cuda13x", "cupy-cuda12x"):
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def table_of(nets, label):
-    table = Table(named("net"), *numeric("seeds", "training error", "test error", "seconds"), title=label)
-    for net, found in nets.items():
-        if found["seeds"]:
-            errors = (spread(found[column]) for column in ("train_error", "test_error"))
-            table.add_row(net, str(len(found["seeds"])), *errors, f"{mean(found['seconds']):,.0f}")
+    table = Table(
+        name_column("net"), *number_columns("seeds", "training error", "test error", "seconds"), title=label
+    )
+    for net, runs in nets.items():
+        if runs["seeds"]:
+            errors = (mean_and_deviation(runs[column]) for column in ("train_error", "test_error"))
+            table.add_row(net, str(len(runs["seeds"])), *errors, f"{mean(runs['seconds']):,.0f}")
     return table
 
 
-def spread(values):
+def mean_and_deviation(values):
     """Mean and standard deviation, in percent."""
     return f"{mean(values):.2f}" + (f" ± {stdev(values):.2f} %" if len(values) > 1 else " %")
 
@@ -127,8 +129,8 @@ def main(arguments=None):
     parser.add_argument("--label", default="CIFAR-10")
     parser.add_argument("--nets", nargs="+", default=NETS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--iterations", type=int, help="stretch the protocol to this length")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many")
+    parser.add_argument("--iterations", type=int, help="stretch or shorten the protocol to this many steps")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many minutes")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rung")
     parser.add_argument("--precision")
@@ -139,11 +141,11 @@ def main(arguments=None):
     dataset, console = load("cifar10", data_dir=options.data_dir), Console()
     try:
         with TrainingProgress(console) as progress:
-            train_all(options, dataset, hardware, progress, lambda: keep(options, hardware, gather(options)))
+            train_all(options, dataset, hardware, progress, lambda: save(options, hardware, gather(options)))
     except TrainingInterrupted as stop:
         console.print(f"{stop}. Repeat the command to go on.", soft_wrap=True)
     nets = gather(options)
-    keep(options, hardware, nets)
+    save(options, hardware, nets)
     console.print(table_of(nets, options.label))
 
 

@@ -1,13 +1,13 @@
-"""A training step of CIFAR ResNets on one NVIDIA GPU: on each rung here, and in PyTorch, measured in turn.
+"""A training step of CIFAR ResNets on one NVIDIA GPU: on each rung of minires and in PyTorch, in turn.
 
     python benchmarks/gpu.py                      # the tests that need a GPU, then the table: some minutes
     python benchmarks/gpu.py --skip-tests --json results/gpu/bench.json
 
-What is measured is a whole step: forward, backward, update. Ours also draws the batch out of the images in
-the GPU's memory, crops, flips and normalizes it; PyTorch is spared that and trains on one batch that is there
-already, in its fastest memory order (channels last), convolutions in TF32, its default. Times are medians
-over rounds of all contenders, taken by the device's own clock (events). Libraries that are missing are left
-out.
+A whole step is measured: forward, backward, update. In minires the step also takes its batch from the images
+in the GPU's memory, crops, flips and normalizes it. PyTorch does not: it trains on one batch that is already
+on the GPU, in its fastest memory order (channels last), with convolutions in TF32, its default. In each round
+all contenders run in turn; times are medians over the rounds, measured by the GPU's own clock (events).
+Libraries that are missing are left out.
 """
 
 import argparse
@@ -31,23 +31,23 @@ from minires.backend.device import load_cupy
 from minires.bench.step import SGD_OPTIONS, batch
 from minires.data import Dataset, Split
 from minires.models import create
-from minires.tables import numeric
+from minires.tables import number_columns
 from minires.train import Hardware, Recipe, Trainer
 
-OURS = (("explicit", "fp32"), ("explicit", "tf32"), ("implicit", "tf32"), ("fused", "tf32"))
-THEIRS = ("eager", "torch.compile", "CUDA graph")
-WARM_UP = 5  # steps: compile, record, fill the pools
+MINIRES_VARIANTS = (("explicit", "fp32"), ("explicit", "tf32"), ("implicit", "tf32"), ("fused", "tf32"))
+PYTORCH_VARIANTS = ("eager", "torch.compile", "CUDA graph")
+WARM_UP = 5  # steps that compile, record and fill the memory pools
 
 
 def noise(count=4096):
-    """A data set of random images, as large as CIFAR's."""
+    """A data set of random images of CIFAR's size, 32 x 32."""
     rng = np.random.default_rng(0)
     split = Split(rng.integers(0, 256, (count, 3, 32, 32), np.uint8), rng.integers(0, 10, count))
     return Dataset("noise", split, split.take(128), tuple("0123456789"))
 
 
 class Minires:
-    """A run of minires; `steps(n)` gives the milliseconds of each of n steps on average."""
+    """A run of minires; `steps(n)` takes n steps and returns the mean milliseconds of a step."""
 
     def __init__(self, model, batch_size, dataset, rung, precision):
         recipe = Recipe(
@@ -81,10 +81,10 @@ class Minires:
         return self.trainer.working()
 
     def memory(self):
-        """Bytes that a step takes at most, weights aside: what a pool of its own holds afterwards."""
+        """The most bytes that a step takes, without the weights: the final size of its own memory pool."""
         trainer, pool = self.trainer, self.cuda.MemoryPool()
         with self.in_use(), self.cuda.using_allocator(pool.malloc):
-            trainer.training_step.train_on(*trainer.train_loader.batch(0))
+            trainer.step_runner.train_on_batch(*trainer.train_loader.batch(0))
             trainer.optimizer.zero_grad()
         return pool.total_bytes()
 
@@ -92,7 +92,7 @@ class Minires:
 class PyTorch:
     """The same net in PyTorch: "eager", "torch.compile", or its step captured by hand in a "CUDA graph"."""
 
-    def __init__(self, model, batch_size, kind):
+    def __init__(self, model, batch_size, variant):
         import torch
 
         from minires.bench.pytorch import twin
@@ -106,8 +106,8 @@ class PyTorch:
         self.images = torch.from_numpy(images).cuda().contiguous(memory_format=torch.channels_last)
         self.labels = torch.from_numpy(labels).cuda()
         self.optimizer = torch.optim.SGD(net.parameters(), **SGD_OPTIONS, fused=True)
-        self.net = torch.compile(net, mode="max-autotune") if kind == "torch.compile" else net
-        self.train = self.captured() if kind == "CUDA graph" else self.step
+        self.net = torch.compile(net, mode="max-autotune") if variant == "torch.compile" else net
+        self.train = self.captured() if variant == "CUDA graph" else self.step
 
     def step(self):
         self.optimizer.zero_grad(set_to_none=True)
@@ -116,7 +116,7 @@ class PyTorch:
         self.optimizer.step()
 
     def captured(self):
-        """The step as a CUDA graph, in the way of PyTorch's documentation: warm up beside, then record."""
+        """The step as a CUDA graph, as in PyTorch's documentation: warm up on a side stream, then record."""
         torch, stream = self.torch, self.torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -148,16 +148,16 @@ def contenders(model, batch_size, dataset, rungs):
     """{name: function that makes it}, in the order of the table."""
     makers = {
         f"minires {rung} {precision}": partial(Minires, model, batch_size, dataset, rung, precision)
-        for rung, precision in OURS
+        for rung, precision in MINIRES_VARIANTS
         if rung in rungs
     }
     if has_pytorch():
-        makers |= {f"PyTorch {kind}": partial(PyTorch, model, batch_size, kind) for kind in THEIRS}
+        makers |= {f"PyTorch {name}": partial(PyTorch, model, batch_size, name) for name in PYTORCH_VARIANTS}
     return makers
 
 
 def has_pytorch():
-    """Whether PyTorch is here and sees the GPU, too."""
+    """Whether PyTorch is installed and sees the GPU, too."""
     if not find_spec("torch"):
         return False
     import torch
@@ -166,7 +166,7 @@ def has_pytorch():
 
 
 def kernels_in_a_step(contender):
-    """How many kernels, copies and fills a step is; None where PyTorch's profiler is missing."""
+    """How many kernels, copies and fills a step consists of; None without PyTorch, whose profiler counts."""
     if not has_pytorch():
         return None
     from torch.autograd import DeviceType
@@ -178,19 +178,19 @@ def kernels_in_a_step(contender):
     return sum(event.device_type == DeviceType.CUDA for event in profiler.events())
 
 
-def measure(model, options, dataset, say):
+def measure(model, options, dataset, announce):
     """{contender: {"ms", "kernels", "MiB"}} of one net."""
-    made, results = {}, {}
+    runs, results = {}, {}
     for name, make in contenders(model, options.batch_size, dataset, options.rungs).items():
-        say(f"{model}: preparing {name}")
-        made[name] = make()
-        made[name].steps(WARM_UP)
-    times = {name: [] for name in made}
+        announce(f"{model}: preparing {name}")
+        runs[name] = make()
+        runs[name].steps(WARM_UP)
+    times = {name: [] for name in runs}
     for turn in range(options.rounds):
-        say(f"{model}: round {turn + 1} of {options.rounds}")
-        for name, contender in made.items():
+        announce(f"{model}: round {turn + 1} of {options.rounds}")
+        for name, contender in runs.items():
             times[name].append(contender.steps(options.steps))
-    for name, contender in made.items():
+    for name, contender in runs.items():
         results[name] = {
             "ms": median(times[name]),
             "kernels": kernels_in_a_step(contender),
@@ -200,29 +200,29 @@ def measure(model, options, dataset, say):
 
 
 def table_of(model, batch_size, results):
-    """The table of one net. PyTorch eager is 1."""
+    """The table of one net. Speeds are relative to PyTorch eager."""
     table = Table(
         model,
-        *numeric("ms a step", "images/s", "times as fast", "kernels", "MiB"),
+        *number_columns("ms a step", "images/s", "times as fast", "kernels", "MiB"),
         title=f"batch {batch_size}",
     )
     eager = results.get("PyTorch eager", {}).get("ms")
-    for name, found in results.items():
-        faster = "" if eager is None else f"{eager / found['ms']:.2f}"
-        kernels = "" if found["kernels"] is None else str(found["kernels"])
-        speed = f"{1000 * batch_size / found['ms']:,.0f}"
-        table.add_row(name, f"{found['ms']:.3f}", speed, faster, kernels, f"{found['MiB']:,.0f}")
+    for name, result in results.items():
+        faster = "" if eager is None else f"{eager / result['ms']:.2f}"
+        kernels = "" if result["kernels"] is None else str(result["kernels"])
+        speed = f"{1000 * batch_size / result['ms']:,.0f}"
+        table.add_row(name, f"{result['ms']:.3f}", speed, faster, kernels, f"{result['MiB']:,.0f}")
     return table
 
 
 def versions():
-    """What was measured with."""
-    found = {"python": platform.python_version(), "numpy": np.__version__, "cupy": load_cupy().__version__}
+    """The date, the GPU and the versions of the measurement."""
+    software = {"python": platform.python_version(), "numpy": np.__version__, "cupy": load_cupy().__version__}
     if has_pytorch():
         import torch
 
-        found["torch"] = torch.__version__
-    return {"date": date.today().isoformat(), "gpu": card().name, **found}
+        software["torch"] = torch.__version__
+    return {"date": date.today().isoformat(), "gpu": card().name, **software}
 
 
 def main(arguments=None):
@@ -230,7 +230,7 @@ def main(arguments=None):
     parser.add_argument("--models", nargs="+", default=["resnet20", "resnet56", "resnet110"])
     parser.add_argument("--rungs", nargs="+", default=["explicit", "implicit", "fused"])
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=100, help="in each round")
+    parser.add_argument("--steps", type=int, default=100, help="steps in each round")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--skip-tests", action="store_true")
     parser.add_argument("--json", type=Path, help="write everything to this file")

@@ -1,4 +1,4 @@
-"""From the naive step to the fast one: what each idea is worth, all rungs measured in turn.
+"""From the naive step to the fast one: how much faster each idea makes it, all rungs measured in turn.
 
     python benchmarks/ladder.py --out results/speed/ladder.json
 
@@ -20,7 +20,7 @@ from minires.nn import sequential
 
 
 def without_memory_reuse():
-    return patch.object(buffers, "KEPT_FROM_BYTES", 1 << 62)
+    return patch.object(buffers, "REUSED_FROM_BYTES", 1 << 62)
 
 
 def without_winograd():
@@ -35,22 +35,22 @@ def without_fusion():
     return patch.object(sequential, "is_plain", lambda step, kind: False)
 
 
-NOTHING = (without_memory_reuse, without_winograd, without_rows, without_fusion)
+ALL_IDEAS = (without_memory_reuse, without_winograd, without_rows, without_fusion)
 
-# name, threads, what is still switched off
+# name, threads, ideas that are still switched off
 RUNGS = [
     (
         "the formulas as they are written: columns of the whole batch",
         1,
-        (kernels.reference_kernels, *NOTHING),
+        (kernels.reference_kernels, *ALL_IDEAS),
     ),
-    ("columns block by block, maps pixel by pixel in memory", 1, NOTHING),
-    ("memory used again", 1, NOTHING[1:]),
+    ("columns block by block, maps pixel by pixel in memory", 1, ALL_IDEAS),
+    ("memory used again", 1, ALL_IDEAS[1:]),
     ("no columns: the pixels beside each other are columns already", 1, (without_winograd, without_fusion)),
     ("Winograd: 6 multiplications instead of 9", 1, (without_fusion,)),
     ("batch norm, addition and ReLU in one sweep", 1, ()),
-    ("two threads, who share every kernel", 2, (kernels.nothing_later,)),
-    ("one of them computes the weights' gradients meanwhile", 2, ()),
+    ("two threads share every kernel", 2, (kernels.nothing_in_background,)),
+    ("one thread computes the weights' gradients in the background", 2, ()),
 ]
 
 

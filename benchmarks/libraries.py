@@ -2,8 +2,8 @@
 
     python benchmarks/libraries.py --model resnet20 --batch-size 128 --threads 2
 
-Libraries that are not installed are left out. JAX chooses its threads itself; hold the process to as many
-cores, for example with `taskset -c 0,1`, to compare.
+Libraries that are not installed are left out. JAX chooses its number of threads itself; for a fair comparison
+limit the process to as many cores, for example with `taskset -c 0,1`.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from minires import set_num_threads
 from minires.bench.step import SGD_OPTIONS, MiniresStep, batch
 from minires.bench.timing import interleaved
 from minires.models import create
-from minires.tables import numeric
+from minires.tables import number_columns
 
 
 class JaxStep:
@@ -28,7 +28,7 @@ class JaxStep:
         from jax import lax
         from jax import numpy as jnp
 
-        ours = create(model, generator=0)
+        net = create(model, generator=0)
         images, labels = batch(batch_size)
         self.images, self.labels = jnp.asarray(images.transpose(0, 2, 3, 1)), jnp.asarray(labels)
 
@@ -49,12 +49,12 @@ class JaxStep:
             W = jnp.asarray(layer.weight.numpy().transpose(2, 3, 1, 0))
             return [W, jnp.asarray(bn.weight.numpy()), jnp.asarray(bn.bias.numpy())]
 
-        blocks = [block for stage in (ours.layer1, ours.layer2, ours.layer3) for block in stage]
+        blocks = [block for stage in (net.layer1, net.layer2, net.layer3) for block in stage]
         strides = [block.conv1.stride for block in blocks]
         self.parameters = {
-            "stem": weights(ours.conv1, ours.bn1),
+            "stem": weights(net.conv1, net.bn1),
             "blocks": [weights(b.conv1, b.bn1) + weights(b.conv2, b.bn2) for b in blocks],
-            "fc": [jnp.asarray(ours.fc.weight.numpy().T), jnp.asarray(ours.fc.bias.numpy())],
+            "fc": [jnp.asarray(net.fc.weight.numpy().T), jnp.asarray(net.fc.bias.numpy())],
         }
 
         def loss_of(parameters, x, labels):
@@ -106,10 +106,10 @@ def main():
         steps["PyTorch compiled"] = PyTorchStep(*arguments, compiled=True)
     if find_spec("jax"):
         steps["JAX (jit)"] = JaxStep(options.model, options.batch_size)
-    first = {name: step.train() for name, step in steps.items()}  # compiles; nets start with other weights
-    assert all(np.isfinite(loss) for loss in first.values())
+    losses = {name: step.train() for name, step in steps.items()}  # compiles; PyTorch has other weights
+    assert all(np.isfinite(loss) for loss in losses.values())
     seconds = interleaved({name: step.train for name, step in steps.items()}, options.repeats)
-    table = Table("library", *numeric("seconds a step", "images/s", "minires is ... times as fast"))
+    table = Table("library", *number_columns("seconds a step", "images/s", "minires is ... times as fast"))
     for name, time in seconds.items():
         ratio = time / seconds["minires"]
         table.add_row(name, f"{time:.3f}", f"{options.batch_size / time:,.0f}", f"{ratio:.2f}")

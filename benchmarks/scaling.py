@@ -2,8 +2,8 @@
 
     python benchmarks/scaling.py --out results/speed
 
-Writes OUT/scaling.json and OUT/scaling.png. All sizes take turns, each on as many images in a turn, so that
-small batches take several steps one after the other, as in training.
+Writes OUT/scaling.json and OUT/scaling.png. All sizes are measured in turn. A turn has the same number of
+images for each size, so that small batches take several steps one after the other, as in training.
 """
 
 import argparse
@@ -24,25 +24,25 @@ DEPTHS = (20, 32, 44, 56, 110)
 def measure(cases, threads, repeats):
     """[{"model", "batch_size", "threads", "seconds", "peak_bytes"}] for (model, batch size) pairs."""
     set_num_threads(threads)
-    most = max(batch_size for _, batch_size in cases)
-    turns = {case: turn(MiniresStep(*case), most // case[1]) for case in cases}
+    images = max(batch_size for _, batch_size in cases)
+    turns = {case: several_steps(MiniresStep(*case), images // case[1]) for case in cases}
     seconds = interleaved(turns, repeats, warmup=1)
     del turns
-    buffers.release()
+    buffers.release_unused()
     return [
         {
             "model": model,
             "batch_size": batch_size,
             "threads": threads,
-            "seconds": seconds[model, batch_size] / (most // batch_size),
+            "seconds": seconds[model, batch_size] / (images // batch_size),
             "peak_bytes": peak_bytes("minires", model, batch_size, threads),
         }
         for model, batch_size in cases
     ]
 
 
-def turn(step, count):
-    """A function that takes so many steps."""
+def several_steps(step, count):
+    """A function that takes `count` training steps."""
 
     def train():
         for _ in range(count):

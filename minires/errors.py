@@ -1,7 +1,9 @@
-"""Every error that minires raises on purpose.
+"""The errors of minires, all of them subclasses of MiniresError.
 
-Each also derives from the built-in exception that Python users expect, so `except ValueError` works too.
-The command line prints the message of a `MiniresError` as one line and ends with exit code 2.
+All but TrainingInterrupted also derive from the built-in exception that Python users expect, so that
+`except ValueError` works too.
+The command line prints the message of a `MiniresError` as one line and ends with exit code 2; after
+TrainingInterrupted it is 130.
 """
 
 from difflib import get_close_matches
@@ -28,7 +30,7 @@ class DeviceMemoryError(DeviceError, MemoryError):
 
 
 class GraphError(MiniresError, RuntimeError):
-    """A backward pass that cannot run: nothing to differentiate, or a graph already used."""
+    """A wrong use of the graph: nothing to differentiate, a freed graph, or a leaf that may not change."""
 
 
 class GradientError(MiniresError, AssertionError):
@@ -40,7 +42,7 @@ class OptionError(MiniresError, ValueError):
 
 
 class UnknownNameError(OptionError):
-    """A model, data set, recipe or operation that does not exist; the message lists the nearest ones."""
+    """A name that does not exist, of a model or a recipe, say; the message lists similar ones, or all."""
 
     def __init__(self, kind, name, known):
         near = get_close_matches(str(name), known, n=3, cutoff=0.4)
@@ -57,15 +59,18 @@ class DownloadError(DataError):
 
 
 class CheckpointError(MiniresError, RuntimeError):
-    """Weights or a run folder that do not fit what was asked for."""
+    """Weights or a run folder that do not fit the network, the recipe or the data."""
 
 
 class DivergenceError(MiniresError, ArithmeticError):
     """A training loss that became NaN or infinite."""
 
 
-class TrainingInterrupted(MiniresError):  # noqa: N818, not a mistake of anyone
-    """Ctrl-C or SIGTERM during training, raised once the run is saved; `step` tells how far it came."""
+class TrainingInterrupted(MiniresError):  # noqa: N818, not an error of the user or the program
+    """Ctrl-C or SIGTERM during training, raised once the run is saved, if it has a folder.
+
+    step: how many steps have been taken.
+    """
 
     def __init__(self, step, saved):
         self.step = step
@@ -74,6 +79,6 @@ class TrainingInterrupted(MiniresError):  # noqa: N818, not a mistake of anyone
 
 
 def first_few(names, most=5):
-    """The names with commas between them, the first ones if they are many, for a message."""
+    """The names with commas between them, for a message: all of them, or the first `most` and a count."""
     rest = [f"and {len(names) - most} more"] if len(names) > most else []
     return ", ".join([*names[:most], *rest])

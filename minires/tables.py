@@ -1,13 +1,13 @@
-"""What all printed tables share."""
+"""The columns of printed tables."""
 
 from rich.table import Column
 
 
-def named(header):
-    """A column of names or paths, which a narrow table breaks, but never leaves out."""
+def name_column(header):
+    """A column of names or paths. In a narrow table they are broken into lines and not shortened."""
     return Column(header, overflow="fold", min_width=8)
 
 
-def numeric(*headers):
-    """Columns of figures, aligned on the right and not broken."""
+def number_columns(*headers):
+    """Columns of numbers, aligned on the right and not broken."""
     return [Column(header, justify="right", no_wrap=True) for header in headers]

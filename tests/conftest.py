@@ -18,10 +18,10 @@ settings.load_profile("minires")
 
 SHARED = Path(__file__).parents[2] / "shared"
 
-# Rounding, a few hundred units in the last place: relative to the largest entry, because sums cancel.
+# Rounding errors, relative to the largest entry, because the terms of sums cancel each other.
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
-MOST_WORKERS = 4  # some networks take a GiB each
+MOST_WORKERS = 4  # some networks take a GiB of memory each
 
 # Workers of pytest-xdist, and the processes that their tests start, share the cores.
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0))
@@ -32,15 +32,15 @@ if WORKERS:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
-    """Deal the tests out to a worker for each core, if pytest-xdist is there and -n does not say otherwise.
+    """Run the tests in a worker for each core if pytest-xdist is installed and the option -n is not given.
 
-    One file is done sooner than workers have started. Tests on a GPU would be in each other's way, and slow
-    ones measure how long a tutorial takes on all cores.
+    Not where only files are named, which are done before workers have started. Not for tests on a GPU, which
+    they would share, nor for slow ones, which measure how long a tutorial takes on all cores.
     """
     option = config.option
     undecided = getattr(option, "numprocesses", 0) is None and not WORKERS
-    one_file = all(Path(argument.partition("::")[0]).suffix == ".py" for argument in config.args)
-    if undecided and not (one_file or option.usepdb or option.markexpr in ("gpu", "slow")):
+    only_files = all(Path(argument.partition("::")[0]).suffix == ".py" for argument in config.args)
+    if undecided and not (only_files or option.usepdb or option.markexpr in ("gpu", "slow")):
         option.numprocesses, option.dist = min(available_cores(), MOST_WORKERS), "worksteal"
 
 
@@ -54,14 +54,14 @@ def shared():
 
 @pytest.fixture(scope="session")
 def for_all_workers(tmp_path_factory, request):
-    """An empty folder, the same for all workers of pytest-xdist. Two may reach for a file at a time."""
+    """A folder that all workers of pytest-xdist share. Two may write the same file at a time: use a lock."""
     folder = tmp_path_factory.getbasetemp()
     return folder.parent if hasattr(request.config, "workerinput") else folder
 
 
 @pytest.fixture(scope="session")
 def summary(for_all_workers):
-    """summary(name, options): the rows of a network, which computes an image once for all workers."""
+    """summary(name, options): models.summarize of a network, computed once for all workers."""
 
     def rows_of(name, options=frozenset()):
         file = for_all_workers / f"summary {name} {sorted(options)}"
@@ -77,7 +77,7 @@ def summary(for_all_workers):
 
 @pytest.fixture
 def rng():
-    """A generator of this test's own, always the same."""
+    """A new generator for each test, always with the same seed."""
     return np.random.default_rng(0)
 
 
@@ -94,7 +94,7 @@ def agree():
 
 @pytest.fixture(scope="session")
 def in_memory_order():
-    """The same map, in memory as N, C, H, W or as H, W, C, N."""
+    """reorder(x, order): the same map, in memory as N, C, H, W or as H, W, C, N."""
 
     def reorder(x, order):
         if x.ndim != 4 or order == "NCHW":
@@ -108,17 +108,17 @@ def row_major(x):
     return np.asarray(x, order="C")
 
 
-def assert_agree(ours, theirs, tolerance=None):
-    """Same shape and dtype, and no entry further apart than `tolerance` times the largest entry."""
-    ours, theirs = to_array(ours), to_array(theirs)
-    assert ours.shape == theirs.shape
-    assert ours.dtype == theirs.dtype
-    if not ours.size:
+def assert_agree(result, expected, tolerance=None):
+    """Same shape and dtype, and no entries further apart than `tolerance` times the largest expected one."""
+    result, expected = to_array(result), to_array(expected)
+    assert result.shape == expected.shape
+    assert result.dtype == expected.dtype
+    if not result.size:
         return
-    tolerance = TOLERANCE[ours.dtype.name] if tolerance is None else tolerance
-    scale = np.abs(theirs).max()
+    tolerance = TOLERANCE[result.dtype.name] if tolerance is None else tolerance
+    scale = np.abs(expected).max()
     assert np.isfinite(scale)
-    assert np.abs(ours - theirs).max() <= tolerance * scale
+    assert np.abs(result - expected).max() <= tolerance * scale
 
 
 def to_array(x):
@@ -130,21 +130,21 @@ def to_array(x):
 
 @pytest.fixture(scope="session")
 def same_as_torch():
-    """compare(ours, theirs, inputs): same output, same gradients under one random upstream gradient.
+    """compare(function, torch_function, inputs): same output, same gradients for one upstream gradient.
 
     inputs: floating-point arrays, which both functions take as tensors that require a gradient.
     """
     torch = pytest.importorskip("torch")
 
-    def compare(ours, theirs, inputs, tolerance=None, reorder=row_major):
-        a = [Tensor(reorder(x), requires_grad=True) for x in inputs]
-        b = [torch.tensor(x, requires_grad=True) for x in inputs]
-        y, expected = ours(*a), theirs(*b)
+    def compare(function, torch_function, inputs, tolerance=None, reorder=row_major):
+        tensors = [Tensor(reorder(x), requires_grad=True) for x in inputs]
+        torch_tensors = [torch.tensor(x, requires_grad=True) for x in inputs]
+        y, expected = function(*tensors), torch_function(*torch_tensors)
         assert_agree(y, expected, tolerance)
         u = np.random.default_rng(1).standard_normal(y.shape).astype(y.dtype)
         y.backward(reorder(u))
         expected.backward(torch.tensor(u))
-        for x, other in zip(a, b, strict=True):
-            assert_agree(x.grad, other.grad, tolerance)
+        for x, torch_x in zip(tensors, torch_tensors, strict=True):
+            assert_agree(x.grad, torch_x.grad, tolerance)
 
     return compare

@@ -1,4 +1,4 @@
-"""The distribution: what a stranger gets who installs it, and what it is called."""
+"""The distribution: its name, and what its installation contains."""
 
 import os
 import re
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import minires
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -18,28 +20,29 @@ def tracked_files():
     """The files that a clone has, as paths from the root."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
     if listed.returncode:
-        pytest.skip("this is no clone: git lists no files here")
+        pytest.skip("this is not a clone: git lists no files here")
     return [name for name in listed.stdout.decode().split("\0") if (ROOT / name).is_file()]
 
 
 def test_the_name_is_not_that_of_another_project():
     """On the Python package index minires is a reservoir simulator."""
     assert PROJECT["name"] == "minires-deep-learning"
-    assert PROJECT["scripts"] == {"minires": "minires.cli:main"}, "what people type stays short"
+    assert PROJECT["version"] == minires.__version__
+    assert PROJECT["scripts"] == {"minires": "minires.cli:main"}, "the command that users type stays short"
 
 
-def test_no_text_sends_people_to_the_other_project():
-    written = [
+def test_no_text_tells_users_to_install_the_other_project():
+    text_files = [
         name for name in tracked_files() if name.endswith((".md", ".rst", ".py", ".toml", ".sh", ".yml"))
     ]
-    assert len(written) > 300
-    for name in written:
+    assert len(text_files) > 300
+    for name in text_files:
         text = (ROOT / name).read_text(encoding="utf-8")
         assert not re.search(r"pip install (-\w+ )*['\"]?minires(?!-deep-learning)\b", text), name
 
 
 @pytest.mark.slow
-def test_a_wheel_of_a_clean_clone_does_the_main_job(tmp_path):
+def test_a_wheel_of_a_clean_clone_runs_the_degradation_experiment(tmp_path):
     for name in tracked_files():
         (tmp_path / "clone" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / "clone" / name)
@@ -64,13 +67,13 @@ def test_a_wheel_of_a_clean_clone_does_the_main_job(tmp_path):
             check=True,
         ).stdout
 
-    where = run("-c", "import minires; print(minires.__file__)")
-    assert Path(where.strip()).is_relative_to(tmp_path / "installed")
-    said = run("-m", "minires.cli", "degradation", "--depths", "8,14", "--epochs", "1", "--out", "found")
-    assert "resnet14" in said
-    assert (tmp_path / "found" / "degradation.png").exists()
+    location = run("-c", "import minires; print(minires.__file__)")
+    assert Path(location.strip()).is_relative_to(tmp_path / "installed")
+    output = run("-m", "minires.cli", "degradation", "--depths", "8,14", "--epochs", "1", "--out", "results")
+    assert "resnet14" in output
+    assert (tmp_path / "results" / "degradation.png").exists()
     kernels = {
         file.name for file in (ROOT / "minires" / "backend" / "cuda").iterdir() if file.suffix != ".py"
     }
-    there = {file.name for file in (tmp_path / "installed" / "minires" / "backend" / "cuda").iterdir()}
-    assert kernels - {"__pycache__"} <= there
+    installed = {file.name for file in (tmp_path / "installed" / "minires" / "backend" / "cuda").iterdir()}
+    assert kernels - {"__pycache__"} <= installed

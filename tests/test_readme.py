@@ -1,4 +1,4 @@
-"""The README tells the truth: its code runs, prints what it says, and its figures are those of the record."""
+"""The README is true: its code runs and prints what its comments say, its numbers are the recorded ones."""
 
 import json
 import re
@@ -23,14 +23,14 @@ IMPORTS = "".join(re.findall(r"^(?:import|from) .*\n", CODE[0], re.MULTILINE))
 
 @pytest.mark.parametrize("code", CODE)
 def test_code_runs_and_prints_what_its_comments_say(code):
-    """A reader has done the first block's imports before the later blocks."""
+    """The later blocks rely on the imports of the first one."""
     result = subprocess.run(
         [sys.executable, "-c", IMPORTS + code], capture_output=True, text=True, timeout=60
     )
     assert result.returncode == 0, result.stderr
-    promised = re.findall(r"^\s*print\(.*\)  # (.+)$", code, re.MULTILINE)
-    if promised:
-        assert result.stdout.splitlines() == promised
+    comments = re.findall(r"^\s*print\(.*\)  # (.+)$", code, re.MULTILINE)
+    if comments:
+        assert result.stdout.splitlines() == comments
     else:
         losses = [float(line) for line in result.stdout.split()]
         assert losses[-1] < losses[0]
@@ -88,17 +88,19 @@ def speed(file):
 def test_the_comparison_is_the_recorded_one():
     report = speed("bench.json")
     assert (report["model"], report["batch_size"], report["threads"]) == ("resnet20", 128, 2)
-    ours, theirs, ratio = report["minires"], report["pytorch"], report["ratio"]
-    for title, key, kind, unit in (
+    minires, pytorch, ratio = report["minires"], report["pytorch"], report["ratio"]
+    for title, key, ratio_key, unit in (
         ("training, images/s", "train_images_per_s", "train", 1),
         ("inference, images/s", "infer_images_per_s", "infer", 1),
         ("peak memory of training, MiB", "peak_bytes", "memory", 2**20),
     ):
-        row = f"| {title} | {ours[key] / unit:,.0f} | {theirs[key] / unit:,.0f} | {ratio[kind]:.2f} |"
+        row = (
+            f"| {title} | {minires[key] / unit:,.0f} | {pytorch[key] / unit:,.0f} | {ratio[ratio_key]:.2f} |"
+        )
         assert row in README
-    hours = 64_000 * 128 / ours["train_images_per_s"] / 3600
+    hours = 64_000 * 128 / minires["train_images_per_s"] / 3600
     assert (
-        f"{ours['train_images_per_s']:,.0f} images per second measured below that is {hours:.0f} hours"
+        f"{minires['train_images_per_s']:,.0f} images per second measured below that is {hours:.0f} hours"
         in README
     )
 
@@ -108,8 +110,9 @@ def test_the_ladder_is_the_recorded_one():
     assert [f"| {r['idea']} | {r['threads']} | {r['seconds']:.2f} |" in README for r in rungs] == [True] * 8
     for before, after in pairwise(rungs):
         assert f"| {after['seconds']:.2f} | {before['seconds'] / after['seconds']:.2f} |" in README
-    *_, one, _, two = (rung["seconds"] for rung in rungs)
-    assert f"{one:.2f} s on one thread takes {two:.2f} s on two, not {one / 2:.2f} s" in README
+    *_, one_thread, _, two_threads = (rung["seconds"] for rung in rungs)
+    text = f"{one_thread:.2f} s on one thread takes {two_threads:.2f} s on two, not {one_thread / 2:.2f} s"
+    assert text in README
 
 
 def test_the_share_of_batch_norm_is_the_recorded_one():
@@ -127,13 +130,13 @@ def test_the_cost_of_small_operations_is_the_recorded_one():
         assert f"| {name} | {cost['numpy_us']:.1f} | {cost['minires_us']:.1f} |" in README
 
 
-def test_the_records_keep_the_promises():
+def test_the_recorded_costs_stay_within_their_limits():
     """How the cost of a step grows, and how it compares with PyTorch's."""
     batch = {(row["batch_size"], row["threads"]): row["seconds"] for row in speed("scaling.json")["batch"]}
     depth = {row["model"]: row["seconds"] for row in speed("scaling.json")["depth"]}
     for threads in (1, 2):
-        of_128 = batch[128, threads] / 128
-        assert batch[32, threads] / 32 < 1.3 * of_128
+        seconds_per_image = batch[128, threads] / 128
+        assert batch[32, threads] / 32 < 1.3 * seconds_per_image
     assert batch[512, 2] / 512 < 1.1 * batch[128, 2] / 128
     assert depth["resnet110"] < 6.5 * depth["resnet20"]
     ratio = speed("bench.json")["ratio"]

@@ -26,18 +26,19 @@ EVERYTHING = {
         "bench",
         "plot",
     ),
-    *("errors", "tables"),
+    *("errors", "options", "tables"),
 }
 
 # What each part may import of the others.
 MAY_IMPORT = {
     "errors": set(),
+    "options": {"errors"},
     "tables": set(),
     "backend": {"errors"},
     "engine": {"backend", "errors"},
     "ops": {"backend", "engine", "errors"},
     "nn": {"backend", "engine", "ops", "errors"},
-    "models": {"backend", "engine", "ops", "nn", "errors"},
+    "models": {"backend", "engine", "ops", "nn", "errors", "options"},
     "optim": {"backend", "engine", "errors"},
     "data": {"backend", "errors"},
     "recipes": {"data", "models", "optim", "errors"},
@@ -67,7 +68,7 @@ def tree_of(file):
 
 
 def imports(tree):
-    """Full names of all modules that a file imports anywhere, `from a import b` as both a and a.b."""
+    """Full names of all modules that a file imports; `from a import b` counts as both a and a.b."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -88,21 +89,21 @@ def packages_imported(tree):
 
 
 def dotted(node):
-    """`np.random.seed` of the syntax tree as text; "" for anything that is not names and dots."""
+    """A node of the syntax tree as text, `np.random.seed`; "" unless it is names and dots only."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):
-        left = dotted(node.value)
-        return f"{left}.{node.attr}" if left else ""
+        prefix = dotted(node.value)
+        return f"{prefix}.{node.attr}" if prefix else ""
     return ""
 
 
-# The names of numpy.random that keep no hidden state.
+# The names of numpy.random that do not use its global generator.
 STATELESS = {"default_rng", "Generator", "SeedSequence", "PCG64", "BitGenerator", "Philox"}
 
 
 def global_randomness(tree):
-    """Uses of random numbers that no generator in the code's hands decides."""
+    """Uses of random numbers that do not come from a generator object."""
     for node in ast.walk(tree):
         name = dotted(node)
         for prefix in ("np.random.", "numpy.random."):
@@ -133,7 +134,7 @@ def test_only_the_backend_imports_cupy(file):
 
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)
-def test_no_other_framework_is_imported_but_to_compare_with(file):
+def test_other_frameworks_are_imported_for_comparison_only(file):
     frameworks = packages_imported(tree_of(file)) & {
         "torch",
         "torchvision",
@@ -168,24 +169,27 @@ def test_files_stay_short(file):
     assert len(file.read_text(encoding="utf-8").splitlines()) <= 300
 
 
-# Files of one name, and the one idea that they have on several floors.
+# File names that several parts use, and the idea that these files share.
 SHARED_NAMES = {
     "augment": "random crops and flips: on the CPU, and as a kernel",
-    "checks": "what arguments must be: of operations, of networks",
+    "batch_norm": "the kernels of batch norm: plain, on a CPU, on a GPU",
+    "convolution": "the kernels of convolution: plain, on a GPU",
     "convolution_choice": "which way to convolve is the fastest: on a CPU, on a GPU",
+    "cross_entropy": "the kernels of cross entropy: plain, on a GPU",
     "degradation": "the degradation experiment, and its figure",
-    "elementwise": "operations element by element, and their kernels",
+    "elementwise": "operations element by element, and their kernels: plain, on a CPU, on a GPU",
+    "epilogue": "the addition and the ReLU that follow: as operations, and in a kernel on a CPU",
     "loss": "the loss: as an operation, and of a network's outputs",
-    "pooling": "the kernels of pooling: on a CPU, on a GPU",
+    "matmul": "the kernels of the matrix product: plain, on a GPU",
+    "pooling": "the kernels of pooling: plain, on a CPU, on a GPU",
     "prediction": "what a network says about images, and its figure",
-    "sgd": "the optimizer, and its kernel",
+    "sgd": "the optimizer, and its kernels: plain, on a GPU",
     "shift": "the experiment with shifted digits, and its figure",
-    "step": "a training step: of a run, and to be timed",
     "weights": "files of weights, and the commands for them",
 }
 
 
-def test_two_files_have_one_name_only_where_they_have_one_idea():
+def test_two_files_have_the_same_name_only_where_they_share_an_idea():
     names = Counter(file.stem for file in FILES if file.stem != "__init__")
     assert {name for name, count in names.items() if count > 1} == set(SHARED_NAMES)
 
@@ -212,8 +216,10 @@ def test_engine_is_read_in_one_sitting():
 OPERATIONS = [file for file in FILES if part_of(file) == "ops"]
 
 
-def what_could_leave_a_result_open(tree):
-    """Imports for state that outlives a call, looks at what made a tensor, tensors of another kind."""
+def signs_of_lazy_results(tree):
+    """What an operation would need to compute its result later: imports for state that outlives a call, the
+    creators of its inputs, or a subclass of Tensor.
+    """
     yield from packages_imported(tree) & {"contextvars", "copy", "threading", "weakref"}
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr == "creator":
@@ -223,30 +229,44 @@ def what_could_leave_a_result_open(tree):
 
 
 @pytest.mark.parametrize("file", OPERATIONS, ids=name_of)
-def test_operations_leave_no_result_open(file):
-    found = set(what_could_leave_a_result_open(tree_of(file)))
+def test_operations_compute_their_results_at_once(file):
+    signs = set(signs_of_lazy_results(tree_of(file)))
     # Whether a tensor is a leaf decides what += does with it.
-    assert found == ({"creator"} if name_of(file) == "ops/operators.py" else set())
+    assert signs == ({"creator"} if name_of(file) == "ops/operators.py" else set())
 
 
-def test_only_parameters_and_buffers_are_tensors_of_their_own_kind():
-    kinds = {
-        f"{name_of(file)}: {found}"
+def test_only_parameters_and_buffers_are_subclasses_of_tensor():
+    subclasses = {
+        f"{name_of(file)}: {sign}"
         for file in FILES
-        for found in what_could_leave_a_result_open(tree_of(file))
-        if found.startswith("class ")
+        for sign in signs_of_lazy_results(tree_of(file))
+        if sign.startswith("class ")
     }
     names = ("Parameter", "Buffer")
-    assert kinds == {f"nn/module.py: class {name}(Tensor)" for name in names}
+    assert subclasses == {f"nn/module.py: class {name}(Tensor)" for name in names}
 
 
 @pytest.mark.parametrize("part", ["ops", "optim"])
-def test_what_is_computed_knows_no_gpu(part):
-    """Narrow maps and recorded steps are the backend's, and what trains on a GPU asks it for them."""
+def test_operations_and_optimizers_do_not_know_of_gpus(part):
+    """Maps in bfloat16 and recorded steps belong to the backend and to training on a GPU."""
     for file in FILES:
         if part_of(file) == part:
             assert "bfloat16" not in file.read_text(encoding="utf-8"), name_of(file)
             assert not any("cuda" in name for name in imports(tree_of(file))), name_of(file)
+
+
+@pytest.mark.parametrize("name", ["cifar_resnet", "imagenet_resnet"])
+def test_a_network_of_the_resnet_paper_is_read_in_three_files(name):
+    """Its own, the blocks, the shortcuts; nn/ is below them, and options.py only checks arguments."""
+    read, to_read = set(), [f"models/{name}.py"]
+    while to_read:
+        file = to_read.pop()
+        read.add(file)
+        modules = [
+            module for module in imports(tree_of(PACKAGE / file)) if module.startswith("minires.models.")
+        ]
+        to_read += {f"models/{module.split('.')[2]}.py" for module in modules} - read
+    assert read == {f"models/{name}.py", "models/blocks.py", "models/shortcuts.py"}
 
 
 def test_the_file_that_trains_begins_with_forward_backward_step():
@@ -258,28 +278,28 @@ def test_the_file_that_trains_begins_with_forward_backward_step():
     assert positions == sorted(positions)
 
 
-def test_the_trainer_does_not_ask_what_it_runs_on():
+def test_the_trainer_does_not_ask_for_its_device():
     trainer = (PACKAGE / "train" / "trainer.py").read_text(encoding="utf-8")
     assert '"cpu"' not in trainer
     assert '"cuda"' not in trainer
 
 
 @pytest.mark.parametrize(
-    ("code", "found"),
+    ("code", "lazy"),
     [
         ("from contextvars import ContextVar", True),
         ("from copy import copy", True),
         ("if x.creator is None: pass", True),
-        ("class OpenTensor(Tensor): pass", True),
+        ("class LazyTensor(Tensor): pass", True),
         ("class Relu(Function):\n    def forward(self, x): self.saved = x", False),
     ],
 )
-def test_the_check_sees_open_results(code, found):
-    assert bool(list(what_could_leave_a_result_open(ast.parse(code)))) == found
+def test_the_check_sees_lazy_results(code, lazy):
+    assert bool(list(signs_of_lazy_results(ast.parse(code)))) == lazy
 
 
 @pytest.mark.parametrize(
-    ("code", "found"),
+    ("code", "parts"),
     [
         ("import minires.nn", {"nn"}),
         ("from minires import ops, cli", {"ops", "cli"}),
@@ -289,12 +309,12 @@ def test_the_check_sees_open_results(code, found):
         ("import numpy", set()),
     ],
 )
-def test_the_check_sees_imports(code, found):
-    assert parts_imported(ast.parse(code)) == found
+def test_the_check_sees_imports(code, parts):
+    assert parts_imported(ast.parse(code)) == parts
 
 
 @pytest.mark.parametrize(
-    ("code", "caught"),
+    ("code", "is_global"),
     [
         ("np.random.seed(0)", True),
         ("x = numpy.random.rand(3)", True),
@@ -306,5 +326,5 @@ def test_the_check_sees_imports(code, found):
         ("from numpy.random import default_rng", False),
     ],
 )
-def test_the_check_sees_global_randomness(code, caught):
-    assert bool(list(global_randomness(ast.parse(code)))) == caught
+def test_the_check_sees_global_randomness(code, is_global):
+    assert bool(list(global_randomness(ast.parse(code)))) == is_global

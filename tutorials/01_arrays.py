@@ -7,7 +7,7 @@ on a CPU and on a GPU.
 
 **You need** Python and a little NumPy.
 
-**It takes** less than 20 seconds on two cores, once you have read it.
+**It takes** less than 20 seconds on two cores to run; reading takes longer.
 
 A network computes with arrays: images, weights and gradients are all arrays. This page
 has the few facts about arrays that everything later rests on.
@@ -95,9 +95,9 @@ def linear(x, W, b):
 
 
 # %%
-# Do both give the same? And what does it cost? The random numbers come from a generator
-# that we make and hand on. No hidden global state decides what they are: the same seed
-# gives the same numbers, today and tomorrow.
+# Do both give the same result, and how long does each of them take? The random numbers
+# come from a generator that we make and hand on. No hidden global state decides what
+# they are: the same seed gives the same numbers, today and tomorrow.
 
 generator = np.random.default_rng(0)
 vectors = x.reshape(len(x), -1)  # (N, 1, 8, 8) -> (N, 64)
@@ -106,7 +106,7 @@ b = generator.standard_normal(10, dtype=np.float32)
 
 
 def seconds(function, *arguments):
-    """The shortest of three runs: what disturbs a run only ever makes it longer."""
+    """The shortest of three runs: a disturbance can only make a run longer."""
     times = []
     for _ in range(3):
         start = time.perf_counter()
@@ -115,11 +115,11 @@ def seconds(function, *arguments):
     return min(times)
 
 
-few = vectors[:100]
+sample = vectors[:100]
 np.testing.assert_allclose(
-    linear(few, W, b), linear_with_loops(few, W, b), rtol=1e-4, atol=1e-4
+    linear(sample, W, b), linear_with_loops(sample, W, b), rtol=1e-4, atol=1e-4
 )
-slow, fast = seconds(linear_with_loops, few, W, b), seconds(linear, few, W, b)
+slow, fast = seconds(linear_with_loops, sample, W, b), seconds(linear, sample, W, b)
 print(f"loops: {1e3 * slow:.1f} ms, whole arrays: {1e3 * fast:.3f} ms")
 print(f"{slow / fast:,.0f} times as fast")
 

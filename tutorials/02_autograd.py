@@ -7,13 +7,13 @@ and for arrays, with which you train a small network.
 
 **You need** :doc:`01_arrays`.
 
-**It takes** less than 20 seconds on two cores, once you have read it.
+**It takes** less than 20 seconds on two cores to run; reading takes longer.
 
 Training asks one question of every parameter: if this number grows a little, how much
 does the loss grow? The answers together are the *gradient*. A network of a million
 parameters needs a million answers at every step. Autograd gives all of them, exact but
 for rounding, in one walk back through the computation. The mathematics is the chain
-rule, and nothing else. What takes care is the order of the walk.
+rule, and nothing else. The order of the walk is what needs care.
 """
 
 import matplotlib.pyplot as plt
@@ -69,9 +69,10 @@ print(f"L = {L}, da = {da}, db = {db}, dc = {dc}")
 # Look at the last line. :math:`a` is used twice, and its change reaches :math:`L` in
 # two ways: directly, in :math:`v a`, and through :math:`u`. For small changes the two
 # effects add up, so the two products do. *A value that is used more than once gets the
-# sum of what its uses send back.* This is the sentence that every mistake below breaks.
+# sum of what its uses send back.* Every mistake below violates this rule.
 #
-# Is it right? Nudge each input by a little and see what :math:`L` does.
+# Are these derivatives right? Nudge each input by a little and see how :math:`L`
+# changes.
 
 
 def expression(a, b, c):
@@ -91,9 +92,9 @@ np.testing.assert_allclose(nudged, [da, db, dc], rtol=1e-5)
 # %%
 # Nudging needs one more evaluation for each input. The walk back needed a few products
 # for all of them. That is the reason for walking from the end to the start: there is
-# *one* loss, and at every step the walk knows how this one number depends on what it
-# has reached. A walk from the start to the end would have to carry along, for each
-# value, how it depends on every one of a million inputs.
+# *one* loss, and at every step the walk knows how this one number depends on the values
+# that it has reached. A walk from the start to the end would have to carry along, for
+# each value, how it depends on every one of a million inputs.
 #
 # Numbers that remember
 # ---------------------
@@ -135,11 +136,11 @@ print("with the local derivatives", [local for _, local in L.inputs])
 # First walk: along every path
 # ----------------------------
 #
-# The chain rule, taken at its word: go from the end along every path, multiply the
+# The chain rule, applied literally: go from the end along every path, multiply the
 # local derivatives on the way, and add up what arrives at each number.
 
 
-def along_every_path(end):
+def walk_every_path(end):
     gradients = {}
     visits = 0
 
@@ -154,7 +155,7 @@ def along_every_path(end):
     return gradients, visits
 
 
-gradients, visits = along_every_path(L)
+gradients, visits = walk_every_path(L)
 print("gradients of a, b, c:", [gradients[x] for x in (a, b, c)])
 
 # %%
@@ -213,14 +214,14 @@ def doubled(a, times):
 doublings = 16
 print("doublings  visits")
 for n in (1, 2, 3, 4, doublings):
-    _, visits = along_every_path(doubled(Scalar(1.0), n))
+    _, visits = walk_every_path(doubled(Scalar(1.0), n))
     print(f"{n:9} {visits:7,}")
 
 # %%
 # For :math:`n` doublings there are :math:`n + 1` numbers and :math:`2^{n+1} - 1`
 # visits. This is not a contrived graph. In a residual network every block adds its
-# input to its output, so that every block uses its input twice. ResNet-110 has 54 of
-# them:
+# input to its output, so that every block uses its input twice. ResNet-110 has 54 such
+# blocks:
 
 years = 2**54 / 1e6 / (365 * 24 * 3600)
 print(f"2^54 paths, at a million visits a second: {years:,.0f} years")
@@ -233,7 +234,7 @@ chain = Scalar(0.0)
 for _ in range(5_000):
     chain = chain + Scalar(1.0)
 try:
-    along_every_path(chain)
+    walk_every_path(chain)
 except RecursionError as error:
     print("RecursionError:", error)
 
@@ -246,7 +247,7 @@ except RecursionError as error:
 # again. This looks right, and it is wrong.
 
 
-def as_they_come(end):
+def walk_as_they_come(end):
     gradients = {end: 1.0}
     waiting = [end]
     while waiting:
@@ -259,7 +260,7 @@ def as_they_come(end):
 
 
 # %%
-# A residual block in small: :math:`b` goes through a multiplication, and around it.
+# A small residual block: :math:`b` goes through a multiplication, and around it.
 #
 # .. math:: b = 2 a \qquad c = 5 b \qquad y = b + c
 #
@@ -276,15 +277,16 @@ def block(a, shortcut_first):
 for shortcut_first in (True, False):
     a = Scalar(3.0)
     b, c, y = block(a, shortcut_first)
-    gradients = as_they_come(y)
+    gradients = walk_as_they_come(y)
     order = "y = b + c" if shortcut_first else "y = c + b"
     print(f"{order}: the derivative for a is {gradients[a]:g}")
 
 # %%
 # With the first order the walk happens to visit :math:`c` before :math:`b`. With the
 # second it visits :math:`b` when only the shortcut's share has arrived there, and sends
-# that share on to :math:`a`. What :math:`c` sends to :math:`b` later does arrive, but
-# :math:`b` has had its turn. A test with the first order would have found nothing.
+# that share on to :math:`a`. What :math:`c` sends to :math:`b` later is added there,
+# but :math:`b` is not visited again. A test with the first order would not have found
+# the mistake.
 #
 # Third walk: when the last share has arrived
 # -------------------------------------------
@@ -293,7 +295,7 @@ for shortcut_first in (True, False):
 # are counted first. Then a number is visited when its count has come down to zero.
 
 
-def in_order(end):
+def topological_order(end):
     """The numbers behind `end`, each after all those that it was used for."""
     uses = {end: 0}
     waiting = [end]
@@ -317,7 +319,7 @@ def in_order(end):
 def scalar_backward(end):
     """The derivative of `end` with respect to each number behind it."""
     gradients = {end: 1.0}
-    for node in in_order(end):
+    for node in topological_order(end):
         for x, local in node.inputs:
             gradients[x] = gradients.get(x, 0.0) + gradients[node] * local
     return gradients
@@ -328,7 +330,7 @@ def scalar_backward(end):
 # *topological order*. One always exists, since a computation cannot use a result that
 # it has not computed yet.
 
-wrong, right = as_they_come(y), scalar_backward(y)
+wrong, right = walk_as_they_come(y), scalar_backward(y)
 names, places = (
     {a: "a", b: "b", c: "c", y: "y"},
     {a: (0, 0), b: (0, 1), c: (1, 2), y: (0, 3)},
@@ -355,9 +357,9 @@ gradients = scalar_backward(chain)
 print(f"a chain of {len(gradients):,} numbers, and no RecursionError")
 
 # %%
-# A class, an order and a loop: that is all. They differentiate whatever you can write
-# with ``+`` and ``*``. Any other operation is one more method, which gives the value
-# and the local derivatives.
+# A class, an order and a loop: that is all. They differentiate every expression that
+# you can write with ``+`` and ``*``. Any other operation is one more method, which
+# gives the value and the local derivatives.
 #
 # The same for arrays
 # -------------------
@@ -378,9 +380,9 @@ print(f"a chain of {len(gradients):,} numbers, and no RecursionError")
 print(f"{(128 * 512) ** 2 * 4 / 2**30:.0f} GiB in float32")
 
 # %%
-# Nearly all of it is zero, and nobody needs it. What the walk needs is only the product
-# of ``gy`` with it, and for that there is a short formula. By the chain rule, with
-# :math:`Y_{nk} = \sum_d X_{nd} W_{dk}`,
+# Nearly all of the Jacobian is zero, and it is never needed as a whole. The walk needs
+# only the product of ``gy`` with it, and for that there is a short formula. By the
+# chain rule, with :math:`Y_{nk} = \sum_d X_{nd} W_{dk}`,
 #
 # .. math::
 #
@@ -481,20 +483,21 @@ class Array:
 def array_backward(end):
     """The gradient of the single number `end` for each array behind it."""
     gradients = {end: np.ones_like(end.value)}
-    for node in in_order(end):
+    for node in topological_order(end):
         for x, function in node.inputs:
             gradients[x] = gradients.get(x, 0.0) + function(gradients[node])
     return gradients
 
 
 # %%
-# ``in_order`` is the one from above. The walk differs in one place: where a local
-# derivative was multiplied, a function is called.
+# ``topological_order`` is the function from above. The walk differs in one place: where
+# a local derivative was multiplied, a function is called.
 #
 # Training with it
 # ----------------
 #
-# Enough for a network. Two layers are to learn a curve from 64 points. Their shapes are
+# That is enough for a network. Two layers are to learn a curve from 64 points. Their
+# shapes are
 #
 # .. math::
 #
@@ -579,21 +582,21 @@ print("after a second walk:", a.grad.item(), b.grad.item(), c.grad.item())
 
 x = Tensor(points)
 t = Tensor(targets)
-whole = [Tensor(value, requires_grad=True) for value in start]
-((network(x, *whole) - t) ** 2).sum().backward()
+parameters_of_whole = [Tensor(value, requires_grad=True) for value in start]
+((network(x, *parameters_of_whole) - t) ** 2).sum().backward()
 
-parts = [Tensor(value, requires_grad=True) for value in start]
+parameters_of_halves = [Tensor(value, requires_grad=True) for value in start]
 for half in (slice(0, 32), slice(32, 64)):
-    ((network(x[half], *parts) - t[half]) ** 2).sum().backward()
+    ((network(x[half], *parameters_of_halves) - t[half]) ** 2).sum().backward()
 
-for p, q in zip(whole, parts, strict=True):
+for p, q in zip(parameters_of_whole, parameters_of_halves, strict=True):
     np.testing.assert_allclose(p.grad, q.grad, rtol=1e-9, atol=1e-9)
 print("two halves give the gradient of the whole")
 
 # %%
-# The price is that somebody has to clear the gradients before the next step. An
-# optimizer has ``zero_grad()`` for that. Without one, set ``p.grad = None``. Forgetting
-# it raises no error (exercise 4).
+# The price is that your program has to clear the gradients before the next step. An
+# optimizer has ``zero_grad()`` for that. Without an optimizer, set ``p.grad = None``.
+# Forgetting to clear them raises no error (exercise 4).
 #
 # Computing without remembering
 # -----------------------------
@@ -603,19 +606,19 @@ print("two halves give the gradient of the whole")
 # from the same start:
 
 # Arrays are shared, not copied, and the update is in place: hence the copies.
-parameters_here = [Tensor(value.copy(), requires_grad=True) for value in start]
-losses_here = []
+library_parameters = [Tensor(value.copy(), requires_grad=True) for value in start]
+library_losses = []
 for _ in range(steps):
-    loss = ((network(x, *parameters_here) - t) ** 2).mean()
+    loss = ((network(x, *library_parameters) - t) ** 2).mean()
     loss.backward()
     with no_grad():
-        for p in parameters_here:
+        for p in library_parameters:
             p -= rate * p.grad
             p.grad = None
-    losses_here.append(loss.item())
+    library_losses.append(loss.item())
 
-np.testing.assert_allclose(losses_here, losses, rtol=1e-6)
-for p, q in zip(parameters_here, parameters, strict=True):
+np.testing.assert_allclose(library_losses, losses, rtol=1e-6)
+for p, q in zip(library_parameters, parameters, strict=True):
     np.testing.assert_allclose(p, q.value, rtol=1e-6, atol=1e-6)
 print("the library takes the same", steps, "steps")
 
@@ -630,7 +633,8 @@ except GraphError as error:
 
 # %%
 # ``no_grad()`` is also for evaluation. A graph keeps in memory what its operations need
-# on the way back. The walk lets go of it piece by piece, and so uses the graph up:
+# on the way back. ``backward()`` frees the graph piece by piece, so that one graph
+# serves for one walk only:
 
 loss = (p * p).sum()
 loss.backward()
@@ -640,9 +644,9 @@ except GraphError as error:
     print(error)
 
 # %%
-# What an operation has kept must not change before the walk has used it. Nothing
-# watches over that. Here the product has kept :math:`x = 3`, and the 3 becomes a 4
-# behind its back (``x.data`` is the tensor's own array):
+# What an operation has kept must not change before the walk has used it. Nothing checks
+# this. Here the product has kept :math:`x = 3`, and then the 3 is changed to a 4
+# (``x.data`` is the tensor's own array):
 
 x = Tensor([3.0], requires_grad=True)
 y = x * x
@@ -654,7 +658,7 @@ print("the derivative of x * x at 3 is 6, and not", x.grad.item())
 # So parameters are changed after ``backward()``, never between the two passes.
 #
 # The way back can also be cut at one place. ``detach()`` gives the same data without
-# its history, a constant as far as gradients go. Of :math:`x \cdot x` with one factor
+# its history, a constant as far as gradients go. For :math:`x \cdot x` with one factor
 # detached, half of the derivative :math:`2 x` is left:
 
 x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -666,8 +670,8 @@ print(x.grad)
 # ------------------------
 #
 # A :class:`~minires.Function` is one node of the graph: ``forward`` computes on plain
-# arrays, ``backward`` takes ``gy`` and gives the gradient of each input. What it needs
-# from the way forward it keeps in ``self.saved``. The length of a vector with two
+# arrays, ``backward`` takes ``gy`` and gives the gradient of each input. ``forward``
+# keeps in ``self.saved`` what ``backward`` needs. The length of a vector with two
 # components:
 #
 # .. math::
@@ -691,8 +695,8 @@ class Hypotenuse(Function):
 
 
 # %%
-# No word about broadcasting: the engine sums the gradients to the shapes of the inputs.
-# Does it agree with the chain of operations that exist already?
+# The class does not deal with broadcasting: the engine sums the gradients to the shapes
+# of the inputs. Does it agree with the chain of operations that exist already?
 
 
 def chain_of_operations(a, b):
@@ -708,9 +712,11 @@ for function in (Hypotenuse(), chain_of_operations):
     a.grad = b.grad = None
     function(a, b).backward(upstream)
     gradients.append((a.grad, b.grad))
-for ours, theirs in zip(*gradients, strict=True):
-    print(ours.shape, "largest difference:", np.abs(ours.numpy() - theirs).max())
-    np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+for gradient, expected in zip(*gradients, strict=True):
+    print(
+        gradient.shape, "largest difference:", np.abs(gradient.numpy() - expected).max()
+    )
+    np.testing.assert_allclose(gradient, expected, rtol=1e-9)
 
 # %%
 # Why write one, then? The chain has four nodes instead of one, and keeps more arrays.
@@ -742,6 +748,6 @@ for function in (Hypotenuse(), chain_of_operations):
 #    forward must not overflow at :math:`x = 1000`, nor its backward at :math:`x =
 #    -1000`. Compare it with the library's ``exp`` and ``log``.
 # 4. Leave out ``p.grad = None`` in the last training, and draw both losses. Why does
-#    this one not settle?
+#    the loss not settle then?
 #
 # :doc:`The solutions <solutions/02_autograd_solutions>` are a program, too.

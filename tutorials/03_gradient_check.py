@@ -6,7 +6,7 @@
 
 **You need** :doc:`02_autograd`.
 
-**It takes** less than 20 seconds on two cores, once you have read it.
+**It takes** less than 20 seconds on two cores to run; reading takes longer.
 
 A wrong gradient raises no error. The network may still learn with it, only worse than
 it could. So every ``backward`` is compared with something that does not share its
@@ -74,8 +74,8 @@ panel.legend()
 plt.show()
 
 # %%
-# The loss falls with the wrong gradient, too, only less far. Nobody who sees the second
-# curve alone would suspect anything. So look at the gradient, not at the loss.
+# The loss falls with the wrong gradient, too, only less far. The second curve alone
+# gives no reason for suspicion. So look at the gradient, not at the loss.
 #
 # One side or both
 # ----------------
@@ -149,8 +149,8 @@ plt.show()
 
 for (dtype, central), curve in errors.items():
     best = curve.argmin()
-    kind = "central" if central else "one-sided"
-    print(f"{dtype.__name__}, {kind:9}: error {curve[best]:.0e} at {nudges[best]:.0e}")
+    name = "central" if central else "one-sided"
+    print(f"{dtype.__name__}, {name:9}: error {curve[best]:.0e} at {nudges[best]:.0e}")
 
 # %%
 # From the right, each curve follows its dotted line, :math:`\varepsilon / 2` or
@@ -209,8 +209,8 @@ def compare(f, *arrays, upstream=None, eps=1e-6, dtype=np.float64):
 print("close?", np.allclose(1e-7, 2e-7, rtol=1e-6, atol=1e-6))
 
 # %%
-# A relative difference, element by element, says too much. The derivative of tanh at 10
-# is so small that the differences see only their own rounding:
+# A relative difference, element by element, is too strict. The derivative of tanh at 10
+# is so small that its difference consists of rounding errors:
 
 ((exact, differences),) = compare(F.tanh, [0.1, 1.0, 10.0])
 print("backward():  ", exact)
@@ -219,8 +219,8 @@ print("element by element:", np.abs(exact - differences) / np.abs(exact))
 
 # %%
 # The right measure here is the largest difference relative to the largest gradient *of
-# the same input*. Rounding in the loss disturbs all elements alike, and that is what it
-# should be compared with.
+# the same input*. Rounding in the loss disturbs all elements alike, so the error of
+# each is compared with the largest gradient.
 
 
 def relative_error(exact, differences):
@@ -294,16 +294,15 @@ for operation in (Normalize, ForgetsMean, ForgetsDeviation):
     print(f"{operation.__name__:16}  {largest[0]:10.0e}  {largest[1]:11.0e}")
 
 # %%
-# The third is wrong, and nothing shows. Each column of :math:`y` adds up to zero,
-# *whatever* :math:`x` *is*. So the true gradient of this sum is zero, and the wrong
+# The third is wrong, and the check does not show it. Each column of :math:`y` adds up
+# to zero *for any* :math:`x`. So the true gradient of this sum is zero, and the wrong
 # formula gives zero as well, since :math:`gy - \overline{gy} = 1 - 1`. The check
-# compares nothing with nothing.
+# compares zero with zero.
 #
 # Other convenient losses have the same fault. The sum of squares, :math:`L = \frac12
 # \sum_i y_i^2`, has the upstream gradient :math:`y`. But normalized numbers have the
-# variance 1 (nearly: there is the small constant under the root), whatever :math:`x`
-# is, so this loss stands still, too. Now the *other* mistake is the one that does not
-# show:
+# variance 1 (nearly: there is the small constant under the root) for any :math:`x`, so
+# this loss does not change either. Now the check misses the *other* mistake:
 
 upstreams = {
     "ones": np.ones(x.shape),
@@ -331,10 +330,11 @@ for operation in (Normalize, ForgetsMean, ForgetsDeviation):
 # 2. float32
 # ----------
 #
-# Someone checks in ``float32``, because that is what the network computes in. The nudge
-# of :math:`10^{-6}` then gives nonsense, so it is made larger until the right gradient
-# passes with some tolerance. What is the best that one can do? And would a real mistake
-# show? This one divides by :math:`N - 1` where it should be :math:`N`:
+# Suppose that you check in ``float32``, because the network computes in ``float32``.
+# The nudge of :math:`10^{-6}` then gives nonsense, so it is made larger until the right
+# gradient passes with some tolerance. What is the best that one can do? And would the
+# check find a real mistake? This ``backward`` divides by :math:`N - 1` where it should
+# divide by :math:`N`:
 
 
 class DividesByLess(Normalize):
@@ -362,7 +362,8 @@ print(f"float64, 1e-06  {in_float64[0]:.0e}    {in_float64[1]:.0e}")
 # one pass lets the wrong one pass. With the best nudge they can. But which one is the
 # best depends on the function, and you would have to know the right gradient to find
 # it. In ``float64`` no choice is needed: right and wrong lie far apart. So the check is
-# in ``float64``, whatever the network uses later. The formulas are the same.
+# in ``float64``, even if the network uses another type later. The formulas are the
+# same.
 #
 # 3. Kinks
 # --------
@@ -495,18 +496,18 @@ def in_residual(x):
     return ReluInPlace()(x) + x
 
 
-alone = check(ReluInPlace(), both_sides)
-in_company = check(in_residual, both_sides)
-print(f"on its own:              {alone:.0e}")
-print(f"relu(x) + x:             {in_company:.0e}")
+error_alone = check(ReluInPlace(), both_sides)
+error_with_shortcut = check(in_residual, both_sides)
+print(f"on its own:              {error_alone:.0e}")
+print(f"relu(x) + x:             {error_with_shortcut:.0e}")
 print(f"with the library's relu: {check(lambda x: F.relu(x) + x, both_sides):.0e}")
 
 # %%
 # On its own it is right. But an addition hands *one* array to both of its inputs, since
 # the two gradients are equal. The relu overwrites the array, and the shortcut gets what
-# is left. This is why a ``Function`` never writes into an array that it was given.
-# Check an operation in company too, with its input used a second time. This also finds
-# an engine that replaces a gradient where it should add.
+# is left. This is why a ``Function`` never writes into an array that it was given. So
+# also check an operation together with others, with its input used a second time. This
+# also finds an engine that replaces a gradient where it should add.
 #
 # Did you notice that ``compare`` hands out a *copy* of the upstream gradient? Without
 # it this mistake would have changed the weights :math:`u` themselves. The differences
@@ -562,23 +563,23 @@ network.to("float64")
 parameters = list(network.parameters())
 images = Tensor(generator.standard_normal((4, 1, 8, 12)))
 print(sum(p.numel() for p in parameters), "parameters, two evaluations")
-whole_error = check_direction(lambda: network(images), parameters, generator)
-print(f"relative error: {whole_error:.0e}")
+network_error = check_direction(lambda: network(images), parameters, generator)
+print(f"relative error: {network_error:.0e}")
 
 # %%
 # What can it miss? Suppose that ``backward()`` gives :math:`g + e`, with a mistake
-# :math:`e`. The check then sees the number :math:`e \cdot v` beside :math:`g \cdot v`.
-# The elements of :math:`v` are independent, with mean 0 and variance 1. In the square
-# of such a sum the products :math:`v_i v_j` are 0 on average, and the :math:`v_i^2` are
-# 1:
+# :math:`e`. The check then sees the number :math:`e \cdot v` relative to :math:`g \cdot
+# v`. The elements of :math:`v` are independent, with mean 0 and variance 1. In the
+# square of such a sum the products :math:`v_i v_j` are 0 on average, and the
+# :math:`v_i^2` are 1:
 #
 # .. math:: \mathrm{E} \, (e \cdot v)^2 = \sum_i e_i^2 = |e|^2
 #
-# The check sees about :math:`|e| / |g|`: the mistake beside the *whole* gradient. A
-# layer with small gradients may be quite wrong without showing. A chain of layers with
-# sigmoids, :math:`1 / (1 + e^{-x})`, has such layers, since the derivative of a sigmoid
-# is 1/4 at most, and the way back multiplies by one such number after the other. In the
-# first layer we plant a gradient that is twice what it should be.
+# The check sees about :math:`|e| / |g|`: the mistake relative to the *whole* gradient.
+# A layer with small gradients may be quite wrong without showing. A chain of layers
+# with sigmoids, :math:`1 / (1 + e^{-x})`, has such layers, since the derivative of a
+# sigmoid is 1/4 at most, and the way back multiplies by one such number after the
+# other. In the first layer we plant a gradient that is twice what it should be.
 
 
 class TwiceAsMuch(Function):
@@ -602,16 +603,16 @@ weights = [
 vectors = Tensor(generator.standard_normal((16, 8)))
 
 
-def deep():
+def deep_network():
     h = TwiceAsMuch()(vectors, weights[0]).sigmoid()
     for W in weights[1:]:
         h = (h @ W).sigmoid()
     return h
 
 
-deep().backward(generator.standard_normal((16, 8)))
+deep_network().backward(generator.standard_normal((16, 8)))
 norms = np.array([np.linalg.norm(W.grad) for W in weights])
-mistake = norms[0] / 2  # half of what is there should not be
+mistake = norms[0] / 2  # half of this gradient should not be there
 
 figure, panel = plt.subplots(figsize=(5, 3.2))
 panel.semilogy(range(1, depth + 1), norms, "o-")
@@ -620,19 +621,19 @@ panel.set(xlabel="layer", ylabel="length of the gradient")
 panel.legend(loc="upper left")
 plt.show()
 
-together = [check_direction(deep, weights, generator) for _ in range(9)]
-first_alone = check_direction(deep, weights[:1], generator, eps=1e-3)
+nine_errors = [check_direction(deep_network, weights, generator) for _ in range(9)]
+first_layer_error = check_direction(deep_network, weights[:1], generator, eps=1e-3)
 print(f"|e| / |g|:             {mistake / np.linalg.norm(norms):.0e}")
-print(f"nine directions:       {min(together):.0e} to {max(together):.0e}")
-print(f"the first layer alone: {first_alone:.0e}")
+print(f"nine directions:       {min(nine_errors):.0e} to {max(nine_errors):.0e}")
+print(f"the first layer alone: {first_layer_error:.0e}")
 
 # %%
 # The mistake is a factor of two, and all nine directions pass with a tolerance of
 # :math:`10^{-6}`. They also scatter: :math:`|e| / |g|` is what to expect, not what each
-# one gives. So one direction is for finding out that a network is put together rightly,
-# from operations that have been checked element by element. Between the two is a
-# direction for each layer's weights alone, as in the last line. There the nudge was
-# larger, because the loss changes so little that rounding would hide it.
+# one gives. So use one direction to find out whether a network is put together
+# correctly from operations that have been checked element by element. A check between
+# these two takes a direction for each layer's weights alone, as in the last line. There
+# the nudge was larger, because the loss changes so little that rounding would hide it.
 #
 # Two more things to know. One direction does not say *where* the mistake is. And in a
 # large network some relus are near their kinks, wherever one starts, and a nudge of all
@@ -651,8 +652,8 @@ print("ours:       ", check(Normalize(), x))
 print("the library:", gradcheck(Normalize(), [x]))
 
 # %%
-# The two draw different weights, and so are rounded differently. Above a tolerance it
-# raises an error that says where, and by how much:
+# The two draw different weights, and so are rounded differently. Above a tolerance
+# ``gradcheck`` raises an error that says where, and by how much:
 
 try:
     gradcheck(ForgetsDeviation(), [x])
@@ -690,8 +691,8 @@ print(f"the network along a direction: {error:.0e}")
 # 2. In the first figure, add the *complex step*: for a tiny :math:`h`, the imaginary
 #    part of :math:`f(x + i h)`, divided by :math:`h`. Why does it not suffer from
 #    rounding?
-# 3. Change ``deep`` so that a layer of your choice is wrong, but not the first, and
-#    find out which one it is from ``check_direction`` alone. How many evaluations does
-#    it take?
+# 3. Change ``deep_network`` so that a layer of your choice is wrong, but not the first,
+#    and find out which one it is from ``check_direction`` alone. How many evaluations
+#    does it take?
 #
 # :doc:`The solutions <solutions/03_gradient_check_solutions>` are a program, too.

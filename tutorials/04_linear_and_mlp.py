@@ -8,12 +8,13 @@ hidden layer, and see what each of them cannot do.
 **You need** pages :doc:`1 <01_arrays>` and :doc:`2 <02_autograd>`. The digits come with
 the package.
 
-**It takes** less than 60 seconds on two cores, once you have read it.
+**It takes** less than 60 seconds on two cores to run; reading takes longer.
 
-Two networks that see an image as nothing but a row of numbers. They are small enough to
-understand to the last weight, and everything around them stays the same for the deep
-ones: the loss, the loop, the two errors that are to be told apart. At the end the
-better one fails at something easy, and the reason leads to the convolution.
+This page builds two networks that see an image as a plain row of numbers. They are
+small enough to understand to the last weight, and everything around them stays the same
+for the deep ones: the loss, the loop, the difference between training error and test
+error. At the end the better one fails at something easy, and the reason leads to the
+convolution.
 """
 
 import tempfile
@@ -53,7 +54,7 @@ def error(y, labels):
 
 
 # %%
-# That is what we want to be small. But it has no slope to follow: move a weight by very
+# We want the error to be small. But it has no slope to follow: move a weight by very
 # little and no guess changes, so the error's gradient is zero almost everywhere. We
 # need a quantity that says how much better or worse the scores have become while the
 # guess is still the same.
@@ -68,9 +69,9 @@ def error(y, labels):
 #
 # .. math:: \prod_{n=1}^{N} p_{n, t_n}
 #
-# Good weights make it large. As a number it is hopeless. A classifier of ten classes
-# that knows nothing gives each label the probability 0.1, and this is what a
-# ``float64`` makes of the product:
+# Good weights make the likelihood large. But as a number it is useless. A classifier of
+# ten classes that knows nothing gives each label the probability 0.1, and this is what
+# a ``float64`` makes of the product:
 
 print("0.1 to the power of the number of images:", 0.1 ** len(x))
 
@@ -99,7 +100,8 @@ print("0.1 to the power of the number of images:", 0.1 ** len(x))
 #
 # where :math:`[k = t]` is 1 for the true class and 0 elsewhere. *Softmax minus
 # one-hot*: what the classifier said, less what it should have said. Both vectors add up
-# to 1, so the gradient adds up to 0. Whatever is pushed up is pulled down elsewhere.
+# to 1, so the gradient adds up to 0. If a step raises some scores, it lowers others by
+# as much.
 
 scores, truth = np.array([1.0, 2.5, 0.3]), 0
 p = np.exp(scores) / np.exp(scores).sum()
@@ -124,8 +126,9 @@ plt.show()
 # On the left, the loss: it has no upper limit, so a confident error is punished far
 # more than doubt. On the right an image with three scores, the dot of the left figure.
 # Its true class is 0, but class 1 got most of the probability. A step goes *against*
-# the gradient: it raises the score of class 0, and lowers the others, each by as much
-# as it was believed. When the probabilities are right, nothing is left to do.
+# the gradient: it raises the score of class 0, and lowers the others, each in
+# proportion to its probability. When the probabilities are right, nothing is left to
+# do.
 #
 # In code, for all :math:`N` images together. The logarithm is taken of the sum, not of
 # :math:`p`: a probability too small for a ``float32`` would be rounded to 0, with a
@@ -149,11 +152,11 @@ def cross_entropy(y, labels):
 
 generator = np.random.default_rng(0)
 y = Tensor(3 * generator.standard_normal((5, 10)), requires_grad=True)
-some = generator.integers(10, size=5)
+random_labels = generator.integers(10, size=5)
 
-F.cross_entropy(y, some).backward()
-loss, gy = cross_entropy(y.numpy(), some)
-np.testing.assert_allclose(F.cross_entropy(y, some).item(), loss)
+F.cross_entropy(y, random_labels).backward()
+loss, gy = cross_entropy(y.numpy(), random_labels)
+np.testing.assert_allclose(F.cross_entropy(y, random_labels).item(), loss)
 np.testing.assert_allclose(y.grad.numpy(), gy, atol=1e-12)
 print("loss and gradient agree; the rows' sums:", np.abs(gy.sum(axis=1)).max())
 
@@ -254,16 +257,16 @@ loader = data.Loader(digits.train, batch_size, seed=0)
 optimizer = optim.SGD(net.parameters(), lr=rate)
 W_hand, b_hand = net[1].weight.numpy().copy(), net[1].bias.numpy().copy()
 
-apart = []
+loss_gaps = []
 for images, targets in loader:  # (32, 1, 8, 8) and (32)
     loss = F.cross_entropy(net(Tensor(images)), targets)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
     vectors = images.reshape(len(images), 64)
-    apart.append(abs(loss.item() - step_by_hand(W_hand, b_hand, vectors, targets)))
+    loss_gaps.append(abs(loss.item() - step_by_hand(W_hand, b_hand, vectors, targets)))
 
-print(f"losses of {len(apart)} steps, largest difference: {max(apart)}")
+print(f"losses of {len(loss_gaps)} steps, largest difference: {max(loss_gaps)}")
 np.testing.assert_allclose(net[1].weight.numpy(), W_hand, atol=1e-5)
 
 # %%
@@ -304,14 +307,14 @@ for corner, hidden, s in zip(corners, h, h @ w2 + b2, strict=True):
 # %%
 # The hidden layer has *moved* the corners, to where a straight line can part them:
 
-one = np.array([False, True, True, False])
+exactly_one = np.array([False, True, True, False])
 span = np.array([-0.4, 2.4])
 figure, (left, right) = plt.subplots(
     1, 2, figsize=(6.4, 2.9), sharey=True, width_ratios=(2.2, 2.8)
 )
 for axes, places in ((left, corners), (right, h)):
-    axes.plot(*places[~one].T, "o", color="C0", markersize=13)
-    axes.plot(*places[one].T, "s", color="C1", markersize=12)
+    axes.plot(*places[~exactly_one].T, "o", color="C0", markersize=13)
+    axes.plot(*places[exactly_one].T, "s", color="C1", markersize=12)
     axes.set_aspect("equal")
 right.plot(span, (span + b2) / 2, color="black")
 right.annotate("$s = 0$", (1.75, 0.5), ha="center", va="top")
@@ -325,8 +328,8 @@ plt.show()
 # x + b_1) + b_2 = (W_2 W_1) x + (W_2 b_1 + b_2)`, one linear layer written in a
 # roundabout way. Stacking linear layers adds nothing.
 #
-# Nobody has to choose those weights. Around each corner we draw a hundred points, and
-# let both classifiers learn:
+# Those weights need not be chosen by hand. Around each corner we draw a hundred points,
+# and let both classifiers learn:
 
 generator = np.random.default_rng(1)
 points = np.repeat(corners, 100, axis=0)
@@ -345,8 +348,8 @@ def fit_points(net):
     return net
 
 
-line = fit_points(nn.Linear(2, 2, generator=generator))
-bent = fit_points(
+linear_net = fit_points(nn.Linear(2, 2, generator=generator))
+hidden_net = fit_points(
     nn.Sequential(
         nn.Linear(2, 8, generator=generator),
         nn.ReLU(),
@@ -359,7 +362,7 @@ grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)  # (221 * 221, 
 xor_errors = []
 figure, panels = plt.subplots(1, 2, figsize=(6.4, 3.3), sharey=True)
 for panel, name, net in zip(
-    panels, ("linear", "8 hidden units"), (line, bent), strict=True
+    panels, ("linear", "8 hidden units"), (linear_net, hidden_net), strict=True
 ):
     xor_errors.append(error(net(Tensor(points)).numpy(), classes))
     guess = net(Tensor(grid)).numpy().argmax(axis=1).reshape(221, 221)
@@ -427,7 +430,7 @@ def fit(net, split, epochs, test=digits.test, seed=0):
     """Train. Returns training and test error (%) after each epoch: (epochs, 2)."""
     optimizer = optim.SGD(net.parameters(), lr=rate)
     loader = data.Loader(split, batch_size, seed=seed)
-    measured = [data.Loader(part, 500, shuffle=False) for part in (split, test)]
+    loaders = [data.Loader(part, 500, shuffle=False) for part in (split, test)]
     errors = []
     for _ in range(epochs):
         for images, targets in loader:
@@ -435,7 +438,7 @@ def fit(net, split, epochs, test=digits.test, seed=0):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        errors.append([evaluate(net, part)[1] for part in measured])
+        errors.append([evaluate(net, part)[1] for part in loaders])
     return np.array(errors)
 
 
@@ -470,10 +473,10 @@ plt.show()
 #   is *overfitting*: fitting what is particular to these images and not common to all
 #   digits.
 #
-# The test images must take no part in learning. That includes us: whoever picks the
-# epoch, the learning rate or the width by the test error has learned from the test, and
-# the error is no longer that on unseen images. Choices are made on a third part, held
-# back from the training images for *validation*.
+# The test images must take no part in learning. This holds for our choices, too: if you
+# pick the epoch, the learning rate or the width by the test error, you have learned
+# from the test images, and the error is no longer that on unseen images. Choices are
+# made on a third part, held back from the training images for *validation*.
 #
 # More images make the gap smaller. Here the same MLP learns from the first few images
 # only, in about as many steps each time:
@@ -481,8 +484,8 @@ plt.show()
 counts = (50, 100, 200, 400, 800, 1437)
 few_errors = []
 for count in counts:
-    longer = epochs * len(x) // count
-    few_errors.append(fit(mlp(64), digits.train.take(count), longer)[-1])
+    more_epochs = epochs * len(x) // count
+    few_errors.append(fit(mlp(64), digits.train.take(count), more_epochs)[-1])
 few_errors = np.array(few_errors)  # (6, 2)
 
 figure, axes = plt.subplots()
@@ -499,7 +502,8 @@ plt.show()
 
 # %%
 # The training error is zero, or nearly so, in each case, and so says nothing about the
-# test error. That falls to less than half from the smallest set to the largest.
+# test error. The test error falls to less than half from the smallest set to the
+# largest.
 #
 # Where is it wrong?
 # ------------------
@@ -583,7 +587,7 @@ plt.show()
 # as well guess at random, which is wrong nine times in ten. Here is one image that is
 # guessed right in the middle:
 
-ways = {
+shifts = {
     "middle": (0, 0),
     "right": (0, 1),
     "down": (1, 0),
@@ -591,19 +595,19 @@ ways = {
     "up": (-1, 0),
 }
 guesses = []
-for down, right in ways.values():
+for down, right in shifts.values():
     moved = bordered(digits.test.images, down, right) / 255
     with no_grad():
         guesses.append(net(Tensor(moved, dtype="float32")).numpy().argmax(axis=1))
 guesses = np.array(guesses)  # (5, N)
-fooled = (guesses[0] == labels_test) * (guesses[1:] != labels_test).sum(axis=0)
-example = fooled.argmax()  # the first one with as many wrong guesses as possible
+wrong_shifts = (guesses[0] == labels_test) * (guesses[1:] != labels_test).sum(axis=0)
+example = wrong_shifts.argmax()  # the first one with as many wrong guesses as possible
 
 figure, panels = plt.subplots(1, 5, figsize=(6.4, 1.9))
-for panel, way, guess in zip(panels, ways, guesses[:, example], strict=True):
-    panel.imshow(bordered(digits.test.images[[example]], *ways[way])[0, 0])
+for panel, direction, guess in zip(panels, shifts, guesses[:, example], strict=True):
+    panel.imshow(bordered(digits.test.images[[example]], *shifts[direction])[0, 0])
     panel.set_title(f"guess: {guess}")
-    panel.set(xlabel=way, xticks=[], yticks=[])
+    panel.set(xlabel=direction, xticks=[], yticks=[])
 plt.show()
 
 # %%
@@ -624,8 +628,8 @@ farther = 100 * (to_itself > to_another).mean()
 print(f"{farther:.0f} % are farther from themselves, moved, than from some other digit")
 
 # %%
-# A weight of the first layer belongs to one pixel. What it has learned there it knows
-# nowhere else. To be right everywhere, an MLP has to be shown every digit in every
+# A weight of the first layer belongs to one pixel, and what it has learned serves for
+# that pixel only. To be right everywhere, an MLP has to be shown every digit in every
 # place, and to learn it in each place anew; exercise 4 tries that.
 #
 # What a convolution will change
@@ -655,8 +659,8 @@ axes.legend()
 plt.show()
 
 # %%
-# The convolutional net is not perfect. What it loses, it loses at the border; page
-# :doc:`6 <06_pooling>` looks at that.
+# The convolutional net is not perfect. Where its error grows with the shift, the border
+# is the cause; page :doc:`6 <06_pooling>` looks at that.
 #
 # Exercises
 # ---------

@@ -7,7 +7,7 @@ and a small convolutional net.
 
 **You need** :doc:`02_autograd`, :doc:`03_gradient_check` and :doc:`04_linear_and_mlp`.
 
-**It takes** less than 90 seconds on two cores, once you have read it.
+**It takes** less than 90 seconds on two cores to run; reading takes longer.
 
 In an MLP every weight of the first layer belongs to one pixel. Move the digit by a
 pixel, and each weight meets another part of it: what was learned at one place helps
@@ -61,7 +61,7 @@ print(f"convolution: {16 * 16 * 3 * 3:>11,} weights")
 #
 # .. math:: O_H = \left\lfloor \frac{H + 2P - K_H}{s} \right\rfloor + 1
 #
-# and the width goes likewise.
+# and likewise for the width.
 
 
 def output_size(size, kernel, stride, padding):
@@ -199,8 +199,8 @@ draw_picture(
 #
 # ``sliding_window_view`` gives an array of all windows that shares the image's memory.
 # Every ``stride``-th of them is kept, the axes of the place go to the front, those of
-# the window to the back, and ``reshape`` writes the matrix. Only there are the windows
-# copied, each pixel once for every window that covers it.
+# the window to the back, and ``reshape`` writes the matrix. Only ``reshape`` copies the
+# windows, each pixel once for every window that covers it.
 
 
 def im2col(x, kernel, stride=1, padding=0):
@@ -249,8 +249,8 @@ print(f"loops {1e3 * slow:.0f} ms, columns {1e3 * fast:.2f} ms")
 print(f"{slow / fast:,.0f} times as fast")
 
 columns = im2col(maps, (3, 3), 1, 1)
-price = columns.nbytes / maps.nbytes
-print(f"{price:.0f} times the map's memory")
+memory_ratio = columns.nbytes / maps.nbytes
+print(f"{memory_ratio:.0f} times the map's memory")
 
 # %%
 # So the columns are not kept for the way back, which makes them again from :math:`x`.
@@ -259,8 +259,8 @@ print(f"{price:.0f} times the map's memory")
 # -------------
 #
 # The loss :math:`L` depends on every output. Let :math:`g^y` be its gradient with
-# respect to :math:`y`, which the way back brings. Then for any number :math:`u` that
-# the outputs depend on
+# respect to :math:`y`, which arrives on the way back. Then for any number :math:`u`
+# that the outputs depend on
 #
 # .. math::
 #    \frac{\partial L}{\partial u} = \sum_{n,o,p,q} g^y_{nopq}
@@ -313,8 +313,8 @@ draw_picture(
 # To do so window by window would be slow. Instead take one place :math:`(i, j)` of the
 # window at a time. Over all windows, it covers every ``stride``-th pixel from
 # :math:`(i, j)` on, each of them once, so one addition to a slice does it. The loop
-# that is left has :math:`K_H K_W` turns. At the end the border falls off, since nobody
-# asks for the gradient of the padding.
+# that is left has :math:`K_H K_W` iterations. At the end the border is cut off, since
+# the gradient of the padding is not needed.
 
 
 def col2im(columns, shape, kernel, stride=1, padding=0):
@@ -401,10 +401,10 @@ def gradients(operation, upstream):
 
 for stride, padding in cases:
     u = generator.standard_normal(conv(x, W, b, stride, padding).shape)
-    ours = gradients(Convolution(stride, padding), u)
-    library = gradients(partial(F.conv2d, stride=stride, padding=padding), u)
-    for mine, its in zip(ours, library, strict=True):
-        np.testing.assert_allclose(mine, its, atol=1e-10)
+    our_gradients = gradients(Convolution(stride, padding), u)
+    library_gradients = gradients(partial(F.conv2d, stride=stride, padding=padding), u)
+    for gradient, expected in zip(our_gradients, library_gradients, strict=True):
+        np.testing.assert_allclose(gradient, expected, atol=1e-10)
 print("gx, gW and gb are those of the library")
 
 # %%
@@ -433,7 +433,7 @@ for padding in (0, 1, 2):
 print("scattered, or convolved with the turned filter: the same")
 
 # %%
-# So whatever makes a convolution fast makes this gradient fast.
+# So every method that makes a convolution fast makes this gradient fast, too.
 #
 # Relatives
 # ---------
@@ -481,13 +481,13 @@ picture = data.shapes(train=30, test=0, size=64).train.images[26]
 grey = picture.mean(axis=0)[None, None] / 255  # (1, 1, 64, 64)
 upright = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
 edges = np.stack([upright, upright.T])[:, None]  # (2, 1, 3, 3)
-found = conv(grey, edges, np.zeros(2))[0]  # (2, 62, 62)
+edge_maps = conv(grey, edges, np.zeros(2))[0]  # (2, 62, 62)
 
 tiles = {
     "the picture": grey[0, 0],
-    "right minus left": found[0],
-    "below minus above": found[1],
-    "length of both": np.hypot(*found),
+    "right minus left": edge_maps[0],
+    "below minus above": edge_maps[1],
+    "length of both": np.hypot(*edge_maps),
 }
 figure, panels = plt.subplots(2, 2, figsize=(5.6, 5.8))
 for panel, (title, tile) in zip(panels.flat, tiles.items(), strict=True):
@@ -509,13 +509,13 @@ plt.show()
 #
 # The output has moved by one pixel, and is otherwise the same. This is called
 # *equivariance*. It holds since :math:`W` does not depend on the place. Only at the
-# border something else can come in: the zeros of the padding, and what has moved into
-# the image.
+# border other values can come in: the zeros of the padding, and the pixels that have
+# moved into the image.
 
 moved = np.roll(grey, 1, axis=3)
-of_moved = conv(moved, edges, np.zeros(2), padding=1)
-then_moved = np.roll(conv(grey, edges, np.zeros(2), padding=1), 1, axis=3)
-difference = np.abs(of_moved - then_moved)
+maps_of_moved = conv(moved, edges, np.zeros(2), padding=1)
+moved_maps = np.roll(conv(grey, edges, np.zeros(2), padding=1), 1, axis=3)
+difference = np.abs(maps_of_moved - moved_maps)
 inside, at_border = difference[..., 2:-1].max(), difference.max()
 print(f"largest difference inside: {inside:.1e}, with the border: {at_border:.1e}")
 
@@ -606,8 +606,8 @@ plt.show()
 # Neither net has ever seen a digit that was moved. The MLP fails from the first pixel
 # on. The convolutional net makes the very same errors up to two pixels, and not many
 # more beyond. It is not that it copes well with a digit that has moved a little: for
-# this net there *is* no difference. All ten outputs are the same numbers, but for
-# rounding at most:
+# this net there *is* no difference. All ten outputs are the same numbers, except for
+# rounding:
 
 convnet = nets["convolutional net"]
 change = {}
@@ -647,7 +647,7 @@ plt.show()
 
 # %%
 # Ends of strokes, edges in several directions, corners: pieces that all digits are made
-# of. Nobody has told the net to look for them.
+# of. The net was not told to look for them.
 #
 # Exercises
 # ---------

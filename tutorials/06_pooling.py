@@ -8,7 +8,7 @@ overlap, too, and measure what pooling does for an image that moves.
 **You need** pages :doc:`1 <01_arrays>` to :doc:`5 <05_convolution>`. The images come
 with the package.
 
-**It takes** less than 60 seconds on two cores, once you have read it.
+**It takes** less than 60 seconds on two cores to run; reading takes longer.
 
 A pooling layer puts one number in the place of all pixels under a window. It has no
 weights. It makes maps smaller, so that the layers behind it cost less and see a larger
@@ -56,14 +56,14 @@ def max_pool_with_loops(x, size, stride):
 
 
 # %%
-# Page 1 had a view of all windows, two axes more and nothing copied. Every
-# ``stride``-th of them is ours, and the maximum goes over the two new axes:
+# Page 1 had a view of all windows, with two more axes and without a copy. We take every
+# ``stride``-th window, and the maximum over the two new axes:
 
 
 def windows(x, size, stride):
     """(N, C, H, W) -> (N, C, OH, OW, size, size), a view."""
-    every = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(2, 3))
-    return every[:, :, ::stride, ::stride]
+    all_windows = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(2, 3))
+    return all_windows[:, :, ::stride, ::stride]
 
 
 def max_pool(x, size, stride):
@@ -112,9 +112,9 @@ figure, panels = plt.subplots(2, 3, figsize=(6.4, 4.5))
 for row, name, picture in zip(panels, ("image", "edges"), (image, edges), strict=True):
     pooled = max_pool(picture, 4, 4), avg_pool(picture, 4, 4)
     names = name, "maximum", "average"
-    for panel, title, shown in zip(row, names, (picture, *pooled), strict=True):
-        panel.imshow(shown[0].transpose(1, 2, 0), vmin=0, vmax=picture.max())
-        panel.set_title(f"{title}, {shown.shape[2]} x {shown.shape[3]}")
+    for panel, title, version in zip(row, names, (picture, *pooled), strict=True):
+        panel.imshow(version[0].transpose(1, 2, 0), vmin=0, vmax=picture.max())
+        panel.set_title(f"{title}, {version.shape[2]} x {version.shape[3]}")
         panel.axis("off")
 plt.show()
 
@@ -129,9 +129,9 @@ plt.show()
 #
 # Let :math:`m` be the place of the largest pixel under a window, so :math:`y = x_m`.
 # Nudge that pixel, and :math:`y` moves along: the derivative is 1. Nudge another one by
-# a little, and nothing happens: 0. So the window hands its gradient to one pixel,
-# whole. An average, :math:`y = \frac{1}{k^2} \sum x`, has the derivative :math:`1 /
-# k^2` everywhere: it hands an equal part to each.
+# a little, and nothing happens: 0. So the window hands its whole gradient to one pixel.
+# An average, :math:`y = \frac{1}{k^2} \sum x`, has the derivative :math:`1 / k^2`
+# everywhere: it hands an equal part to each.
 #
 # To write it down, forward has to remember the places. ``argmax`` of a window with its
 # pixels in one row gives a number from 0 to :math:`k^2 - 1`, which is row times
@@ -171,12 +171,12 @@ def draw_gradients(x, size, stride):
     """The map, and where a gradient of 1 for each window goes."""
     _, panels = plt.subplots(1, 3, figsize=(6.4, 2.45))
     leaf = Tensor(x, requires_grad=True)
-    shown = {"map": x}
+    drawn_maps = {"map": x}
     for name, pool in (("maximum", F.max_pool2d), ("average", F.avg_pool2d)):
         leaf.grad = None
         pool(leaf, size, stride).sum().backward()
-        shown[f"gradient, {name}"] = leaf.grad.numpy()
-    for panel, (name, values) in zip(panels, shown.items(), strict=True):
+        drawn_maps[f"gradient, {name}"] = leaf.grad.numpy()
+    for panel, (name, values) in zip(panels, drawn_maps.items(), strict=True):
         values = values[0, 0]
         top = 4 * values.max() if name == "map" else 3
         panel.imshow(values, cmap="Oranges", vmin=0, vmax=top)
@@ -196,7 +196,8 @@ def draw_gradients(x, size, stride):
 draw_gradients(small, 2, 2)
 
 # %%
-# Both gradients add up to nine, what came from above. They share it out differently.
+# Both gradients add up to nine, the sum of the gradients from above. They distribute it
+# differently.
 #
 # And when two pixels are both the largest? Then there is no derivative. Nudge one of
 # them up, and the maximum rises; nudge it down, and the other one holds it: the slope
@@ -276,8 +277,9 @@ np.testing.assert_array_equal(
 # There is another way, without arrays of indices. Fix one place :math:`(p, q)` *inside
 # the window*. Over all windows, the pixels at this place are ``x[:, :, p::s, q::s]``: a
 # slice, in which no pixel occurs twice. So ``+=`` is right for each of the :math:`k^2`
-# slices, and they are done one after the other. Page 5 undid its columns in this way.
-# For the average, in which every pixel has the same weight, nothing else is needed:
+# slices, and they are done one after the other. Page 5 added its columns back in this
+# way. For the average, in which every pixel has the same weight, nothing else is
+# needed:
 
 
 def gradient_by_slices(gy, shape, size, stride, places=None):
@@ -325,14 +327,14 @@ print("maximum and average: the library's gradients agree")
 # (``padding``). In the figure each bar is a window, and what is dotted lies outside of
 # the map.
 
-ways = {
+border_options = {
     "cut off": {},
     "ceil_mode=True": {"ceil_mode": True},
     "padding=1": {"padding": 1},
 }
 row = Tensor(np.zeros((1, 1, 6, 6), np.float32))
 figure, panels = plt.subplots(3, 1, figsize=(6.2, 5.2), sharex=True)
-for panel, (name, options) in zip(panels, ways.items(), strict=True):
+for panel, (name, options) in zip(panels, border_options.items(), strict=True):
     for pixel in range(-1, 7):
         inside = 0 <= pixel < 6
         style = {"facecolor": "#cfe3f2" if inside else "white", "edgecolor": "0.6"}
@@ -403,8 +405,8 @@ for counted in (True, False):
     print(f"count_include_pad={counted}:\n{pooled.numpy()[0, 0].round(2)}")
 
 # %%
-# In the first form, the library's default, corners are darker: 4 of 9 pixels. What lies
-# beyond the padding, where ``ceil_mode`` lets a window hang over, counts in neither
+# In the first form, the library's default, corners are darker: 4 of 9 pixels. Pixels
+# beyond the padding, where ``ceil_mode`` lets a window hang over, count in neither
 # form.
 #
 # The mean over the whole map
@@ -430,15 +432,15 @@ for name, pool in {
     print(f"{name:24} relative error of the gradient: {gradcheck(pool, [maps]):.0e}")
 
 # %%
-# What does it replace? AlexNet and VGG make one long vector of their last maps, as page
-# 4 made one of an image, and send it through fully connected layers. The first of those
-# has a weight for each channel *at each place*, for each of its outputs.
+# What does this pool replace? AlexNet and VGG make one long vector of their last maps,
+# as page 4 made one of an image, and send it through fully connected layers. The first
+# of those has a weight for each channel *at each place*, for each of its outputs.
 # :func:`~minires.models.summarize` counts:
 
-counted = ("alexnet", "vgg16", "resnet18", "resnet50")
+networks = ("alexnet", "vgg16", "resnet18", "resnet50")
 shares = {}
-for name in counted:
-    with skip_init():  # nobody needs random weights for counting
+for name in networks:
+    with skip_init():  # counting needs no random weights
         rows = models.summarize(models.create(name))
     total = sum(row.parameters for row in rows)
     linear = sum(row.parameters for row in rows if row.kind == "Linear")
@@ -495,15 +497,15 @@ print("moved by two:", np.array_equal(by_two, np.roll(pooled, 1, axis=3)))
 print(
     f"moved by one: {100 * (by_one == pooled).mean():.0f} % of the pixels are unchanged"
 )
-whole, moved = x.mean(axis=(2, 3)), np.roll(x, 1, axis=3).mean(axis=(2, 3))
-print("mean of the whole map, the same:", np.allclose(whole, moved, rtol=1e-5))
+means, moved_means = x.mean(axis=(2, 3)), np.roll(x, 1, axis=3).mean(axis=(2, 3))
+print("mean of the whole map, the same:", np.allclose(means, moved_means, rtol=1e-5))
 
 # %%
-# So a small window makes no map *invariant*, unchanged under a shift. It can make it
-# less sensitive. How much less, a small experiment tells: digits in the middle of 12 x
-# 12 pixels as on page 4, two convolutions, then a pool, then a linear layer. Only the
-# pool differs. The nets learn from digits in the middle, and are tested on those moved
-# by a pixel. (Page 8 explains the optimizer's ``momentum``.)
+# So a small window does not make a map *invariant*, that is, unchanged under a shift.
+# It can make the map less sensitive. A small experiment tells how much less: digits in
+# the middle of 12 x 12 pixels as on page 4, two convolutions, then a pool, then a
+# linear layer. Only the pool differs. The nets learn from digits in the middle, and are
+# tested on those moved by a pixel. (Page 8 explains the optimizer's ``momentum``.)
 
 
 class GlobalMaxPool(nn.Module):
@@ -523,7 +525,7 @@ def placed(split, down=0, right=0, border=2):
 
 
 def train(pool, places, rate=0.05):
-    """Train a net with this pool, which leaves so many places of 32 channels."""
+    """Train a net with this pool, which leaves this many places of 32 channels."""
     generator = np.random.default_rng(0)
     net = nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1, generator=generator),
@@ -586,15 +588,16 @@ plt.show()
 #
 # The global average is as steady as the global maximum, but makes more errors
 # altogether. (Its net learned at a larger rate, because the mean divides its gradient
-# by 144.) It knows *how much* there is of each thing that a convolution found, and
-# these found only things of 5 x 5 pixels, as much as two convolutions see. Behind the
+# by 144.) It measures *how much* there is of each pattern that the convolutions find,
+# and these patterns have only 5 x 5 pixels, as much as two convolutions see. Behind the
 # many convolutions of a ResNet each value has seen most of the image or all of it.
-# There the mean has this in its favour: its gradient reaches every place, where that of
-# a maximum goes to one.
+# There the mean has an advantage: its gradient reaches every place, while that of a
+# maximum goes to one place.
 #
-# What the global maximum still loses, it loses at the border, where a digit that moves
-# comes close enough for the convolutions' padding to be seen beside it. In the middle
-# of a wider picture, which the net takes because its pool is global, nothing is left:
+# Where moved digits still change the outputs of the global maximum, the border is the
+# cause: a digit that moves comes so close to it that the convolutions see their padding
+# beside the digit. In the middle of a wider picture, which the net takes because its
+# pool is global, no difference is left:
 
 net = nets["global maximum"]
 with no_grad():
@@ -602,7 +605,7 @@ with no_grad():
         net(Tensor(placed(digits.test, *place, border=6).images / 255, dtype="float32"))
         for place in ((0, 0), *directions)
     ]
-difference = max(np.abs((one - logits[0]).numpy()).max() for one in logits)
+difference = max(np.abs((values - logits[0]).numpy()).max() for values in logits)
 print(
     f"largest difference of any logit: {difference:.0e} of {logits[0].max().item():.0f}"
 )

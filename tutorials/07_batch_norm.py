@@ -7,7 +7,7 @@ and fold it into the convolution before it.
 
 **You need** pages 2 to 6, and the digits.
 
-**It takes** less than 90 seconds on two cores, once you have read it.
+**It takes** less than 90 seconds on two cores to run; reading takes longer.
 
 The layers of a network are fed by other layers. How large a layer's inputs are, and
 around what value they lie, depends on all the weights before it, and changes whenever
@@ -38,7 +38,7 @@ labels = digits.test.labels
 #
 # A plain net: convolutions of 3 x 3, each followed by a ReLU, then the mean over each
 # map and a linear layer. With ``norm=True`` a batch norm stands between a convolution
-# and its ReLU. The convolutions then have no bias; why, is shown below.
+# and its ReLU. The convolutions then have no bias; the reason is shown below.
 
 
 def plain_net(norm, seed):
@@ -72,10 +72,10 @@ def before_each_relu(net, x):
 
 
 maps = {norm: before_each_relu(plain_net(norm, seed), images) for norm in (False, True)}
-shown = (0, depth // 2 - 1, depth - 1)
+shown_layers = (0, depth // 2 - 1, depth - 1)
 figure, axes = plt.subplots(3, 2, figsize=(5.6, 6), sharex=True)
 bins = np.linspace(-3, 3, 60)
-for row, layer in zip(axes, shown, strict=True):
+for row, layer in zip(axes, shown_layers, strict=True):
     for panel, norm in zip(row, (False, True), strict=True):
         for c in range(4):
             values = maps[norm][layer][:, c].ravel()
@@ -212,8 +212,8 @@ print("gradient check:", gradcheck(BatchNorm(), [x, gamma, beta]))
 # ---------------------------
 #
 # The gradient check draws a random upstream gradient. Page :doc:`3 <03_gradient_check>`
-# showed why, on one column of numbers. Suppose someone forgets the path through the
-# variance, or even returns 0:
+# showed why, on one column of numbers. Suppose that ``backward`` forgets the path
+# through the variance, or even returns 0:
 
 
 class ForgetsTheVariance(BatchNorm):
@@ -256,11 +256,11 @@ for name, u in upstreams.items():
 
 # %%
 # With ones, everything passes, even a gradient of 0. And 0 is right: with ones the loss
-# is the sum of all :math:`y`, and that is :math:`M \beta` in each channel, whatever
-# :math:`x` is. The random upstream finds both mistakes.
+# is the sum of all :math:`y`, and that is :math:`M \beta` in each channel for any
+# :math:`x`. The random upstream finds both mistakes.
 #
-# The same thought says what the formula means. Adding a number to all of a channel
-# changes no :math:`y`, and multiplying by a positive number changes none either (but
+# The same argument says what the formula means. Adding a number to all of a channel
+# changes no :math:`y`, and multiplying by a positive number changes none either (except
 # for :math:`\varepsilon`). A gradient has no part along directions that change nothing.
 # The second and third term subtract these two parts, so what is left is at a right
 # angle to the constant and to :math:`\hat x`:
@@ -273,10 +273,10 @@ print("sum of gx, per channel:       ", gx.sum(AXES))
 print("sum of gx * xhat, per channel:", (gx * xhat).sum(AXES))
 
 # %%
-# The second sum is not quite 0: that is the work of :math:`\varepsilon`.
+# The second sum is not quite 0: that is the effect of :math:`\varepsilon`.
 #
 # The library's own is :func:`~minires.nn.functional.batch_norm`, and the layer with the
-# parameters :class:`~minires.nn.BatchNorm2d`. Ours and theirs agree, forward and
+# parameters :class:`~minires.nn.BatchNorm2d`. Ours and the library's agree, forward and
 # backward. As in PyTorch, the layer calls :math:`\gamma` ``weight`` and :math:`\beta`
 # ``bias``:
 
@@ -307,18 +307,18 @@ print("the library agrees")
 # this name to :math:`1 - m`. It has nothing to do with the momentum of an optimizer.
 #
 # There is a second trap. The batch is normalized with the *biased* variance, the sum
-# divided by :math:`M`. What is followed is the *unbiased* one, divided by :math:`M -
-# 1`, since it is to estimate the variance over all images there are, of which the batch
-# is a sample. Let us see it in the library, with few values, where the difference is
-# large:
+# divided by :math:`M`. The running variance follows the *unbiased* one, divided by
+# :math:`M - 1`, since it is to estimate the variance over all images there are, of
+# which the batch is a sample. Let us see it in the library, with few values, where the
+# difference is large:
 
 tiny = generator.standard_normal((4, 1, 1, 1)).astype(np.float32)  # M = 4
-of_few = nn.BatchNorm2d(1)
-normalized = of_few(Tensor(tiny)).numpy()
+norm_of_four = nn.BatchNorm2d(1)
+normalized = norm_of_four(Tensor(tiny)).numpy()
 biased, unbiased = tiny.var(), tiny.var(ddof=1)
 print(f"biased {biased:.4f}, unbiased {unbiased:.4f}")
 print(f"variance of the output:  {normalized.var():.4f}  (1: with the biased one)")
-print(f"running variance:        {of_few.running_var.item():.4f}")
+print(f"running variance:        {norm_of_four.running_var.item():.4f}")
 print(f"0.9 + 0.1 * biased:      {0.9 + 0.1 * biased:.4f}")
 print(f"0.9 + 0.1 * unbiased:    {0.9 + 0.1 * unbiased:.4f}")
 
@@ -331,12 +331,12 @@ print(f"0.9 + 0.1 * unbiased:    {0.9 + 0.1 * unbiased:.4f}")
 #
 # After :math:`t` steps, the start value still has the weight :math:`(1 - m)^t`: about a
 # third after ten steps. And running statistics lag behind weights that still change
-# quickly. We train a net and ask after each step for its test error twice: as it should
-# be, with the running statistics, and with those of the test images themselves.
+# quickly. We train a net and measure its test error twice after each step: with the
+# running statistics, as it should be, and with those of the test images themselves.
 
 
 def error(net, images, labels):
-    """Percent of wrong guesses, in whatever mode the net is in."""
+    """Percent of wrong guesses, in the mode that the net is in."""
     with no_grad():
         guesses = net(images).numpy().argmax(1)
     return 100 * (guesses != labels).mean()
@@ -366,21 +366,21 @@ class TwoErrors:
     def __call__(self):
         with self.net.evaluating():
             self.running.append(error(self.net, images, labels))
-        kept = {name: array.copy() for name, array in self.net.state_dict().items()}
+        state = {name: array.copy() for name, array in self.net.state_dict().items()}
         self.of_the_batch.append(error(self.net, images, labels))
         # That call has moved the running statistics. Put them back.
-        self.net.load_state_dict(kept)
+        self.net.load_state_dict(state)
 
 
 early_steps = 100
 net = plain_net(True, seed)
-two = TwoErrors(net)
-train(net, 0.05, early_steps, two)
+two_errors = TwoErrors(net)
+train(net, 0.05, early_steps, two_errors)
 
 figure, axes = plt.subplots(figsize=(5.6, 3.4))
 after = range(1, early_steps + 1)
-axes.plot(after, two.running, label="running statistics")
-axes.plot(after, two.of_the_batch, label="statistics of the test images")
+axes.plot(after, two_errors.running, label="running statistics")
+axes.plot(after, two_errors.of_the_batch, label="statistics of the test images")
 axes.set_xlabel("steps of training")
 axes.set_ylabel("test error in %")
 axes.set_ylim(0, 100)
@@ -391,47 +391,47 @@ plt.show()
 # The weights are the same on both curves, at every step. While they change fast, the
 # running statistics describe a net that no longer exists. So an evaluation after a few
 # steps says little, and neither does one right after loading weights without the
-# running statistics. (The second curve is no way out. It asks for all test images
-# together, and learns from them how they are spread.) A few steps at a small rate, and
-# they have settled:
+# running statistics. (The second curve is no solution. It needs all test images
+# together, and uses their mean and variance.) A few steps at a small rate, and they
+# have settled:
 
 settling_steps = 50
 train(net, 0.005, settling_steps)
-kept = {name: array.copy() for name, array in net.state_dict().items()}
+state = {name: array.copy() for name, array in net.state_dict().items()}
 net.eval()
-settled = error(net, images, labels)
-print(f"test error in evaluation mode: {settled:.1f} %")
+settled_error = error(net, images, labels)
+print(f"test error in evaluation mode: {settled_error:.1f} %")
 
 # %%
 # Mistake 2: no ``eval()``
 # ------------------------
 #
-# Nothing warns if a net that still is in training mode is asked for predictions. With
+# There is no warning if a net that still is in training mode makes predictions. With
 # large, well mixed batches the error even looks all right, as on the second curve
-# above. So here is one image, a 3, in three companies: among 40 others of all other
-# kinds, among zeros, among ones.
+# above. So here is one image, a 3, in three batches: among 40 images of all other
+# digits, among zeros, among ones.
 
 mode_of = {"evaluation": False, "training": True}
-me = np.flatnonzero(labels == 3)[0]
-companies = {
+example = np.flatnonzero(labels == 3)[0]
+companions = {
     "all kinds": np.flatnonzero(labels != 3)[:40],
     "zeros": np.flatnonzero(labels == 0),
     "ones": np.flatnonzero(labels == 1),
 }
 probabilities = {}
 for mode, training in mode_of.items():
-    for company, others in companies.items():
-        net.load_state_dict(kept)
+    for name, others in companions.items():
+        net.load_state_dict(state)
         net.train(training)
         with no_grad():
-            p = F.softmax(net(images[np.append(me, others)])).numpy()[0]
-        probabilities[mode, company] = p
+            p = F.softmax(net(images[np.append(example, others)])).numpy()[0]
+        probabilities[mode, name] = p
 
 figure, axes = plt.subplots(2, 1, figsize=(5.6, 4.6), sharex=True, sharey=True)
 for panel, mode in zip(axes, mode_of, strict=True):
-    for i, company in enumerate(companies):
+    for i, name in enumerate(companions):
         places = np.arange(10) + 0.27 * (i - 1)
-        panel.bar(places, probabilities[mode, company], 0.25, label=f"among {company}")
+        panel.bar(places, probabilities[mode, name], 0.25, label=f"among {name}")
     panel.set_title(f"{mode} mode")
     panel.set_ylabel("probability")
 axes[0].legend()
@@ -441,42 +441,44 @@ plt.show()
 
 # %%
 # In evaluation mode the three bars are equal. In training mode the answer depends on
-# the company: what all images of a batch have in common is subtracted with the mean,
-# and the net gets to see by what an image differs from its neighbours.
+# the other images: what all images of a batch have in common is subtracted with the
+# mean, and the net sees how an image differs from the rest of its batch.
 #
-# For the whole test set, in training mode: batches of mixed digits, then each digit
-# with its like.
+# For the whole test set, in training mode: batches of mixed digits, then one batch for
+# each digit.
 
-net.load_state_dict(kept)
+net.load_state_dict(state)
 net.train()
-mixed = np.mean(
+mixed_error = np.mean(
     [error(net, images[i : i + 36], labels[i : i + 36]) for i in range(0, 360, 36)]
 )
-wrong = 0
+sorted_error = 0
 for digit in range(10):
     (alike,) = np.nonzero(labels == digit)
-    wrong += len(alike) * error(net, images[alike], labels[alike]) / len(labels)
-print(f"training mode, mixed batches: {mixed:.1f} % wrong")
-print(f"training mode, sorted:        {wrong:.1f} % wrong")
+    sorted_error += len(alike) * error(net, images[alike], labels[alike]) / len(labels)
+print(f"training mode, mixed batches: {mixed_error:.1f} % wrong")
+print(f"training mode, sorted:        {sorted_error:.1f} % wrong")
 
 # %%
-# It gets worse. Predictions in training mode also move the running statistics, and that
-# stays when ``eval()`` is called at last. Someone asks the net for ones, 20 times:
+# It gets worse. Predictions in training mode also move the running statistics, and they
+# stay moved when ``eval()`` is called at last. Here the net predicts the ones 20 times:
 
-net.load_state_dict(kept)
+net.load_state_dict(state)
 net.train()
 with no_grad():
     for _ in range(20):
         net(images[labels == 1])
 net.eval()
-afterwards = error(net, images, labels)
-print(f"evaluation mode, before: {settled:.1f} %, afterwards: {afterwards:.1f} %")
+later_error = error(net, images, labels)
+print(
+    f"evaluation mode, before: {settled_error:.1f} %, afterwards: {later_error:.1f} %"
+)
 
 # %%
 # ``no_grad()`` has not helped. It stops the recording of gradients and has nothing to
 # do with the mode. A prediction needs both:
 
-net.load_state_dict(kept)
+net.load_state_dict(state)
 with net.evaluating(), no_grad():
     guesses = net(images).numpy().argmax(1)
 print(f"with both: {100 * (guesses != labels).mean():.1f} % wrong")
@@ -496,14 +498,14 @@ except ShapeError as shape_error:
 # %%
 # One *image* in training mode is not refused, since each channel has :math:`H W`
 # values. But it is another function than the one that was trained: contrast and
-# brightness of each map are lost, which the other images kept visible.
+# brightness of each map are lost, while in a batch the other images keep them visible.
 
 net.train()
-alone = np.mean(
+single_error = np.mean(
     [error(net, images[i : i + 1], labels[i : i + 1]) for i in range(len(labels))]
 )
-net.load_state_dict(kept)
-print(f"training mode, images one by one: {alone:.1f} % wrong")
+net.load_state_dict(state)
+print(f"training mode, images one by one: {single_error:.1f} % wrong")
 
 # %%
 # What batch norm makes superfluous
@@ -511,8 +513,8 @@ print(f"training mode, images one by one: {alone:.1f} % wrong")
 #
 # *The bias of the convolution before it.* A bias adds the same number to all values of
 # a channel, and the mean takes it away again. It changes nothing, so its gradient is 0.
-# That is why such convolutions are made with ``bias=False``; :math:`\beta` does its
-# work.
+# That is why such convolutions are made with ``bias=False``; :math:`\beta` takes the
+# place of the bias.
 
 conv = nn.Conv2d(3, 4, 3, padding=1, generator=generator).to("float64")
 norm = nn.BatchNorm2d(4).to("float64")
@@ -525,7 +527,7 @@ print("largest gradient of the bias:   ", abs(conv.bias.grad.numpy()).max())
 # %%
 # *The scale of the weights.* Multiply all weights of the convolution by :math:`k > 0`.
 # Mean and deviation become :math:`k` times as large, too, and the output stays what it
-# was (but for :math:`\varepsilon`). So :math:`L(k W) = L(W)` for all :math:`W`.
+# was (except for :math:`\varepsilon`). So :math:`L(k W) = L(W)` for all :math:`W`.
 # Differentiate both sides by :math:`W`: by the chain rule, :math:`k \, \nabla L(k W) =
 # \nabla L(W)`. The gradient at weights :math:`k` times as large is :math:`1 / k` times
 # as large.
@@ -577,18 +579,18 @@ def folded(net):
             conv = layers.pop()
             factor = layer.weight.data / np.sqrt(layer.running_var.data + layer.eps)
             O, C, *size = conv.weight.shape
-            both = nn.Conv2d(C, O, size, stride=conv.stride, padding=conv.padding)
-            both.weight.data[...] = factor[:, None, None, None] * conv.weight.data
-            both.bias.data[...] = layer.bias.data - factor * layer.running_mean.data
-            layer = both
+            merged = nn.Conv2d(C, O, size, stride=conv.stride, padding=conv.padding)
+            merged.weight.data[...] = factor[:, None, None, None] * conv.weight.data
+            merged.bias.data[...] = layer.bias.data - factor * layer.running_mean.data
+            layer = merged
         layers.append(layer)
     return nn.Sequential(*layers)
 
 
-short = folded(net)
+folded_net = folded(net)
 with net.evaluating(), no_grad():
-    logits, from_folded = net(images).numpy(), short(images).numpy()
-print(len(net), "layers, folded", len(short))
+    logits, from_folded = net(images).numpy(), folded_net(images).numpy()
+print(len(net), "layers, folded", len(folded_net))
 print("largest logit:    ", abs(logits).max())
 print("largest difference:", abs(logits - from_folded).max())
 np.testing.assert_allclose(from_folded, logits, rtol=1e-3, atol=1e-3)
@@ -638,10 +640,10 @@ for norm in (False, True):
 # better than without, and the best one ends far below.
 #
 # Why does it help? Some things are certain, since they follow from the formula. At the
-# start, each layer gets inputs of a fixed scale, whatever the weights are, so that on
-# the way forward nothing dies out or explodes, through however many layers. During
-# training, the scale of the weights does not matter, which forgives learning rates that
-# are too large. And each image is seen in ever new company, which adds noise.
+# start, each layer gets inputs of a fixed scale for any weights, so that on the way
+# forward nothing dies out or explodes, in a net of any depth. During training, the
+# scale of the weights does not matter, which forgives learning rates that are too
+# large. And each image is seen among other images each time, which adds noise.
 #
 # How much each of these contributes, and whether something else matters more, is not
 # settled. Ioffe and Szegedy, who invented it in 2015, saw the reason in *internal

@@ -7,12 +7,11 @@ rate as a function of the step.
 
 **You need** pages 2, 4 and 7, and the digits.
 
-**It takes** less than 60 seconds on two cores, once you have read it.
+**It takes** less than 60 seconds on two cores to run; reading takes longer.
 
 A network, data and gradients are not yet a training run. Where do the weights start?
 How does a gradient become a step? How long is the step, and when does that change? In a
-deep net without batch norm a wrong choice shows at once; so it is the one to learn
-with.
+deep net without batch norm a wrong choice shows at once; so this page uses such a net.
 """
 
 import math
@@ -102,9 +101,9 @@ print(f"behind the ReLU:           {behind:.3f}")
 # lets half of it pass (if gradients and signs are taken for independent). Where layers
 # have as many outputs as inputs, what keeps the activations keeps the gradients, too.
 #
-# Is it so? We measure both in 20 layers. Gradients are kept for leaves only; so we add
-# to each :math:`y` a leaf of zeros, a probe. It changes nothing, and its gradient is
-# the gradient of :math:`y`.
+# Is this true? We measure both in 20 layers. Gradients are kept for leaves only; so we
+# add to each :math:`y` a leaf of zeros, a probe. It changes nothing, and its gradient
+# is the gradient of :math:`y`.
 
 depth = 20
 gains = {"too small": 0.5, "Xavier": 1, "He": 2, "too large": 4}
@@ -131,13 +130,13 @@ def sizes(net):
 
 measured = {name: sizes(deep_net(depth, gain, seed)) for name, gain in gains.items()}
 figure, axes = plt.subplots(2, 1, figsize=(5.6, 6.4), sharex=True)
-at = np.arange(1, depth + 1)
+layers = np.arange(1, depth + 1)
 for i, (name, (activations, gradients)) in enumerate(measured.items()):
-    expected = (gains[name] / 2) ** ((at - 1) / 2)
-    axes[0].semilogy(at, activations[:-1], "o", ms=4, color=f"C{i}", label=name)
-    axes[0].semilogy(at, activations[0] * expected, color=f"C{i}", lw=1)
-    axes[1].semilogy(at, gradients[:-1], "o", ms=4, color=f"C{i}", label=name)
-    axes[1].semilogy(at, gradients[-2] * expected[::-1], color=f"C{i}", lw=1)
+    expected = (gains[name] / 2) ** ((layers - 1) / 2)
+    axes[0].semilogy(layers, activations[:-1], "o", ms=4, color=f"C{i}", label=name)
+    axes[0].semilogy(layers, activations[0] * expected, color=f"C{i}", lw=1)
+    axes[1].semilogy(layers, gradients[:-1], "o", ms=4, color=f"C{i}", label=name)
+    axes[1].semilogy(layers, gradients[-2] * expected[::-1], color=f"C{i}", lw=1)
 axes[0].set_ylabel("root mean square of y")
 axes[1].set_ylabel("... of its gradient")
 axes[1].set_xlabel("layer")
@@ -149,15 +148,14 @@ plt.show()
 # The lines are what the derivation says, a factor of :math:`\sqrt{g / 2}` a layer, from
 # the first layer on in the upper picture and from the last one back in the lower. A
 # factor that is only a little off one becomes a power: that is the first difficulty
-# with depth. "Too small" is half as much as He's deviation, nothing that one would call
-# tiny.
+# with depth. The deviation called "too small" is half of He's, which is not tiny.
 #
-# What does training make of them? Twenty layers, plain steps of gradient descent, and
-# for each start three learning rates.
+# What does training make of these starts? Twenty layers, plain steps of gradient
+# descent, and for each start three learning rates.
 
 
 def train(net, schedule, steps, batch_size=64, **options):
-    """The loss of each step; ends early if that is no longer a finite number."""
+    """The loss of each step; ends early if the loss is no longer a finite number."""
     optimizer = optim.SGD(net.parameters(), lr=schedule(0), **options)
     batches = data.Loader(digits.train, batch_size, seed=seed)
     losses = []
@@ -262,19 +260,19 @@ class OurSGD:
 
 
 options = {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01}
-pair = deep_net(3, 2, seed), deep_net(3, 2, seed)
+nets = deep_net(3, 2, seed), deep_net(3, 2, seed)
 optimizers = (
-    OurSGD(pair[0].parameters(), **options),
-    optim.SGD(pair[1].parameters(), **options),
+    OurSGD(nets[0].parameters(), **options),
+    optim.SGD(nets[1].parameters(), **options),
 )
 for step in range(10):
     chosen = slice(64 * step, 64 * step + 64)
-    for net, optimizer in zip(pair, optimizers, strict=True):
+    for net, optimizer in zip(nets, optimizers, strict=True):
         net.zero_grad()
         F.cross_entropy(net(images[chosen]), labels[chosen]).backward()
         optimizer.step()
-    for ours, theirs in zip(*(net.parameters() for net in pair), strict=True):
-        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-4, atol=1e-6)
+    for p, expected in zip(*(net.parameters() for net in nets), strict=True):
+        np.testing.assert_allclose(p.numpy(), expected.numpy(), rtol=1e-4, atol=1e-6)
 print("after each of 10 steps: the same weights as the library's")
 
 # %%
@@ -361,8 +359,8 @@ for decay in decays:
         optimizer.step()
         lengths[decay].append(length(net))
     axes.plot(lengths[decay], label=f"decay {decay}")
-alone = lengths[0][0] * (1 - 0.1 * decays[-1]) ** np.arange(decay_steps + 1)
-axes.plot(alone, "k--", lw=1, label=f"decay {decays[-1]} alone")
+decay_alone = lengths[0][0] * (1 - 0.1 * decays[-1]) ** np.arange(decay_steps + 1)
+axes.plot(decay_alone, "k--", lw=1, label=f"decay {decays[-1]} alone")
 axes.set_xlabel("step")
 axes.set_ylabel("length of the weights")
 axes.legend()
@@ -391,14 +389,14 @@ draws = 40
 batch_sizes = (4, 16, 64, 256)
 net = deep_net(3, 2, seed)
 generator = np.random.default_rng(seed)
-true = gradient(net, np.arange(len(labels)))
+full_gradient = gradient(net, np.arange(len(labels)))
 noise = []
 for B in batch_sizes:
     squares = []
     for _ in range(draws):
         chosen = generator.integers(len(labels), size=B)
-        squares.append(((gradient(net, chosen) - true) ** 2).sum())
-    noise.append(math.sqrt(np.mean(squares)) / np.linalg.norm(true))
+        squares.append(((gradient(net, chosen) - full_gradient) ** 2).sum())
+    noise.append(math.sqrt(np.mean(squares)) / np.linalg.norm(full_gradient))
     print(f"batch of {B:3}: error / gradient = {noise[-1]:.2f}")
 
 # %%
@@ -425,20 +423,20 @@ def loss_of_all(net):
 sweep = tuple(0.0001 * 3**k for k in range(10))
 sweep_steps = 120
 ends = {0: [], 0.9: []}
-for momentum, found in ends.items():
+for momentum, values in ends.items():
     for rate in sweep:
         net = deep_net(3, 2, seed)
         losses = train(net, constant(rate), sweep_steps, momentum=momentum)
         finite = math.isfinite(losses[-1])
-        found.append(loss_of_all(net) if finite else math.inf)
+        values.append(loss_of_all(net) if finite else math.inf)
 
 figure, axes = plt.subplots(figsize=(5.6, 4))
 top = 10
-for momentum, found in ends.items():
-    shown = [end if end < top else math.nan for end in found]
-    (line,) = axes.loglog(sweep, shown, "o-", label=f"momentum {momentum}")
-    lost = [rate for rate, end in zip(sweep, found, strict=True) if not end < top]
-    axes.plot(lost, [top] * len(lost), "^", ms=9, color=line.get_color())
+for momentum, values in ends.items():
+    drawn_losses = [end if end < top else math.nan for end in values]
+    (line,) = axes.loglog(sweep, drawn_losses, "o-", label=f"momentum {momentum}")
+    failed = [rate for rate, end in zip(sweep, values, strict=True) if not end < top]
+    axes.plot(failed, [top] * len(failed), "^", ms=9, color=line.get_color())
 axes.axhline(math.log(10), color="0.5", lw=1, ls=":")
 axes.text(sweep[4], math.log(10) * 1.1, "guessing", color="0.4")
 axes.set_xlabel("learning rate")
@@ -446,16 +444,16 @@ axes.set_ylabel("training loss at the end")
 axes.legend()
 plt.show()
 
-best = {momentum: sweep[int(np.argmin(found))] for momentum, found in ends.items()}
+best = {momentum: sweep[int(np.argmin(values))] for momentum, values in ends.items()}
 print("best rates:", {momentum: f"{rate:.4f}" for momentum, rate in best.items()})
 
 # %%
-# On the left, too small: right in direction, and hardly under way when the steps are
-# used up. On the right, too large: the loss ends near guessing or above. (The triangles
-# at the top are losses above 10, or no numbers any more.) In between lies a range of
-# good ones. From the best rate it is not far to the cliff: nine times as much is
-# already much worse. With momentum the whole curve lies to the left: it makes the steps
-# longer, as computed above.
+# On the left the rate is too small: the net goes in the right direction, and has hardly
+# moved when the steps are used up. On the right it is too large: the loss ends near
+# guessing or above. (The triangles at the top are losses above 10, or no numbers any
+# more.) In between lies a range of good ones. Not far above the best rate the training
+# fails: nine times as much is already much worse. With momentum the whole curve lies to
+# the left: it makes the steps longer, as computed above.
 #
 # Schedules
 # ---------
@@ -472,9 +470,9 @@ schedules = {
     ),
 }
 figure, axes = plt.subplots(figsize=(5.6, 3.6))
-at = np.arange(0, 64_000, 100)
+grid = np.arange(0, 64_000, 100)
 for (name, schedule), style in zip(schedules.items(), ("-", "-", "--"), strict=True):
-    axes.semilogy(at, [schedule(step) for step in at], style, label=name)
+    axes.semilogy(grid, [schedule(step) for step in grid], style, label=name)
 axes.set_ylim(5e-4, 0.2)
 axes.set_xlabel("step")
 axes.set_ylabel("learning rate")
@@ -482,7 +480,7 @@ axes.legend(loc="lower left")
 plt.show()
 
 # %%
-# (The library's schedules can be given two more things, the lowest training error so
+# (The library's schedules can be given two more arguments, the lowest training error so
 # far and all errors so far. ``warm_up`` and ``plateau`` use them.)
 #
 # The first one is the protocol of the ResNet paper for CIFAR-10: 64,000 steps of 128
@@ -497,12 +495,13 @@ def our_step_decay(base, drops, factor=0.1):
     return schedule
 
 
-ours = our_step_decay(0.1, (32_000, 48_000))
+our_schedule = our_step_decay(0.1, (32_000, 48_000))
 assert all(
-    ours(step) == schedules["step_decay"](step) for step in range(0, 64_000, 500)
+    our_schedule(step) == schedules["step_decay"](step)
+    for step in range(0, 64_000, 500)
 )
 for step in (0, 31_999, 32_000, 48_000):
-    print(f"step {step:6,}: {ours(step):.4f}")
+    print(f"step {step:6,}: {our_schedule(step):.4f}")
 
 # %%
 # A drop
@@ -517,31 +516,31 @@ drop_steps = 300
 drop_rate = 0.2
 
 
-def followed(schedule, every=5):
-    """Trains with batches of 16; the loss of all images, every so many steps."""
+def full_losses(schedule, interval=5):
+    """Train with batches of 16; the loss of all images, every `interval` steps."""
     net = deep_net(3, 2, seed)
     optimizer = optim.SGD(net.parameters(), lr=schedule(0))
     batches = data.Loader(digits.train, batch_size=16, seed=seed)
-    found = []
+    losses = []
     for step in range(drop_steps):
-        if step % every == 0:
-            found.append(loss_of_all(net))
+        if step % interval == 0:
+            losses.append(loss_of_all(net))
         x, y = batches.batch(step)
         x = Tensor(normalized(x).reshape(len(x), 64))
         optimizer.zero_grad()
         F.cross_entropy(net(x), y).backward()
         optimizer.lr = schedule(step)
         optimizer.step()
-    return found
+    return losses
 
 
-with_drop = followed(optim.step_decay(drop_rate, (drop_at,)))
-without = followed(constant(drop_rate))
+with_drop = full_losses(optim.step_decay(drop_rate, (drop_at,)))
+without_drop = full_losses(constant(drop_rate))
 
 figure, axes = plt.subplots(figsize=(5.6, 3.6))
-at = np.arange(0, drop_steps, 5)
-axes.semilogy(at, without, label="rate stays")
-axes.semilogy(at, with_drop, label="rate drops to a tenth")
+grid = np.arange(0, drop_steps, 5)
+axes.semilogy(grid, without_drop, label="rate stays")
+axes.semilogy(grid, with_drop, label="rate drops to a tenth")
 axes.axvline(drop_at, color="0.5", lw=1, ls=":")
 axes.set_xlabel("step")
 axes.set_ylabel("loss of all training images")

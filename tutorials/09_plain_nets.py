@@ -7,7 +7,7 @@ that is as good as a shallow one.
 
 **You need** pages 5 to 8: convolutions, batch norm, training. The data are the digits.
 
-**It takes** less than 120 seconds on two cores, once you have read it.
+**It takes** less than 120 seconds on two cores to run; reading takes longer.
 
 If a net of 20 layers is good, is one of 56 better? It has more parameters, and it can
 compute everything that the shallower one can. This page shows that it becomes worse,
@@ -155,15 +155,15 @@ for depth, widths, in_channels in ((20, (8, 16, 32), 1), (20, (16, 32, 64), 3)):
 # library's plain net is called ``plain20``. Its parts have the same names as ours, so
 # that its weights fit:
 
-ours = PlainNet(20)
-library = models.create("plain20", in_channels=1, widths=(8, 16, 32))
-ours.load_state_dict(library.state_dict())
+our_net = PlainNet(20)
+library_net = models.create("plain20", in_channels=1, widths=(8, 16, 32))
+our_net.load_state_dict(library_net.state_dict())
 
 digits = data.load("digits")
 x = Tensor(digits.test.images / 255, dtype="float32")
-with no_grad(), ours.evaluating(), library.evaluating():
-    np.testing.assert_allclose(ours(x).numpy(), library(x).numpy(), atol=1e-5)
-print("the same function; the last name is", list(ours.state_dict())[-1])
+with no_grad(), our_net.evaluating(), library_net.evaluating():
+    np.testing.assert_allclose(our_net(x).numpy(), library_net(x).numpy(), atol=1e-5)
+print("the same function; the last name is", list(our_net.state_dict())[-1])
 
 # %%
 # Equal outputs check the strides, too: a stride in another place changes no weight's
@@ -312,9 +312,9 @@ deep_depth = 56
 shallow = nets[shallow_depth]
 built = deepen(shallow, deep_depth)
 with no_grad(), shallow.evaluating(), built.evaluating():
-    scores, of_built = shallow(x).numpy(), built(x).numpy()
+    scores, scores_of_built = shallow(x).numpy(), built(x).numpy()
 print(f"largest score      {abs(scores).max():.1f}")
-print(f"largest difference {abs(scores - of_built).max():.1e}")
+print(f"largest difference {abs(scores - scores_of_built).max():.1e}")
 print("layers            train %  test %")
 for name, net in (
     (f"{shallow_depth}, trained", shallow),
@@ -351,8 +351,8 @@ axes.legend(loc="upper left")
 plt.show()
 
 # %%
-# It stays. So the deep net can represent a good function, and gradient descent can work
-# near it. What fails is the way there from a random start.
+# The error stays small. So the deep net can represent a good function, and gradient
+# descent can work near it. What fails is the way there from a random start.
 #
 # Do the signals vanish?
 # ----------------------
@@ -443,7 +443,7 @@ for name in ("layer1.0.conv1.weight", "layer3.0.conv2.weight"):
 
 
 def neighbour_error(features, labels):
-    """In how many percent of the images the nearest other one has another label."""
+    """The percentage of images whose nearest other image has another label."""
     flat = features.reshape(len(features), -1).astype(np.float64)
     squared = (flat**2).sum(axis=1)
     distances = squared[:, None] - 2 * flat @ flat.T + squared
@@ -474,10 +474,10 @@ plt.show()
 #
 # Balduzzi et al. (2017) found the same from the other side: in a deep plain net the
 # gradients for two nearby inputs have as little in common as white noise, "shattered
-# gradients". This describes what happens, and fits what we saw. It is not the last word
-# about the reason. The paper itself leaves it at the conjecture that deep plain nets
-# learn exponentially slowly, and notes that on ImageNet three times as many steps did
-# not help.
+# gradients". This describes what happens, and fits what we saw. It may not be the whole
+# reason. The paper itself leaves it at the conjecture that deep plain nets learn
+# exponentially slowly, and notes that on ImageNet three times as many steps did not
+# help.
 #
 # The identity, which we had to write by hand into 36 layers, is hard to find for a
 # stack of convolutions, batch norms and ReLUs that starts at random. The next page

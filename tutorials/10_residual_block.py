@@ -8,11 +8,11 @@ and a deep net that equals a shallow one and can be trained from there.
 **You need** page 9, the problem; pages 5 and 7, convolution and batch norm. The data
 are the digits.
 
-**It takes** less than 120 seconds on two cores, once you have read it.
+**It takes** less than 120 seconds on two cores to run; reading takes longer.
 
 Page 9 ended with a net of 56 layers that fails to learn what 20 layers learn, although
-it only had to compute the identity in 36 of them. So let the identity be what a block
-computes when it computes nothing.
+it only had to compute the identity in 36 of them. So let a block compute the identity
+when all its weights are zero.
 """
 
 import matplotlib.pyplot as plt
@@ -67,7 +67,7 @@ draw_block(right, "residual", shortcut=True)
 plt.show()
 
 # %%
-# The left way is the *branch* :math:`\mathcal F`, the right one the *shortcut*. The
+# The left path is the *branch* :math:`\mathcal F`, the right one the *shortcut*. The
 # last ReLU comes after the addition.
 #
 # In the code we leave room for a shortcut that is not the identity.
@@ -90,8 +90,8 @@ class Block(nn.Module):
 
 
 # %%
-# (``downsample`` is a strange name for it. It is what other libraries call it, and
-# weights find their place by name.)
+# (``downsample`` is a strange name for a shortcut. But other libraries use it, and
+# weights are loaded by name.)
 #
 # What the addition does to the gradient
 # --------------------------------------
@@ -113,9 +113,9 @@ upstream = generator.standard_normal((4, 8, 6, 6), dtype=np.float32)
 
 x = Tensor(values, requires_grad=True)
 (block.branch(x) + x).backward(upstream)
-alone = Tensor(values, requires_grad=True)
-block.branch(alone).backward(upstream)
-np.testing.assert_allclose(x.grad, alone.grad.numpy() + upstream, atol=1e-5)
+branch_input = Tensor(values, requires_grad=True)
+block.branch(branch_input).backward(upstream)
+np.testing.assert_allclose(x.grad, branch_input.grad.numpy() + upstream, atol=1e-5)
 print("it is the branch's, plus what arrived")
 
 # %%
@@ -223,24 +223,24 @@ def projected(C, D):
 
 
 paper = {"widths": (16, 32, 64), "in_channels": 3}
-without = parameters(models.create("plain20"))
-grow = projected(16, 32) + projected(32, 64)
-keep = 3 * projected(16, 16) + 2 * projected(32, 32) + 2 * projected(64, 64)
+plain_parameters = parameters(models.create("plain20"))
+extra_b = projected(16, 32) + projected(32, 64)
+extra_c = 3 * projected(16, 16) + 2 * projected(32, 32) + 2 * projected(64, 64)
 images = Tensor(generator.standard_normal((2, 3, 32, 32)), dtype="float32")
-for option, added in (("A", 0), ("B", grow), ("C", grow + keep)):
-    ours = ResNet(20, option, **paper)
-    library = models.create("resnet20", shortcut=option)
-    ours.load_state_dict(library.state_dict())
-    assert parameters(ours) == parameters(library) == without + added
+for option, added in (("A", 0), ("B", extra_b), ("C", extra_b + extra_c)):
+    our_net = ResNet(20, option, **paper)
+    library_net = models.create("resnet20", shortcut=option)
+    our_net.load_state_dict(library_net.state_dict())
+    assert parameters(our_net) == parameters(library_net) == plain_parameters + added
     with no_grad():
-        np.testing.assert_allclose(ours(images), library(images), atol=1e-4)
-    print(f"{option}: {without:,} + {added:,} = {without + added:,}")
+        np.testing.assert_allclose(our_net(images), library_net(images), atol=1e-4)
+    print(f"{option}: {plain_parameters:,} + {added:,} = {plain_parameters + added:,}")
 
 # %%
 # Both checks hold for all three: as many parameters as the library's, and equal
 # outputs. With option A a residual net has exactly the parameters of its plain twin.
-# Whatever difference there is between the two, it comes from the addition. For small
-# images the paper uses A everywhere, and so does this page from here on.
+# Any difference between the two comes from the addition. For small images the paper
+# uses A everywhere, and so does this page from here on.
 #
 # Is the problem gone?
 # --------------------
@@ -323,7 +323,7 @@ plt.show()
 #
 # On page 9 it took some care to build a block that computes the identity. Now it takes
 # one line. Batch norm ends the branch with :math:`\gamma \hat x + \beta`. With
-# :math:`\gamma = \beta = 0` the branch is zero, whatever its convolutions do, in
+# :math:`\gamma = \beta = 0` the branch is zero for any weights of its convolutions, in
 # training as well as in evaluation; and :math:`\max(0 + x, 0) = x`, since :math:`x`
 # comes from a ReLU.
 
@@ -357,9 +357,9 @@ sample = digits.train.images[:300] / 255
 sample_labels = digits.train.labels[:300]
 
 F.cross_entropy(built(Tensor(sample, dtype="float32")), sample_labels).backward()
-new = built.layer1[-1]
-print("convolution:", abs(new.conv1.weight.grad.numpy()).max())
-print("last gamma: ", abs(new.bn2.weight.grad.numpy()).max())
+new_block = built.layer1[-1]
+print("convolution:", abs(new_block.conv1.weight.grad.numpy()).max())
+print("last gamma: ", abs(new_block.bn2.weight.grad.numpy()).max())
 
 # %%
 # The convolutions have to wait for one step: their gradient is a product with
@@ -399,7 +399,7 @@ def signals(net):
 
 
 def neighbour_error(features):
-    """In how many percent of the images the nearest other one has another label."""
+    """The percentage of images whose nearest other image has another label."""
     flat = features.reshape(len(features), -1).astype(np.float64)
     squared = (flat**2).sum(axis=1)
     distances = squared[:, None] - 2 * flat @ flat.T + squared
@@ -446,16 +446,16 @@ for family in growth:
 
 def changes(net):
     """|y - x| / |x| for the test images, in each block that keeps the shape."""
-    found = []
+    relative_changes = []
     with no_grad(), net.evaluating():
         x = F.relu(net.bn1(net.conv1(test_images)))
         for block in blocks(net):
             y = block(x)
             if y.shape == x.shape:
                 change = np.linalg.norm((y - x).numpy()) / np.linalg.norm(x.numpy())
-                found.append(change)
+                relative_changes.append(change)
             x = y
-    return found
+    return relative_changes
 
 
 figure, axes = plt.subplots(figsize=(6.4, 3.6))
@@ -499,15 +499,15 @@ def mean_output(join):
     return x.mean().item()
 
 
-after = mean_output(lambda branch, x: F.relu(branch + x))
-before = mean_output(lambda branch, x: F.relu(branch) + x)
-print(f"ReLU after the addition: mean {after:.2f}")
-print(f"ReLU before it:          mean {before:.2f}")
+mean_after = mean_output(lambda branch, x: F.relu(branch + x))
+mean_before = mean_output(lambda branch, x: F.relu(branch) + x)
+print(f"ReLU after the addition: mean {mean_after:.2f}")
+print(f"ReLU before it:          mean {mean_before:.2f}")
 
 # %%
-# **The addition in place.** ``x`` is not only the block's input. It is what the first
-# convolution has kept for its gradient. Whoever adds the branch into the same memory,
-# as ``x += branch`` does for arrays, changes what was kept:
+# **The addition in place.** ``x`` is not only the block's input. The first convolution
+# has kept it for its gradient. Adding the branch into the same memory, as ``x +=
+# branch`` does for arrays, changes what was kept:
 
 
 def gradient_of_conv1(in_place):
@@ -515,14 +515,14 @@ def gradient_of_conv1(in_place):
     nn.init.initialize(block, 0)
     branch = block.branch(x)
     if in_place:
-        x.data[...] += branch.data  # the sum, where x was
+        x.data[...] += branch.data  # the sum overwrites x
     (branch + x).backward(upstream)
     return block.conv1.weight.grad.numpy()
 
 
 right, wrong = gradient_of_conv1(in_place=False), gradient_of_conv1(in_place=True)
-off = np.linalg.norm(wrong - right) / np.linalg.norm(right)
-print(f"the gradient is off by {100 * off:.0f} %")
+gradient_error = np.linalg.norm(wrong - right) / np.linalg.norm(right)
+print(f"the gradient is off by {100 * gradient_error:.0f} %")
 
 # %%
 # (For a :class:`~minires.Tensor` with a history ``x += y`` makes a new one, so this
@@ -533,16 +533,16 @@ print(f"the gradient is off by {100 * off:.0f} %")
 # function and the cost change:
 
 block = Block(16, 32, 2, ZeroPadding(16, 32, 2))
-late = Block(16, 32, 2, ZeroPadding(16, 32, 2))
-late.load_state_dict(block.state_dict())
-late.conv1.stride, late.conv2.stride = 1, 2
+late_stride = Block(16, 32, 2, ZeroPadding(16, 32, 2))
+late_stride.load_state_dict(block.state_dict())
+late_stride.conv1.stride, late_stride.conv2.stride = 1, 2
 x = Tensor(generator.standard_normal((2, 16, 32, 32)), dtype="float32")
 with no_grad():
-    print(block(x).shape, "and", late(x).shape)
-    print("largest difference:", abs(block(x) - late(x)).numpy().max())
+    print(block(x).shape, "and", late_stride(x).shape)
+    print("largest difference:", abs(block(x) - late_stride(x)).numpy().max())
 cost = {
     name: sum(row.multiply_adds for row in models.summarize(b, (16, 32, 32)))
-    for name, b in (("first", block), ("second", late))
+    for name, b in (("first", block), ("second", late_stride))
 }
 print(f"multiplications:  {cost['first']:,}")
 print(f"with late stride: {cost['second']:,}")
@@ -550,8 +550,8 @@ print(f"with late stride: {cost['second']:,}")
 # %%
 # **The other option A.** The paper does not say where the zeros go. This page and the
 # library put half of the new channels before the old ones and half after. Others put
-# all of them after. Either is fine, but weights know where their channels are. Here is
-# our trained net, with its zeros in the other place:
+# all of them after. Either is fine, but trained weights fit only one order of the
+# channels. Here is our trained net, with its zeros in the other place:
 
 
 class ZerosAfter(ZeroPadding):
@@ -560,20 +560,20 @@ class ZerosAfter(ZeroPadding):
         return F.pad(x, (0, 0, 0, 0, 0, 2 * self.half))
 
 
-moved = ResNet(depths[0])
-moved.load_state_dict(shallow.state_dict())
-moved.layer2[0].downsample = ZerosAfter(8, 16, 2)
-moved.layer3[0].downsample = ZerosAfter(16, 32, 2)
+moved_net = ResNet(depths[0])
+moved_net.load_state_dict(shallow.state_dict())
+moved_net.layer2[0].downsample = ZerosAfter(8, 16, 2)
+moved_net.layer3[0].downsample = ZerosAfter(16, 32, 2)
 error_of_shallow, error_of_moved = (
     error(shallow, digits.test),
-    error(moved, digits.test),
+    error(moved_net, digits.test),
 )
 print(f"test error       {error_of_shallow:.2f} %")
 print(f"with other zeros {error_of_moved:.2f} %")
 
 # %%
-# So compare outputs, not only shapes and parameters, when you load weights that someone
-# else has trained.
+# So compare outputs, not only shapes and parameters, when you load weights that others
+# have trained.
 #
 # Exercises
 # ---------

@@ -8,7 +8,7 @@ file that a power cut cannot spoil; and you run the paper's recipe.
 **You need** pages 7, 8 and 10. This page trains on ``shapes``, small synthetic images
 that the package draws. The real run at the end needs CIFAR-10.
 
-**It takes** less than 120 seconds on two cores, once you have read it.
+**It takes** less than 120 seconds on two cores to run; reading takes longer.
 
 A paper's error is the result of a network *and* of everything around it: which images
 it saw, in which order, changed in which way, at which learning rate, for how long. This
@@ -90,17 +90,17 @@ plt.show()
 
 folder = tempfile.TemporaryDirectory()
 work = Path(folder.name)
-some = shapes.train.take(100)
+sample = shapes.train.take(100)
 record = np.concatenate(
-    [some.labels[:, None].astype(np.uint8), some.images.reshape(100, 3 * 32 * 32)],
+    [sample.labels[:, None].astype(np.uint8), sample.images.reshape(100, 3 * 32 * 32)],
     axis=1,
 )  # (100, 1) and (100, 3072) -> (100, 3073)
 (work / "batch.bin").write_bytes(record.tobytes())
 
 content = np.fromfile(work / "batch.bin", np.uint8).reshape(-1, 3073)
 labels, images = content[:, 0], content[:, 1:].reshape(-1, 3, 32, 32)
-np.testing.assert_array_equal(images, some.images)
-np.testing.assert_array_equal(labels, some.labels)
+np.testing.assert_array_equal(images, sample.images)
+np.testing.assert_array_equal(labels, sample.labels)
 print("file:", content.shape, "-> images", images.shape, images.dtype)
 
 # %%
@@ -109,9 +109,9 @@ print("file:", content.shape, "-> images", images.shape, images.dtype)
 # rest of this page can use either.
 #
 # The paper subtracts the *per-pixel mean*: one mean for each of the :math:`3 \cdot 32
-# \cdot 32` numbers of an image, over all training images. The test images get the same
-# one subtracted. Their own mean would be information about the test that nobody has
-# when a single image arrives.
+# \cdot 32` numbers of an image, over all training images. The same mean is subtracted
+# from the test images. Their own mean would be information about the test that is not
+# available when a single image arrives.
 
 mean = (shapes.train.images / 255).mean(axis=0)  # (n, 3, 32, 32) -> (3, 32, 32)
 normalize = data.pixel_mean(shapes.train.images)
@@ -169,13 +169,13 @@ plt.show()
 # ``top``, ``left`` and ``flip``. With the same words both give exactly the same images:
 
 augment = data.CropAndFlip(pad=4)
-theirs = augment(x[:64], np.random.default_rng(7))
+library_images = augment(x[:64], np.random.default_rng(7))
 words = np.random.default_rng(7).integers(0, 2**64, 64, dtype=np.uint64)
-ours = [
+our_images = [
     crop_and_flip(*arguments)
     for arguments in zip(x[:64], *augment.windows(words), strict=True)
 ]
-np.testing.assert_array_equal(theirs, ours)
+np.testing.assert_array_equal(library_images, our_images)
 print("the library agrees;", 9 * 9 * 2, "different views of each image")
 
 copies = np.stack([star] * 12)
@@ -243,17 +243,17 @@ print("batch 100, to the bit:", np.array_equal(directly, after_the_others))
 # Stop, and go on
 # ---------------
 #
-# The real run takes hours, and a computer has other plans. With the batches and the
-# learning rate functions of the step, what else decides how a run goes on? Let us look
-# into a checkpoint of a small run: ResNet-8, the recipe shortened to 16 steps. The
-# drops of the learning rate move along, to half and three quarters of the way.
+# The real run takes hours, and it may be interrupted. The batches and the learning rate
+# are functions of the step. What else decides how a run goes on? Let us look into a
+# checkpoint of a small run: ResNet-8, the recipe shortened to 16 steps. The drops of
+# the learning rate move along, to half and three quarters of the way.
 
 small = train.paper("resnet8", shapes, batch_size=16).shortened(16)
-through = train.train(small, work / "through", dataset=shapes)
+complete = train.train(small, work / "complete", dataset=shapes)
 print("drops after", small.drops, "steps")
-for file in sorted((work / "through").rglob("*")):
+for file in sorted((work / "complete").rglob("*")):
     if file.is_file():
-        print(f"{file.stat().st_size:>8,} bytes {file.relative_to(work / 'through')}")
+        print(f"{file.stat().st_size:>8,} bytes {file.relative_to(work / 'complete')}")
 
 # %%
 # ``weights`` has the parameters, and batch norm's running means and variances beside
@@ -283,8 +283,8 @@ def largest_difference(one, other):
     return max(np.abs(a.numpy() - b.numpy()).max() for a, b in pairs)
 
 
-print("steps:", through.state.step, "and", resumed.state.step)
-print("largest difference of two weights:", largest_difference(through, resumed))
+print("steps:", complete.state.step, "and", resumed.state.step)
+print("largest difference of two weights:", largest_difference(complete, resumed))
 
 # %%
 # Exactly 0: as if nothing had happened. So an interruption is never the cause of a
@@ -302,7 +302,7 @@ except TrainingInterrupted:
     for velocity in forgetful.optimizer.velocities:
         velocity[...] = 0
     forgetful.run()
-print("without velocities:", largest_difference(through, forgetful))
+print("without velocities:", largest_difference(complete, forgetful))
 
 # %%
 # No error, no warning, and another network. Only a comparison such as this one shows
@@ -311,8 +311,8 @@ print("without velocities:", largest_difference(through, forgetful))
 # A file that a crash cannot spoil
 # --------------------------------
 #
-# When is a checkpoint most likely to be lost? While it is being written. Whoever opens
-# the old file for writing has emptied it, and if the power fails now, neither the old
+# When is a checkpoint most likely to be lost? While it is being written. Opening the
+# old file for writing empties it, and if the power fails now, neither the old
 # checkpoint nor the new one is left. Here is a power cut after half of the bytes:
 
 
@@ -337,22 +337,23 @@ def write_atomically(path, content, power_cut=False):
     os.replace(temporary, path)  # the new name in one step
 
 
-for way in (write, write_atomically):
-    path = work / f"checkpoint-{way.__name__}"
-    way(path, b"weights of step 100")
+for writer in (write, write_atomically):
+    path = work / f"checkpoint-{writer.__name__}"
+    writer(path, b"weights of step 100")
     try:
-        way(path, b"weights of step 200", power_cut=True)
+        writer(path, b"weights of step 200", power_cut=True)
     except PowerCutError:
-        print(f"{way.__name__:>16} leaves {path.read_bytes()}")
+        print(f"{writer.__name__:>16} leaves {path.read_bytes()}")
 
 # %%
 # Renaming is *atomic*: the operating system does it wholly or not at all. Before it the
-# old file has the name, after it the new one, and there is no in between. But the new
-# bytes must be on the disk before it, and not in a cache of the operating system's:
+# old file has the name, after it the new one, and there is no state in between. But the
+# new bytes must be on the disk before it, and not in a cache of the operating system's:
 # that is what ``fsync`` waits for. Without it, the rename may reach the disk first.
 #
 # The library writes a checkpoint, a folder of several files, in this way: under another
-# name, forced to the disk, renamed to its step. Only then is the one before it deleted.
+# name, forced to the disk, renamed to its step. The checkpoint before it is deleted
+# only then.
 #
 # The run, shortened
 # ------------------
@@ -371,13 +372,15 @@ small_shapes = data.load("shapes", train=training_images, test=1_000, size=24)
 recipe_of_32 = train.paper(
     "resnet8", small_shapes, batch_size=32, learning_rate=0.1 / 4
 )
-short = recipe_of_32.shortened(length)
-short = replace(short, log_every=length // rows, evaluate_every=length // rows)
-run = train.train(short, dataset=small_shapes)
+short_recipe = recipe_of_32.shortened(length)
+short_recipe = replace(
+    short_recipe, log_every=length // rows, evaluate_every=length // rows
+)
+run = train.train(short_recipe, dataset=small_shapes)
 
 history = run.history
 figure, axes = plt.subplots()
-for drop in short.drops:
+for drop in short_recipe.drops:
     axes.axvline(drop, color="0.6", linewidth=1, linestyle="--")
 axes.plot(*history.series("train_error"), linewidth=1, label="training, on the way")
 axes.plot(*history.series("test_error"), linewidth=2.5, label="test")
@@ -414,11 +417,11 @@ test_error = history.last("test_error")
 
 run.model.train()
 with no_grad():
-    wrong = [
+    wrong_shares = [
         (run.model(Tensor(x)).numpy().argmax(axis=1) != labels).mean()
         for x, labels in run.train_loader.epoch()
     ]
-own_statistics = 100 * np.mean(wrong)
+own_statistics = 100 * np.mean(wrong_shares)
 
 print(f"training error on the way, last row: {on_the_way:.1f} %")
 print(f"at the end, in training mode:        {own_statistics:.1f} %")
@@ -428,12 +431,12 @@ print(f"test error at the end:               {test_error:.1f} %")
 
 # %%
 # The first two lines are not far apart: at so small a learning rate the weights hardly
-# move any more. What is left is mostly chance, for a row has few images. From the
-# second line to the third it is batch norm: the statistics of 32 images are noisy, the
-# running ones are not. From the third to the fourth it is the augmentation: where a
-# window cuts a shape off, it is harder to tell. So a training error on the way that is
-# *above* the test error need not be a mistake. How well a network fits its training
-# images is what the fourth line says.
+# move any more. What is left is mostly chance, for a row has few images. The difference
+# between the second line and the third is due to batch norm: the statistics of 32
+# images are noisy, the running ones are not. That between the third and the fourth is
+# due to the augmentation: where a window cuts a shape off, it is harder to tell. So a
+# training error on the way that is *above* the test error need not be a mistake. The
+# fourth line says how well a network fits its training images.
 #
 # One more trap: which test error does one report? The last one. The lowest of the curve
 # is chosen by looking at the test, and is too good on average:
@@ -444,8 +447,8 @@ print(f"last: {test_error:.1f} %, lowest: {min(history.series('test_error')[1]):
 # One run is one draw
 # -------------------
 #
-# With another seed, the weights start elsewhere, the batches are others, and the error
-# is another one. How much does that matter? Digits are quick enough to try it: the
+# With another seed, the weights start elsewhere, the batches differ, and the error
+# differs, too. How much does that matter? Digits are quick enough to try it: the
 # recipe, shortened, with five seeds and nothing else changed.
 
 seeds = (0, 1, 2, 3, 4)
@@ -490,8 +493,8 @@ print(f"{100 * p} % with a deviation of {100 * (p * (1 - p) / m) ** 0.5:.2f} %")
 #     minires evaluate runs/resnet20
 #
 # draw the curves into ``runs.png`` and test the latest checkpoint. ``--iterations
-# 4000`` shortens the recipe in the way of ``shortened`` above, and ``--seed 1`` makes a
-# second run.
+# 4000`` shortens the recipe in the way of ``shortened`` above, and ``--seed 1``, with
+# another folder after ``--out``, makes a second run.
 #
 # How long it takes
 # -----------------
@@ -507,8 +510,8 @@ def images_per_second(device, steps):
     timed = replace(recipe, iterations=count, log_every=steps, evaluate_every=count)
     hardware = train.Hardware.choose(device)
     trainer = train.train(timed, dataset=shapes, hardware=hardware)
-    at, seconds = trainer.history.series("seconds")
-    return timed.batch_size * (at[-1] - at[0]) / (seconds[-1] - seconds[0])
+    logged, seconds = trainer.history.series("seconds")
+    return timed.batch_size * (logged[-1] - logged[0]) / (seconds[-1] - seconds[0])
 
 
 cpu_steps = 4

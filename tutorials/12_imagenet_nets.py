@@ -7,7 +7,7 @@ ImageNet nets from the paper's table, and the way from a photo to five guesses.
 
 **You need** pages 7, 8 and 10, and nothing but the digits in the package.
 
-**It takes** less than 60 seconds on two cores, once you have read it.
+**It takes** less than 60 seconds on two cores to run; reading takes longer.
 
 The networks that classify photos are the same idea as ResNet-20 at another scale: 224 x
 224 pixels, 1,000 classes, up to 152 layers. What is new is the block that makes such
@@ -139,8 +139,8 @@ print(f"bottleneck with  256 channels: {bottleneck_256:>9,} weights")
 #
 # Now all layers of all five nets, from the table. Each convolution is followed by batch
 # norm with two parameters a channel and has no bias. The first block of a stage changes
-# the number of channels (but for the first stage of basic blocks), so its shortcut is a
-# 1 x 1 projection with batch norm: option B of page 10.
+# the number of channels (except in the first stage of basic blocks), so its shortcut is
+# a 1 x 1 projection with batch norm: option B of page 10.
 
 
 def conv(C, O, K, H):
@@ -176,7 +176,7 @@ def count(depth):
 # %%
 # Now compare with the library, which does not compute from a table, but sends an image
 # through the network and looks at each layer (``skip_init`` leaves the weights at 0;
-# nobody needs them for that). The paper's figures are in the last column.
+# counting does not need them). The paper's figures are in the last column.
 
 PAPER = {18: 1.8e9, 34: 3.6e9, 50: 3.8e9, 101: 7.6e9, 152: 11.3e9}
 for depth in TABLE:
@@ -197,7 +197,7 @@ for depth in TABLE:
 
 stages = list(count(50))
 figure, panels = plt.subplots(2, 1, figsize=(6.4, 5), sharex=True)
-for panel, column, what in (
+for panel, column, quantity in (
     (panels[0], 0, "parameters"),
     (panels[1], 1, "multiply-adds"),
 ):
@@ -205,7 +205,7 @@ for panel, column, what in (
         part = np.array([cost[column] for cost in count(depth).values()])
         places = np.arange(len(stages)) + shift
         panel.bar(places, 100 * part / part.sum(), 0.38, label=f"ResNet-{depth}")
-    panel.set_ylabel(f"{what} (%)")
+    panel.set_ylabel(f"{quantity} (%)")
     panel.grid(axis="x", visible=False)
 panels[0].legend()
 panels[1].set_xticks(range(len(stages)), stages)
@@ -252,12 +252,14 @@ class Bottleneck(nn.Module):
 # the same output:
 
 resnet50 = models.create("resnet50", generator=0)
-theirs = resnet50.layer2[0]
-ours = Bottleneck(256, 128, stride=2)
-ours.load_state_dict(theirs.state_dict())
+library_block = resnet50.layer2[0]
+our_block = Bottleneck(256, 128, stride=2)
+our_block.load_state_dict(library_block.state_dict())
 x = Tensor(np.random.default_rng(0).standard_normal((2, 256, 14, 14)), dtype="float32")
-np.testing.assert_allclose(ours(x).numpy(), theirs(x).numpy(), rtol=1e-4, atol=1e-4)
-print(x.shape, "->", ours(x).shape, "and the library agrees")
+np.testing.assert_allclose(
+    our_block(x).numpy(), library_block(x).numpy(), rtol=1e-4, atol=1e-4
+)
+print(x.shape, "->", our_block(x).shape, "and the library agrees")
 
 # %%
 # Where the stride is
@@ -266,11 +268,11 @@ print(x.shape, "->", ours(x).shape, "and the library agrees")
 # A block that halves the map has stride 2 in one of its convolutions. The paper has it
 # in the first 1 x 1. A 1 x 1 with stride 2 takes every second pixel of every second row
 # and looks at no other. The projection on the shortcut does the same, with the same
-# pixels. So which of the block's input pixels does anything depend on? The gradient
-# says it: it is 0 where a pixel has no influence.
+# pixels. So which of the block's input pixels influence its output? The gradient says
+# it: it is 0 where a pixel has no influence.
 
 
-def seen(stride_in_1x1):
+def used_pixels(stride_in_1x1):
     block = Bottleneck(16, 8, stride=2, stride_in_1x1=stride_in_1x1, generator=0)
     x = np.random.default_rng(0).standard_normal((8, 16, 12, 12))
     x = Tensor(x, dtype="float32", requires_grad=True)
@@ -281,7 +283,7 @@ def seen(stride_in_1x1):
 
 figure, panels = plt.subplots(1, 2, figsize=(6.4, 3.3))
 for panel, in_1x1, name in zip(panels, (True, False), ("1 x 1", "3 x 3"), strict=True):
-    pixels = seen(in_1x1)
+    pixels = used_pixels(in_1x1)
     print(f"stride in the {name}: {100 * pixels.mean():.0f} % of the pixels matter")
     panel.pcolormesh(pixels[::-1], cmap="Blues", vmin=0, vmax=1.4, edgecolor="w")
     panel.set_title(f"stride in the {name}")
@@ -292,7 +294,7 @@ plt.show()
 # %%
 # Three quarters of what the stage before has computed is thrown away unseen. With the
 # stride in the 3 x 3 everything is looked at. The price is a first 1 x 1 on four times
-# as many pixels. Most libraries have it so, torchvision among them, and it is known as
+# as many pixels. Most libraries do this, torchvision among them, and it is known as
 # "ResNet v1.5". Here it is the network ``resnet50_v1_5``. Its parameters have *the same
 # names and the same shapes*, and it costs more:
 
@@ -339,23 +341,23 @@ for step in range(steps):
     F.cross_entropy(trained(Tensor(images)), labels).backward()
     optimizer.step()
 
-moved = small_net(stride_in_1x1=True)
-moved.load_state_dict(trained.state_dict())  # no complaint
+moved_net = small_net(stride_in_1x1=True)
+moved_net.load_state_dict(trained.state_dict())  # no complaint
 _, right_error = train.evaluate(trained, tests)
-_, wrong_error = train.evaluate(moved, tests)
+_, wrong_error = train.evaluate(moved_net, tests)
 print(f"stride where it was in training: {right_error:.1f} % wrong")
 print(f"the same weights, stride moved:  {wrong_error:.1f} % wrong")
 
 # %%
 # Far worse, and still better than the 90 % of guessing: it looks like a bad network,
-# not like a mistake. If a ResNet-50 is worse than those who trained it say, this is the
-# first thing to check.
+# not like a mistake. If a ResNet-50 is worse than its authors report, this is the first
+# thing to check.
 #
 # Weights that others have trained
 # --------------------------------
 #
 # Training a ResNet-50 on a million photos is too much for a laptop. But a trained one
-# is a file, and it fits whoever has the same names and shapes:
+# is a file, and it fits every network with the same names and shapes:
 # ``layer1.0.conv1.weight``, ``layer1.0.bn1.running_mean`` and so on. That is the whole
 # secret of "loading pretrained weights". A file in the safetensors format is a table of
 # names, shapes and places, followed by the numbers. Reading it runs no code; reading a
@@ -370,20 +372,20 @@ for name in [name for name in state if name.endswith("running_mean")]:
     state[name.replace("running_mean", "num_batches_tracked")] = np.array(1_000)
 models.write_weights(state, work / "narrow.safetensors")
 
-found = models.read_weights(work / "narrow.safetensors")
+loaded_state = models.read_weights(work / "narrow.safetensors")
 for name in ("conv1.weight", "layer2.0.downsample.0.weight", "fc.bias"):
-    print(f"{name:>28} {found[name].shape} {found[name].dtype}")
+    print(f"{name:>28} {loaded_state[name].shape} {loaded_state[name].dtype}")
 net = models.ResNet(**narrow)
-net.load_state_dict(found)
+net.load_state_dict(loaded_state)
 print(
     "loaded:",
-    all(np.array_equal(a, found[name]) for name, a in net.state_dict().items()),
+    all(np.array_equal(a, loaded_state[name]) for name, a in net.state_dict().items()),
 )
 
 # %%
-# The counters are passed over. Anything else that does not fit is an error that names
-# it, and then nothing at all is changed. A net of which one layer silently keeps its
-# random weights would be worse than none.
+# The counters are passed over. Any other tensor that does not fit leads to an error
+# that names it, and then no weight is changed. A net of which one layer silently keeps
+# its random weights would be worse than none.
 
 
 def try_to_load(state, **options):
@@ -394,12 +396,13 @@ def try_to_load(state, **options):
         print(error)
 
 
-other_names = models.rename(found, ["fc=linear"])  # a file from somewhere else
+other_names = models.rename(loaded_state, ["fc=linear"])  # a file from somewhere else
 try_to_load(other_names)
-try_to_load(found, classes=100)
+try_to_load(loaded_state, classes=100)
 
 # %%
-# Other names are made ours by rules "old=new", where "old" is a regular expression:
+# Other names are changed into ours by rules "old=new", where "old" is a regular
+# expression:
 
 try_to_load(models.rename(other_names, ["linear=fc"]))
 
@@ -421,8 +424,8 @@ try_to_load(models.rename(other_names, ["linear=fc"]))
 # store the picture sideways, with a note (*EXIF orientation*) that it has to be turned.
 # Here is such a file: a test digit in chalk on a blackboard, 480 x 640, stored lying.
 
-shown = 7
-digit = np.pad(digits.test.images[shown, 0], ((1, 1), (0, 0)))  # (8, 8) -> (10, 8)
+test_index = 7
+digit = np.pad(digits.test.images[test_index, 0], ((1, 1), (0, 0)))  # (8, 8) -> (10, 8)
 chalk = Image.fromarray(digit).resize((480, 600), Image.Resampling.BICUBIC)
 chalk = np.pad(np.asarray(chalk), ((20, 20), (0, 0)))[:, :, None] / 255  # (640, 480, 1)
 grain = np.random.default_rng(0).normal(0, 6, (640, 480, 3))
@@ -438,10 +441,10 @@ photo = data.open_photo(work / "photo.jpg")
 print("stored:", stored.size, " opened:", photo.size)
 
 # %%
-# ``open_photo`` turned it upright. It gives RGB whatever the file held. The usual test
+# ``open_photo`` turned it upright. It gives RGB for a file of any kind. The usual test
 # image of an ImageNet net is made in two steps: the shorter side becomes 256 pixels,
-# and of that the square of 224 in the centre is cut out. The library does both in one
-# step and computes no more than the square, so that rounding may differ by a level.
+# and then the square of 224 x 224 in the centre is cut out. The library does both in
+# one step and computes no more than the square, so that rounding may differ by a level.
 
 W, H = photo.size
 new_size = round(W * 256 / min(W, H)), round(H * 256 / min(W, H))
@@ -494,8 +497,8 @@ for name, shape in (shapes | {"fc": logits.shape}).items():
     print(f"{name:>8}: {shape}")
 
 # %%
-# These are the sizes of the table. What this network says of the photo is worth
-# nothing, for its weights are random. With real ones it is
+# These are the sizes of the table. The guesses of this network are worth nothing, since
+# its weights are random. With trained weights, the command is
 #
 # .. code-block:: sh
 #
@@ -504,8 +507,8 @@ for name, shape in (shapes | {"fc": logits.shape}).items():
 # Five guesses
 # ------------
 #
-# The net for digits above *is* trained. To it a photo is of 8 x 8 pixels, grey, with
-# the mean of its own training images subtracted. The steps are the same, but for the
+# The net for digits above *is* trained. It takes a photo as 8 x 8 grey pixels, with the
+# mean of its own training images subtracted. The steps are the same, except for the
 # colours, which become one number: the brightness, to which green adds most and blue
 # least, as for the eye. A :class:`~minires.train.Classifier` is a network together with
 # all of that, so that a photo is all it needs. ``guesses`` sorts what it gives.
@@ -537,7 +540,7 @@ plt.show()
 # Looking ten times
 # -----------------
 #
-# A thing in a corner of a photo is outside of the centre crop. So AlexNet and the
+# An object in a corner of a photo is outside of the centre crop. So AlexNet and the
 # ResNet paper look at ten squares: four corners, the centre, and the mirror images of
 # these five. The ten *probabilities* are averaged, not the ten logits.
 # :func:`~minires.train.probabilities` does so by itself where it is given several views
@@ -551,17 +554,17 @@ for panel, crop in zip(panels.flat, crops, strict=True):
 plt.show()
 
 views = imagenet(data.as_pixels(crops))  # (10, 3, 224, 224)
-together = train.probabilities(net, views[None])[0]  # (1, 10, 3, 224, 224) -> (10,)
+averaged = train.probabilities(net, views[None])[0]  # (1, 10, 3, 224, 224) -> (10,)
 one_by_one = np.concatenate([train.probabilities(net, view[None]) for view in views])
-np.testing.assert_allclose(together, one_by_one.mean(axis=0), atol=1e-5)
-print(views.shape, "->", one_by_one.shape, "-> mean", together.shape)
+np.testing.assert_allclose(averaged, one_by_one.mean(axis=0), atol=1e-5)
+print(views.shape, "->", one_by_one.shape, "-> mean", averaged.shape)
 
 # %%
 # At the command line that is ``--crops 10``. For digits it would be a mistake: the
-# mirror image of a 9 is none. A result is complete only with the way it was measured.
-# The paper's ResNet-50 has a top-1 error (the first guess is wrong) of 22.85 % with ten
-# crops; for the weights that its authors published they report 24.7 % with one. Compare
-# errors only where they were measured alike.
+# mirror image of a 9 is no digit. A result is complete only with the way it was
+# measured. The paper's ResNet-50 has a top-1 error (the first guess is wrong) of 22.85
+# % with ten crops; for the weights that its authors published they report 24.7 % with
+# one. Compare errors only where they were measured alike.
 
 folder.cleanup()
 

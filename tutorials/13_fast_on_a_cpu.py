@@ -7,8 +7,9 @@ each idea is worth.
 
 **You need** pages 1 and 5, and page 7 for one part.
 
-**It takes** less than 100 seconds on two cores, once you have read it. The times that
-it prints are your machine's, and steady only if that has nothing else to do.
+**It takes** less than 100 seconds on two cores to run; reading takes longer. The times
+that it prints are those of your machine, and they are steady only if the machine has
+nothing else to do.
 
 All eight compute the same numbers, and most with the same multiplications. What differs
 is how the numbers get to the processor. This page builds the ladder that the library
@@ -53,7 +54,7 @@ multiplications = N * O * H * W * C * 9
 def medians(functions, rounds=5):
     """The median seconds of each function, {name: function}, all measured in turn.
 
-    What disturbs the machine for a while then disturbs all of them.
+    A disturbance of the machine then disturbs all of them.
     """
     times = {name: [] for name in functions}
     for turn in range(rounds + 1):  # the first round is for warming up
@@ -73,7 +74,7 @@ print(f"the layer: {2 * multiplications / 1e9:.2f} billion operations")
 print(f"at that speed: {1e3 * 2 * multiplications / peak:.1f} ms")
 
 # %%
-# The result that all versions must have is the library's:
+# All versions must have the same result as the library:
 
 with no_grad():
     expected = F.conv2d(Tensor(x), Tensor(w), padding=1).numpy()
@@ -109,13 +110,13 @@ def with_border(x):
     return np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
 
 
-few = 2  # filters, and rows of the outputs
-corner = with_border(x[:1])[0, :, : few + 2]  # (C, few + 2, W + 2)
+size = 2  # filters, and rows of the outputs
+corner = with_border(x[:1])[0, :, : size + 2]  # (C, size + 2, W + 2)
 np.testing.assert_allclose(
-    loops(corner, w[:few]), expected[0, :few, :few], rtol=1e-3, atol=1e-3
+    loops(corner, w[:size]), expected[0, :size, :size], rtol=1e-3, atol=1e-3
 )
-of_part = medians({"loops": lambda: loops(corner, w[:few])}, rounds=3)["loops"]
-ladder = {"loops": of_part * multiplications / (few * few * W * C * 9)}
+part_seconds = medians({"loops": lambda: loops(corner, w[:size])}, rounds=3)["loops"]
+ladder = {"loops": part_seconds * multiplications / (size * size * W * C * 9)}
 
 # %%
 # The simplest use of whole arrays has a loop over the weights. Each weight is
@@ -175,8 +176,9 @@ report()
 # -------------------------
 #
 # A processor computes with what lies in its registers. Behind these are caches, each
-# larger and slower than the one before, and behind the last is the memory. What was
-# used a moment ago is still in a cache, if not too much came after it.
+# larger and slower than the one before, and behind the last is the memory. A number
+# that was used a moment ago is still in a cache, unless too many others were used
+# since.
 #
 # How much does it matter? Add two arrays into a third, again and again, and count the
 # bytes that are read and written a second. The figure has the sizes of this machine's
@@ -245,9 +247,9 @@ plt.show()
 # ------
 #
 # The columns of the batch are far too many for the caches near to the processor. They
-# are written to memory and come back from there for the product. But nobody needs all
-# of them at once. Make the columns of a few images, multiply, and reuse the same room
-# for the next ones:
+# are written to memory and come back from there for the product. But they are not
+# needed all at once. Make the columns of a few images, multiply, and reuse the same
+# memory for the next ones:
 
 
 def columns_in_blocks(x, w, images):
@@ -342,17 +344,17 @@ def without_columns(x, w):
     return y
 
 
-def by_pixels(x):
+def to_pixel_order(x):
     return np.ascontiguousarray(x.transpose(2, 3, 1, 0))  # (N, C, H, W) -> (H, W, C, N)
 
 
-def by_images(y):
+def to_image_order(y):
     return y.transpose(3, 2, 0, 1)  # (H, W, O, N) -> (N, O, H, W)
 
 
-x_pixels = by_pixels(x)
+x_pixels = to_pixel_order(x)
 rungs["no columns"] = lambda: without_columns(x_pixels, w)
-check(by_images(without_columns(x_pixels, w)))
+check(to_image_order(without_columns(x_pixels, w)))
 report()
 
 # %%
@@ -383,7 +385,7 @@ def page_faults(function):
 
 
 large = 64 * 2**20 // 4  # numbers in 64 MiB
-kept = np.empty(large, np.float32)
+kept_array = np.empty(large, np.float32)
 
 
 def fresh():
@@ -391,12 +393,12 @@ def fresh():
 
 
 def used_again():
-    kept.fill(1)
+    kept_array.fill(1)
 
 
-of_filling = medians({"fresh memory": fresh, "used again": used_again})
+fill_seconds = medians({"fresh memory": fresh, "used again": used_again})
 faults = {"fresh memory": page_faults(fresh), "used again": page_faults(used_again)}
-for name, seconds in of_filling.items():
+for name, seconds in fill_seconds.items():
     print(f"{name}: {1e3 * seconds:5.1f} ms, {faults[name]:,} page faults")
 
 # %%
@@ -408,18 +410,18 @@ for name, seconds in of_filling.items():
 block = 2  # rows of the outputs
 
 
-def room_for(C, O, H, W, N):
+def make_buffers(C, O, H, W, N):
     bordered = np.zeros((H + 2, W + 2, C, N), np.float32)  # its border stays 0
     y = np.empty((H, W, O, N), np.float32)
     products = np.empty((block, W, O, N), np.float32)
     return bordered, y, products
 
 
-room = room_for(C, O, H, W, N)
+buffers = make_buffers(C, O, H, W, N)
 
 
 def in_kept_memory(x, w):
-    bordered, y, products = room
+    bordered, y, products = buffers
     bordered[1:-1, 1:-1] = x
     w0, *others = rows_of(w)
     for top in range(0, len(x), block):
@@ -432,7 +434,7 @@ def in_kept_memory(x, w):
 
 
 rungs["memory used again"] = lambda: in_kept_memory(x_pixels, w)
-check(by_images(in_kept_memory(x_pixels, w)))
+check(to_image_order(in_kept_memory(x_pixels, w)))
 report()
 
 # %%
@@ -459,9 +461,9 @@ report()
 #    m_1 + m_2 &= d_1 w_1 + d_2 w_0 + d_2 w_2 \\
 #    m_1 - m_2 &= d_1 w_0 + d_1 w_2 + d_2 w_1
 #
-# The first is :math:`y_0`, but for :math:`d_2 w_0` in the place of :math:`d_0 w_0`. The
-# second is :math:`y_1`, but for :math:`d_1 w_2` in the place of :math:`d_3 w_2`. One
-# more product mends each:
+# The first is :math:`y_0`, except that :math:`d_2 w_0` is in the place of :math:`d_0
+# w_0`. The second is :math:`y_1`, except that :math:`d_1 w_2` is in the place of
+# :math:`d_3 w_2`. One more product mends each:
 #
 # .. math::
 #    m_0 &= (d_0 - d_2)\,w_0, \qquad y_0 = m_0 + m_1 + m_2 \\
@@ -480,14 +482,14 @@ print("six products: ", np.array([d[:3] @ v, d[1:] @ v]))
 np.testing.assert_allclose([m0 + m1 + m2, m1 - m2 - m3], [d[:3] @ v, d[1:] @ v])
 
 # %%
-# Nothing in this asks the :math:`d` and :math:`w` to be numbers. Let :math:`d_0` to
-# :math:`d_3` be four *rows of the map* and :math:`w_0` to :math:`w_2` the rows of the
-# filter, and let each product be a matrix product with runs as above. Two rows of
-# outputs then take four such products instead of six. For each output these are 6
-# multiplications a channel instead of 9. The price is additions, which go through
-# memory: it must be done block by block. An addition of inputs serves all filters, one
-# of outputs all channels. So the more there are of both, the more the trick is worth.
-# With 16 of each, as here, it may gain little or nothing.
+# The :math:`d` and :math:`w` need not be numbers. Let :math:`d_0` to :math:`d_3` be
+# four *rows of the map* and :math:`w_0` to :math:`w_2` the rows of the filter, and let
+# each product be a matrix product with runs as above. Two rows of outputs then take
+# four such products instead of six. For each output these are 6 multiplications a
+# channel instead of 9. The price is additions, which go through memory: it must be done
+# block by block. An addition of inputs serves all filters, one of outputs all channels.
+# So the more there are of both, the more the trick is worth. With 16 of each, as here,
+# it may gain little or nothing.
 
 pairs = block // 2
 
@@ -498,14 +500,14 @@ def transformed(w):
     return np.stack([w0, (w0 + w1 + w2) / 2, (w0 - w1 + w2) / 2, w2])
 
 
-def room_for_winograd():
+def make_workspace():
     V = np.empty((4, pairs, W + 2, C, N), np.float32)
     M = np.empty((4, pairs, W, O, N), np.float32)
     return V, M
 
 
-def winograd_block(bordered, U, y, top, room):
-    V, M = room
+def winograd_block(bordered, U, y, top, workspace):
+    V, M = workspace
     d = bordered[top : top + block + 2]
     d0, d1, d2, d3 = d[:-2:2], d[1:-2:2], d[2::2], d[3::2]
     np.subtract(d0, d2, out=V[0])
@@ -521,20 +523,20 @@ def winograd_block(bordered, U, y, top, room):
     y1 -= M[3]
 
 
-rooms = [room_for_winograd() for _ in range(2)]  # the second one is for later
+workspaces = [make_workspace() for _ in range(2)]  # the second one is for later
 
 
 def winograd(x, w):
-    bordered, y, _ = room
+    bordered, y, _ = buffers
     bordered[1:-1, 1:-1] = x
     U = transformed(w)
     for top in range(0, H, block):
-        winograd_block(bordered, U, y, top, rooms[0])
+        winograd_block(bordered, U, y, top, workspaces[0])
     return y
 
 
 rungs["Winograd"] = lambda: winograd(x_pixels, w)
-check(by_images(winograd(x_pixels, w)))
+check(to_image_order(winograd(x_pixels, w)))
 report()
 
 # %%
@@ -580,27 +582,27 @@ for name, function in {"in Python": in_python, "in NumPy": in_numpy}.items():
 
 
 def threaded(x, w):
-    bordered, y, _ = room
+    bordered, y, _ = buffers
     bordered[1:-1, 1:-1] = x
     U = transformed(w)
 
     def work(thread):
         for top in range(thread * block, H, 2 * block):
-            winograd_block(bordered, U, y, top, rooms[thread])
+            winograd_block(bordered, U, y, top, workspaces[thread])
 
     list(pool.map(work, range(2)))
     return y
 
 
 rungs["two threads"] = lambda: threaded(x_pixels, w)
-check(by_images(threaded(x_pixels, w)))
+check(to_image_order(threaded(x_pixels, w)))
 report()
 
 # %%
 # Why not twice as fast? Between two calls of NumPy a thread holds the lock, and the
 # other one waits if it needs it just then. One of the threads copies the map into its
 # border while the other has nothing to do. The cores share the memory, and often a
-# cache. And whoever is done first waits for the other.
+# cache. And the thread that finishes first waits for the other.
 #
 # Work that passes over memory
 # ----------------------------
@@ -652,14 +654,14 @@ for name, seconds in sweeps.items():
 # All rungs once more, in turn, and the library's convolution with one thread and with
 # two. The library gets its map in the order in which its own layers leave it.
 
-in_order = Tensor(x_pixels.transpose(3, 2, 0, 1))
+map_in_pixel_order = Tensor(x_pixels.transpose(3, 2, 0, 1))
 weight = Tensor(w)
 
 
 def library(threads):
     set_num_threads(threads)
     with no_grad():
-        F.conv2d(in_order, weight, padding=1).numpy()
+        F.conv2d(map_in_pixel_order, weight, padding=1).numpy()
     set_num_threads(1)
 
 
@@ -686,8 +688,8 @@ axes.grid(axis="y", visible=False)
 plt.show()
 
 # %%
-# The operations are those of the formula, also where Winograd's trick saves some. The
-# large product runs on one thread; two threads may do more.
+# The operations are counted from the formula, also where Winograd's trick saves some.
+# The large product runs on one thread; two threads may do more.
 #
 # And a whole network
 # -------------------
@@ -714,9 +716,9 @@ def training_step(threads):
 
 step_seconds = medians({n: lambda n=n: training_step(n) for n in (1, 2)}, rounds=3)
 multiply_adds = sum(row.multiply_adds for row in models.summarize(model))
-of_an_image = 3 * 2 * multiply_adds
+operations_per_image = 3 * 2 * multiply_adds
 for threads, seconds in step_seconds.items():
-    share = of_an_image * images / seconds / peak
+    share = operations_per_image * images / seconds / peak
     print(
         f"{threads} thread(s): {images / seconds:.0f} images a second, "
         f"{100 * share:.0f} % of the large product's speed"

@@ -1,6 +1,6 @@
-"""What is documented under a public name is linked from its source by the name that it is defined under.
+"""The reference documents an object by its public name, but source pages link to where it is defined.
 
-So each signature gets both as ids: `minires.nn.functional.relu` and `minires.ops.activation.relu`.
+So each signature gets both names as ids: `minires.nn.functional.relu` and `minires.ops.activation.relu`.
 """
 
 import importlib
@@ -21,10 +21,10 @@ def add_defined_names(app, doctree):
 
 
 def defined_name(module, name):
-    """Where relu of minires.nn.functional is defined: minires.ops.activation.relu. None if nothing tells."""
-    found = importlib.import_module(module)
+    """relu of minires.nn.functional -> minires.ops.activation.relu; None for objects without __qualname__."""
+    value = importlib.import_module(module)
     for part in name.split("."):
-        found = getattr(found, part, None)
-    if not hasattr(found, "__qualname__"):
+        value = getattr(value, part, None)
+    if not hasattr(value, "__qualname__"):
         return None
-    return f"{found.__module__}.{found.__qualname__}"
+    return f"{value.__module__}.{value.__qualname__}"

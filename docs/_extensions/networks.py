@@ -1,4 +1,4 @@
-"""The directive `networks`: every network by its name, with parameters and multiply-adds, counted."""
+"""The directive `networks`: a table of all named networks with their parameters and multiply-adds."""
 
 from sphinx.util.docutils import SphinxDirective
 
@@ -18,7 +18,7 @@ def setup(app):
 
 
 class Networks(SphinxDirective):
-    """A table, in a page in Markdown, of the networks for pictures of so many pixels a side: 32 or 224."""
+    """A table in a Markdown page: the networks for pictures of 32 x 32 or, with 224, of 224 x 224 pixels."""
 
     required_arguments = 1
 
@@ -33,6 +33,6 @@ def row(name):
         layers = models.summarize(models.create(name))
     parameters, multiply_adds = (sum(getattr(layer, count) for layer in layers) for count in COUNTS)
     paper = models.published(name)
-    said = (paper.source, paper.error) if paper else ("", "")
-    cells = (f"`{name}`", f"{parameters:,}", f"{multiply_adds:,}", *(text or "" for text in said))
+    cited = (paper.source, paper.error) if paper else ("", "")
+    cells = (f"`{name}`", f"{parameters:,}", f"{multiply_adds:,}", *(text or "" for text in cited))
     return f"| {' | '.join(cells)} |"

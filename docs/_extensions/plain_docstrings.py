@@ -1,7 +1,7 @@
-"""Docstrings here are plain text, written to be read in the source. This turns them into what Sphinx expects.
+"""Docstrings are plain text, written to be read in the source. This turns them into reStructuredText.
 
-After the first paragraph, a summary, there are three kinds: `name: what it is`, which becomes a list of
-definitions; formulas, recognized by their indentation or by gaps of several spaces, which keep their
+After the first paragraph, a summary, there are three kinds of paragraphs: `name: what it is`, which becomes a
+list of definitions; formulas, recognized by their indentation or by gaps of several spaces, which keep their
 lines; and text.
 """
 
@@ -28,7 +28,7 @@ def convert(app, what, name, obj, options, lines):
 
 
 def paragraphs(lines):
-    """Lists of lines. A blank line ends a paragraph; among definitions the next one does, and a sentence."""
+    """Lists of lines. A blank line ends a paragraph; a definition also ends at the next or at a capital."""
     found = [[]]
     for line in lines:
         among_definitions = found[-1] and DEFINITION.match(found[-1][0])
@@ -52,10 +52,10 @@ def definition(paragraph):
 
 
 def formula(paragraph):
-    """One formula a line, as it is; None where nothing is indented or set apart by gaps."""
+    """A code block with one formula per line; None where no line is indented or has gaps."""
     if not any(FORMULA.search(line) for line in paragraph):
         return None
-    lines = [line for whole in paragraph for line in NEXT_FORMULA.split(whole)]
+    lines = [line for formulas in paragraph for line in NEXT_FORMULA.split(formulas)]
     return [".. code-block:: text", "", *(f"    {line}" for line in lines)]
 
 
@@ -64,7 +64,7 @@ def text(paragraph):
 
 
 def escaped(text):
-    """`code` as ``code``; elsewhere, characters that mean something to Sphinx mean themselves."""
+    """`code` as ``code``; in the rest, characters that are special in reStructuredText are escaped."""
     parts = CODE.split(text)  # text and code in turn
     parts[::2] = [SPECIAL.sub(r"\\\1", part) for part in parts[::2]]
     parts[1::2] = [f"\\ ``{part}``\\ " for part in parts[1::2]]  # an escaped space separates and is not shown

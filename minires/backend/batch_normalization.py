@@ -1,4 +1,4 @@
-"""BatchNormalization: the numbers of a batch norm, which its kernels take together."""
+"""BatchNormalization: the numbers of a batch norm, which its kernels take as one argument."""
 
 from typing import Any, NamedTuple
 

@@ -1,7 +1,7 @@
 """Which array library an array belongs to, and how arrays move between devices.
 
 The arrays decide: code asks `library(x)` for the module that x comes from and calls it as it would NumPy.
-CuPy is imported when somebody asks for the device "cuda", never before.
+CuPy is imported when a program asks for the device "cuda", never before.
 """
 
 import sys
@@ -11,7 +11,7 @@ import numpy as np
 
 from minires.errors import DeviceError
 
-INSTALL = "pip install 'cupy-cuda13x[ctk]' (with a driver for CUDA 12 only, 'cupy-cuda12x[ctk]')"
+INSTALL_COMMAND = "pip install 'cupy-cuda13x[ctk]' (with a driver for CUDA 12 only, 'cupy-cuda12x[ctk]')"
 
 
 def library(array):
@@ -38,8 +38,8 @@ def as_array(data, dtype=None):
         data = np.asarray(data, np.float32)
     elif isinstance(data, np.generic):
         data = np.asarray(data)
-    library(data)  # refuses what neither NumPy nor CuPy made
-    # bfloat16 stays: its kind is "V", as that of every dtype that is not NumPy's own.
+    library(data)  # raises TypeError for an array of another library
+    # bfloat16 stays: its kind is "V", like that of all dtypes that are not NumPy's own.
     if dtype is None and data.dtype.kind == "f" and data.dtype.itemsize not in (4, 8):
         dtype = np.float32
     return data if dtype is None else data.astype(dtype, copy=False)
@@ -48,8 +48,8 @@ def as_array(data, dtype=None):
 def number(value, like):
     """A Python number as an array without axes, with the dtype and on the device of the array `like`.
 
-    A fraction beside whole numbers is float32. A GPU fills the number in by itself: sending it over would
-    make a recorded step impossible (cuda/graph.py).
+    A fraction is float32 where `like` has whole numbers. A GPU writes the number into its memory by itself,
+    because a copy from the CPU cannot be part of a recorded step (cuda/graph.py).
     """
     fraction = not isinstance(value, Integral)
     dtype = np.float32 if fraction and not is_floating(like.dtype) else like.dtype
@@ -64,13 +64,13 @@ def is_floating(dtype):
 def arithmetic_dtype(tensor):
     """The dtype in which kernels compute with a tensor: its own, but float32 for bfloat16 on a GPU."""
     dtype = tensor.dtype
-    # A dtype's name is slow to get; its kind is quick, and "V" for a dtype that is not NumPy's own.
+    # A dtype's name is slow to get, its kind is not. The kind is "V" for a dtype that is not NumPy's own.
     narrow = dtype.kind == "V" and dtype.name == "bfloat16" and tensor.device == "cuda"
     return np.dtype(np.float32) if narrow else dtype
 
 
 def bfloat16():
-    """The dtype bfloat16, which NumPy knows from the package ml_dtypes; DeviceError where that is missing."""
+    """The dtype bfloat16, which NumPy knows from the package ml_dtypes; DeviceError if that is missing."""
     try:
         from ml_dtypes import bfloat16
     except ImportError as error:
@@ -83,15 +83,15 @@ def bfloat16():
 def same_library(arrays, op):
     """The one library that all `arrays` belong to.
 
-    Raises DeviceError, naming `op` and the odd argument, when they are on two devices.
+    Raises DeviceError, which names `op` and the argument on another device, if they are on two devices.
     """
     first = library(arrays[0])
     for position, array in enumerate(arrays[1:], start=2):
         if library(array) is not first:
-            here, there = device_of(arrays[0]), device_of(array)
+            first_device, other_device = device_of(arrays[0]), device_of(array)
             raise DeviceError(
-                f"{op}: argument 1 is on {here!r} but argument {position} is on {there!r}; "
-                f"move one of them first, for example with .to({here!r})"
+                f"{op}: argument 1 is on {first_device!r} but argument {position} is on {other_device!r}; "
+                f"move one of them first, for example with .to({first_device!r})"
             )
     return first
 
@@ -121,7 +121,7 @@ def load_cupy():
         missing = isinstance(error, ModuleNotFoundError) and error.name in ("cupy", None)
         state = "is not installed" if missing else f"is installed but does not load ({error})"
         raise DeviceError(
-            f"device 'cuda' needs CuPy, which {state}; on a machine with an NVIDIA GPU run {INSTALL}"
+            f"device 'cuda' needs CuPy, which {state}; on a machine with an NVIDIA GPU run {INSTALL_COMMAND}"
         ) from error
     if not cupy.cuda.is_available():
         raise DeviceError(

@@ -1,7 +1,8 @@
 """The hot kernels, each in the version that is fast where its arrays are.
 
-On the CPU that is backend/cpu/, on a GPU backend/cuda/. For tiny arrays on the CPU and for float64 on a GPU
-it is backend/reference.py, whose plain versions define what each kernel computes.
+On the CPU that is backend/cpu/, on a GPU backend/cuda/. For tiny arrays on the CPU, for kernels that
+backend/cpu/ lacks, and for float64 on a GPU it is backend/reference/, whose plain versions define what each
+kernel computes.
 """
 
 from contextlib import contextmanager
@@ -13,13 +14,13 @@ import numpy as np
 from minires.backend import cpu, cuda, reference
 from minires.backend.cpu import threads
 from minires.backend.cpu.blas import one_thread_per_product
-from minires.backend.cuda import ladder
+from minires.backend.cuda import kernel_settings
 
-FAST_FROM_ELEMENTS = 1 << 12  # elements: so few are done before the fast versions have cut them into blocks
-LATER_FROM_ELEMENTS = 1 << 17  # elements from which on it pays to hand the work to another thread
+FAST_FROM_ELEMENTS = 1 << 12  # elements; for fewer, cutting into blocks takes longer than the work
+BACKGROUND_FROM_ELEMENTS = 1 << 17  # elements from which on it pays to hand the work to another thread
 
 _plain_only = ContextVar("plain_only", default=False)
-_at_once = ContextVar("at_once", default=False)
+_no_background = ContextVar("no_background", default=False)
 
 
 @contextmanager
@@ -36,21 +37,21 @@ def reference_kernels():
     return _switched_on(_plain_only)
 
 
-def nothing_later():
-    """Compute everything at once: `with nothing_later(): ...`, to measure what each operation takes."""
-    return _switched_on(_at_once)
+def nothing_in_background():
+    """Compute everything at once: `with nothing_in_background(): ...`, to measure each operation's time."""
+    return _switched_on(_no_background)
 
 
-def _kernel(name, decides=0):
-    """The kernel of this name, whose argument number `decides` says which version is fast."""
+def _kernel(name, deciding_argument=0):
+    """The kernel of this name; its argument number `deciding_argument` decides which version computes it."""
     plain = getattr(reference, name)
     on_cpu, on_gpu = getattr(cpu, name, plain), getattr(cuda, name)
 
     @wraps(plain)
     def kernel(*arguments, **options):
-        if is_on_gpu(arguments[decides]):
+        if is_on_gpu(arguments[deciding_argument]):
             return on_gpu(*arguments, **options)
-        if not is_fast(arguments[decides]):
+        if not is_fast(arguments[deciding_argument]):
             return plain(*arguments, **options)
         with one_thread_per_product():
             return on_cpu(*arguments, **options)
@@ -59,26 +60,26 @@ def _kernel(name, decides=0):
 
 
 def is_on_gpu(array):
-    """Whether the kernels take their CUDA versions for this array."""
+    """Whether the kernels use their CUDA versions for this array."""
     if isinstance(array, np.ndarray) or _plain_only.get():
         return False
     return array.dtype.name in ("float32", "bfloat16")
 
 
 def reads_through_batch_norm(array):
-    """Whether convolutions of this array had better do the batch norm and the ReLU before them on the way."""
-    return is_on_gpu(array) and ladder.rung() == "fused"
+    """Whether it is faster when convolutions apply the batch norm and the ReLU while they read this array."""
+    return is_on_gpu(array) and kernel_settings.rung() == "fused"
 
 
 def is_fast(array):
-    """Whether the kernels take their fast CPU versions for this array."""
+    """Whether the kernels use their fast CPU versions for this array."""
     return isinstance(array, np.ndarray) and array.size >= FAST_FROM_ELEMENTS and not _plain_only.get()
 
 
-def later(kernel, array, *rest):
-    """kernel(array, *rest), where nobody waits for it: perhaps as a Future that another thread computes."""
-    if is_fast(array) and array.size >= LATER_FROM_ELEMENTS and not _at_once.get():
-        return threads.later(kernel, array, *rest)
+def run_in_background(kernel, array, *rest):
+    """kernel(array, *rest), which is not needed soon: perhaps a Future that another thread computes."""
+    if is_fast(array) and array.size >= BACKGROUND_FROM_ELEMENTS and not _no_background.get():
+        return threads.run_in_background(kernel, array, *rest)
     return kernel(array, *rest)
 
 
@@ -102,7 +103,7 @@ relu_gradient = _kernel("relu_gradient")
 add = _kernel("add")
 cross_entropy = _kernel("cross_entropy")
 cross_entropy_gradient = _kernel("cross_entropy_gradient")
-count_batch = _kernel("count_batch", decides=1)
+count_batch = _kernel("count_batch", deciding_argument=1)
 convolution_and_statistics = _kernel("convolution_and_statistics")
 normalized_convolution = _kernel("normalized_convolution")
 normalized_convolution_input_gradient = _kernel("normalized_convolution_input_gradient")
@@ -111,5 +112,5 @@ normalized_convolution_weight_gradient = _kernel("normalized_convolution_weight_
 
 @wraps(reference.sgd_update)
 def sgd_update(parameters, *rest, **options):
-    at_once = all(is_on_gpu(p) and p.flags.c_contiguous for p in parameters)
-    return (cuda if at_once else reference).sgd_update(parameters, *rest, **options)
+    cuda_can_update = all(is_on_gpu(p) and p.flags.c_contiguous for p in parameters)
+    return (cuda if cuda_can_update else reference).sgd_update(parameters, *rest, **options)

@@ -1,10 +1,10 @@
-"""How a feature map lies in memory.
+"""How a feature map lies in the CPU's memory (for a GPU's see cuda/maps.py).
 
-A map is (N, C, H, W) wherever a user looks. The fast kernels make it H, W, C, N in memory, pixel by pixel,
-each with all channels of all images. Then a row of the map, or a shifted or strided part of it, is made of
-long runs of neighbouring numbers however small the map is; and the pixels under one row of a convolution's
-window, side by side, are already the column of numbers that its weights are multiplied with, so that nothing
-is copied.
+A map is (N, C, H, W) wherever a user looks. The fast kernels make it H, W, C, N in memory: pixel by pixel,
+each with all channels of all images. Then a row of the map, or a shifted or strided part of it, consists of
+long runs of neighbouring numbers, even where the map is small. And the pixels under one row of a
+convolution's window lie side by side: they are already the column of numbers that the weights are multiplied
+with, so nothing is copied.
 """
 
 from minires.backend.device import library
@@ -21,5 +21,5 @@ def images_first(x):
 
 
 def zeros_in_order_of(x, shape):
-    """Zeros with the dtype of x and, where the number of axes is the same, its order in memory."""
+    """Zeros with the dtype of x and, if `shape` has as many axes as x, with its order in memory."""
     return library(x).zeros_like(x, shape=tuple(shape), order="K")

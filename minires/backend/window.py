@@ -14,7 +14,7 @@ class Window:
     dilation: tuple[int, int] = (1, 1)
     ceil_mode: bool = False
 
-    @cache  # noqa: B019, asked for in every call of a kernel; the few windows of a program may live on
+    @cache  # noqa: B019, each call of a kernel needs it; a program's few windows may stay in the cache
     def output_size(self, H, W):
         """(OH, OW): how many positions the window has on an H x W map.
 
@@ -30,9 +30,9 @@ class Window:
             positions.append(count)
         return tuple(positions)
 
-    @cache  # noqa: B019, asked for in every call of a kernel; the few windows of a program may live on
+    @cache  # noqa: B019, each call of a kernel needs it; a program's few windows may stay in the cache
     def padded_size(self, H, W):
-        """(HP, WP): the map with its border, and room for a last window that ceil_mode lets hang over."""
+        """(HP, WP): the map's size with its border, larger where ceil_mode lets a window reach beyond it."""
         reach = [
             (count - 1) * s + d * (k - 1) + 1
             for count, k, s, d in zip(
@@ -42,8 +42,8 @@ class Window:
         return max(H + 2 * self.padding[0], reach[0]), max(W + 2 * self.padding[1], reach[1])
 
     def taps(self, H, W):
-        """For each element (i, j) of the window: i, j, and the pixels of the padded map that it ever covers,
-        as an index into (..., HP, WP) that leaves (..., OH, OW).
+        """For each element (i, j) of the window: i, j, and the pixels of the padded map that it covers at the
+        OH x OW positions, as an index: (..., HP, WP) -> (..., OH, OW).
         """
         (SH, SW), (DH, DW), (OH, OW) = self.stride, self.dilation, self.output_size(H, W)
         for i in range(self.size[0]):

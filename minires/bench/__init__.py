@@ -1,4 +1,4 @@
-"""How fast, and with how much memory: the same training step here and in PyTorch, measured in turn."""
+"""Benchmarks: speed and memory of the same training step in minires and in PyTorch, measured in turn."""
 
 from minires.bench import record
 from minires.bench.compare import benchmark

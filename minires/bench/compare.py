@@ -1,4 +1,4 @@
-"""The benchmark: images per second, peak memory, the time of each operation, here and in PyTorch."""
+"""The benchmark: speed and peak memory of minires and of PyTorch, and the time of minires' operations."""
 
 from importlib.util import find_spec
 
@@ -12,23 +12,23 @@ from minires.bench.timing import interleaved
 
 
 def benchmark(model="resnet20", batch_size=128, repeats=10, follow=None):
-    """Measure one net, on random images of its size, with as many threads as are set.
+    """Measure one net on random images of its input size, with the number of threads that is set.
 
     Returns {"model", "batch_size", "threads", "date", "machine", "minires", "operations"} and, where PyTorch
     is installed and has a twin of the net, "pytorch" and "ratio". "minires" and "pytorch" hold
-    train_images_per_s, infer_images_per_s, peak_bytes; the ratios of speed are above 1 where minires is
-    faster, that of memory where it needs more.
-    follow: called with a word on what is measured now.
+    train_images_per_s, infer_images_per_s, peak_bytes; a ratio of speeds is above 1 where minires is faster,
+    the ratio of memory where minires needs more.
+    follow: called before each measurement with its name: training, inference, operations, memory.
     """
-    announce = follow or (lambda what: None)
+    announce = follow or (lambda name: None)
     threads = get_num_threads()
-    minires.models.create(model, generator=0)  # a wrong name is said at once
+    minires.models.create(model, generator=0)  # raises UnknownNameError before anything is measured
     steps = {"minires": MiniresStep(model, batch_size)}
-    when_and_where = circumstances()
+    date_and_machine = circumstances()
     if find_spec("torch"):
         from minires.bench import pytorch
 
-        when_and_where["machine"]["pytorch"] = pytorch.version()
+        date_and_machine["machine"]["pytorch"] = pytorch.version()
         if pytorch.supports(model):
             steps["pytorch"] = pytorch.PyTorchStep(model, batch_size, threads)
     announce("training")
@@ -42,7 +42,7 @@ def benchmark(model="resnet20", batch_size=128, repeats=10, follow=None):
         "model": model,
         "batch_size": batch_size,
         "threads": threads,
-        **when_and_where,
+        **date_and_machine,
         **{
             name: {
                 "train_images_per_s": batch_size / train[name],
@@ -54,10 +54,10 @@ def benchmark(model="resnet20", batch_size=128, repeats=10, follow=None):
         "operations": operations,
     }
     if "pytorch" in steps:
-        ours, theirs = report["minires"], report["pytorch"]
+        own, other = report["minires"], report["pytorch"]
         report["ratio"] = {
-            "train": ours["train_images_per_s"] / theirs["train_images_per_s"],
-            "infer": ours["infer_images_per_s"] / theirs["infer_images_per_s"],
-            "memory": ours["peak_bytes"] and ours["peak_bytes"] / theirs["peak_bytes"],
+            "train": own["train_images_per_s"] / other["train_images_per_s"],
+            "infer": own["infer_images_per_s"] / other["infer_images_per_s"],
+            "memory": own["peak_bytes"] and own["peak_bytes"] / other["peak_bytes"],
         }
     return report

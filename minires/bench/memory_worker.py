@@ -1,7 +1,7 @@
-"""What a few training steps need, in a process of their own: python -m minires.bench.memory_worker.
+"""Measure the memory of a few training steps in a separate process: python -m minires.bench.memory_worker.
 
 Its arguments are a library, "minires" or "pytorch", a model, a batch size and a number of threads. It prints
-the bytes by which it grew. peak_memory.py starts it.
+by how many bytes its memory grew. peak_memory.py starts it.
 """
 
 import sys
@@ -10,22 +10,22 @@ from pathlib import Path
 STEPS = 3
 
 
-def resident():
+def resident_bytes():
     """The bytes of this process that are in memory now; where the system does not say, the most so far."""
-    return status("VmRSS") or most_resident()
+    return proc_status_bytes("VmRSS") or peak_resident_bytes()
 
 
-def most_resident():
+def peak_resident_bytes():
     """The most bytes of this process that have ever been in memory."""
     # Linux's getrusage would count the process that started this one.
-    if peak := status("VmHWM"):
+    if peak := proc_status_bytes("VmHWM"):
         return peak
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def status(field):
+def proc_status_bytes(field):
     """A size from Linux's /proc/self/status in bytes, None elsewhere."""
     file = Path("/proc/self/status")
     lines = file.read_text().splitlines() if file.exists() else []
@@ -44,10 +44,10 @@ def growth(library, model, batch_size, threads):
 
         set_num_threads(threads)
         step = MiniresStep(model, batch_size)
-    before = resident()
+    before = resident_bytes()
     for _ in range(STEPS):
         step.train()
-    return most_resident() - before
+    return peak_resident_bytes() - before
 
 
 if __name__ == "__main__":

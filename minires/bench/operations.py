@@ -1,10 +1,10 @@
-"""Where the time of a training step goes: seconds for each kind of operation, forward and backward."""
+"""Where the time of a training step goes: the time of each kind of operation, forward and backward."""
 
 import time
 from collections import defaultdict
 from contextlib import contextmanager
 
-from minires.backend.kernels import nothing_later
+from minires.backend.kernels import nothing_in_background
 from minires.engine import Function
 
 
@@ -12,7 +12,7 @@ from minires.engine import Function
 def timed_operations():
     """While this is open, every operation is timed: yields {name: [forward, backward, calls]}, in seconds.
 
-    A convolution or a batch norm that also adds and ends in a ReLU is one operation.
+    A convolution or a batch norm that also does an addition and a ReLU counts as one operation.
     """
     times = defaultdict(lambda: [0.0, 0.0, 0])
     call, input_gradients = Function.__call__, Function.input_gradients
@@ -20,7 +20,7 @@ def timed_operations():
 
     def timed_call(self, *inputs):
         nonlocal inside
-        if inside:  # an operation that calls itself again, for a node of its own
+        if inside:  # Function.__call__ calls a copy of an operation that is in a graph already: one operation
             return call(self, *inputs)
         inside, start = True, time.perf_counter()
         try:
@@ -47,11 +47,11 @@ def timed_operations():
 def operation_times(step, repeats=5):
     """[{"operation", "forward_ms", "backward_ms", "calls"}, ...] of one step.train(), the slowest first.
 
-    What lies between the operations, the optimizer and the engine itself, is the row "everything else". The
-    threads share every operation here; in training some of the gradients are computed beside others.
+    The time of the optimizer and of the engine itself is the row "everything else". In this measurement
+    operations run one after the other, each on all threads; in training some gradients run in the background.
     """
     step.train()
-    with nothing_later(), timed_operations() as times:
+    with nothing_in_background(), timed_operations() as times:
         start = time.perf_counter()
         for _ in range(repeats):
             step.train()

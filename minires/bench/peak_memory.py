@@ -1,4 +1,4 @@
-"""How much memory training takes: measured in a process of its own, which nothing else has used before."""
+"""The peak memory of training, measured in a new process that has done nothing else before."""
 
 import os
 import subprocess
@@ -6,12 +6,12 @@ import sys
 
 
 def peak_bytes(library, model, batch_size, threads):
-    """By how many bytes a process grows at most while it trains for a few steps; None where none can tell.
+    """By how many bytes a process grows at most while it trains for a few steps; None on Windows.
 
-    library: "minires" or "pytorch". What the process held before, Python, the library, the weights and the
-    images, does not count.
+    library: "minires" or "pytorch". Memory that the process had before (Python, the library, the weights
+    and the images) does not count.
     """
-    if not hasattr(os, "fork"):  # the system's count of a process's memory comes with Unix
+    if not hasattr(os, "fork"):  # Windows, which has neither of the sources that memory_worker.py reads
         return None
     worker = [sys.executable, "-m", "minires.bench.memory_worker"]
     job = [library, model, str(batch_size), str(threads)]

@@ -1,6 +1,6 @@
-"""The CIFAR nets in PyTorch, the way one would write them there. The only file that imports PyTorch.
+"""The CIFAR nets in PyTorch, in PyTorch's usual style. The only file of minires that imports PyTorch.
 
-Nothing else in minires needs PyTorch, and it is imported only when somebody asks for a comparison.
+The rest of minires works without PyTorch; this file is imported only for a comparison.
 """
 
 import torch
@@ -9,14 +9,14 @@ from torch.nn import functional as F
 
 from minires.bench.step import SGD_OPTIONS, batch
 from minires.models import create
-from minires.models.blocks import BasicBlock as OurBlock
+from minires.models.blocks import BasicBlock as MiniresBlock
 from minires.models.cifar_resnet import CifarResNet
 from minires.models.shortcuts import ZeroPadShortcut
 from minires.nn import Identity
 
 
 def conv_and_norm(in_channels, channels, size, stride):
-    """A convolution that keeps the size but for the stride, and its batch norm."""
+    """A convolution and its batch norm; only the stride changes the size."""
     conv = nn.Conv2d(in_channels, channels, size, stride, padding=size // 2, bias=False)
     return conv, nn.BatchNorm2d(channels)
 
@@ -35,18 +35,18 @@ class ZeroPad(nn.Module):
 class BasicBlock(nn.Module):
     """The twin of a minires.models.blocks.BasicBlock."""
 
-    def __init__(self, ours):
+    def __init__(self, block):
         super().__init__()
-        channels, in_channels = ours.conv1.weight.shape[:2]
-        self.conv1, self.bn1 = conv_and_norm(in_channels, channels, 3, ours.conv1.stride)
+        channels, in_channels = block.conv1.weight.shape[:2]
+        self.conv1, self.bn1 = conv_and_norm(in_channels, channels, 3, block.conv1.stride)
         self.conv2, self.bn2 = conv_and_norm(channels, channels, 3, 1)
-        shortcut = ours.downsample
+        shortcut = block.downsample
         if isinstance(shortcut, ZeroPadShortcut):
             self.downsample = ZeroPad(shortcut)
         elif isinstance(shortcut, Identity):
             self.downsample = nn.Identity()
         elif shortcut is not None:  # a projection
-            self.downsample = nn.Sequential(*conv_and_norm(in_channels, channels, 1, ours.conv1.stride))
+            self.downsample = nn.Sequential(*conv_and_norm(in_channels, channels, 1, block.conv1.stride))
         else:
             self.downsample = None
 
@@ -56,20 +56,20 @@ class BasicBlock(nn.Module):
         return F.relu(y if self.downsample is None else y + self.downsample(x))
 
 
-def twin(ours):
+def twin(model):
     """The same CIFAR net in PyTorch, with weights of its own."""
-    blocks = [BasicBlock(block) for stage in (ours.layer1, ours.layer2, ours.layer3) for block in stage]
-    widths, in_channels = ours.conv1.weight.shape[:2]
-    classes, features = ours.fc.weight.shape
-    stem = conv_and_norm(in_channels, widths, 3, 1)
+    blocks = [BasicBlock(block) for stage in (model.layer1, model.layer2, model.layer3) for block in stage]
+    width, in_channels = model.conv1.weight.shape[:2]
+    classes, features = model.fc.weight.shape
+    stem = conv_and_norm(in_channels, width, 3, 1)
     head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(features, classes)
     return nn.Sequential(*stem, nn.ReLU(), *blocks, *head)
 
 
-def supports(model):
-    """Whether there is a twin of this net."""
-    ours = create(model, generator=0)
-    return isinstance(ours, CifarResNet) and isinstance(ours.layer1[0], OurBlock)
+def supports(name):
+    """Whether there is a twin of the net called `name`."""
+    model = create(name, generator=0)
+    return isinstance(model, CifarResNet) and isinstance(model.layer1[0], MiniresBlock)
 
 
 class PyTorchStep:

@@ -1,4 +1,4 @@
-"""A measurement as a file: what was found, when, and on which machine."""
+"""A measurement as a file: the results, the date and the machine."""
 
 import json
 import platform
@@ -11,7 +11,7 @@ from minires.backend.cpu.threads import available_cores
 
 
 def circumstances():
-    """{"date", "machine"}: today, and what is measured on: processor, cores, system, versions."""
+    """{"date", "machine"}: today, and the machine: processor, cores, system, versions of Python and NumPy."""
     machine = {
         "processor": processor(),
         "cores": available_cores(),
@@ -23,7 +23,7 @@ def circumstances():
 
 
 def processor():
-    """The processor's name, as far as the system tells it."""
+    """The processor's name, or its architecture where the system does not tell a name."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
@@ -33,7 +33,7 @@ def processor():
 
 
 def write(results, path):
-    """Write what was measured, a dict, as JSON to `path`, in a new folder if need be."""
+    """Write the results, a dict, as JSON to `path`; missing folders are created."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

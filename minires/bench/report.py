@@ -1,11 +1,11 @@
-"""What `minires bench` shows of a benchmark."""
+"""The text and the tables that `minires bench` prints."""
 
 from rich.table import Table
 
 from minires.models import input_size
-from minires.tables import numeric
+from minires.tables import number_columns
 
-FORMS = {
+MEASURES = {  # title: (key of the measure, key of its ratio, how it is written)
     "training, images/s": ("train_images_per_s", "train", lambda value: f"{value:,.0f}"),
     "inference, images/s": ("infer_images_per_s", "infer", lambda value: f"{value:,.0f}"),
     "peak memory of training": ("peak_bytes", "memory", lambda value: f"{value / 2**20:,.0f} MiB"),
@@ -13,7 +13,7 @@ FORMS = {
 
 
 def describe(report, repeats):
-    """A line on what was measured where, and two tables, to be printed with rich."""
+    """A line on the measurement and the machine, and two tables, to be printed with rich."""
     return headline(report, repeats), speed_table(report), operations_table(report["operations"])
 
 
@@ -34,19 +34,19 @@ def speed_table(report):
     """Speed and memory of each library, side by side."""
     libraries = [name for name in ("minires", "pytorch") if name in report]
     compared = "ratio" in report
-    table = Table("", *numeric(*libraries, *(["ratio"] if compared else [])))
-    for title, (key, ratio, form) in FORMS.items():
+    table = Table("", *number_columns(*libraries, *(["ratio"] if compared else [])))
+    for title, (key, ratio_key, formatted) in MEASURES.items():
         figures = [report[name][key] for name in libraries]
-        cells = ["unknown" if figure is None else form(figure) for figure in figures]
+        cells = ["unknown" if figure is None else formatted(figure) for figure in figures]
         if compared:
-            cells.append("" if report["ratio"][ratio] is None else f"{report['ratio'][ratio]:.2f}")
+            cells.append("" if report["ratio"][ratio_key] is None else f"{report['ratio'][ratio_key]:.2f}")
         table.add_row(title, *cells)
     return table
 
 
 def operations_table(operations):
     """Milliseconds of a training step by operation."""
-    table = Table("operation", *numeric("calls", "forward, ms", "backward, ms"))
+    table = Table("operation", *number_columns("calls", "forward, ms", "backward, ms"))
     for row in operations:
         calls = f"{row['calls']}" if row["calls"] else ""
         backward = f"{row['backward_ms']:.1f}" if row["calls"] else ""

@@ -25,7 +25,7 @@ class MiniresStep:
         self.model = create(model, generator=0)
         self.optimizer = SGD(self.model.parameters(), **SGD_OPTIONS)
         self.images, self.labels = batch(batch_size, self.model.input_size)
-        self.folded = None  # the model for inference, until it is trained on
+        self.folded = None  # the model for inference; None again after a training step
 
     def train(self):
         """Forward, backward, update; returns the loss."""
@@ -37,7 +37,7 @@ class MiniresStep:
         return loss.item()
 
     def infer(self):
-        """The logits in evaluation, without a graph, as `minires predict` computes them."""
+        """The logits in evaluation mode, without a graph, as `minires predict` computes them."""
         if self.folded is None:
             self.folded = fuse_conv_bn_eval(self.model)
         with no_grad():

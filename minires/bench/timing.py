@@ -1,4 +1,4 @@
-"""Times of several things, taken in turn."""
+"""Times of several functions, measured in turn."""
 
 import time
 from statistics import median
@@ -7,7 +7,7 @@ from statistics import median
 def interleaved(steps, repeats, warmup=2, follow=None):
     """The median seconds of each function in `steps`, {name: function}, over `repeats` rounds of all of them.
 
-    What disturbs a machine for a while then disturbs all alike. The rounds of `warmup` before do not count.
+    A disturbance of the machine then slows all of them alike. The first `warmup` rounds do not count.
     follow: called after each round.
     """
     seconds = {name: [] for name in steps}

@@ -1,4 +1,4 @@
-"""The `minires` command. Every command hands its options to the library and shows what comes back."""
+"""The `minires` command. Every command hands its options to the library and shows the result."""
 
 from minires.cli.app import main
 

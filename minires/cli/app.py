@@ -1,4 +1,4 @@
-"""The command line as a whole: its commands in the order of the help, and what it does with errors."""
+"""The command line as a whole: its commands in the order of the help, and how it reports errors."""
 
 import shlex
 import sys
@@ -14,14 +14,14 @@ from minires.errors import MiniresError, TrainingInterrupted
 COMMANDS = (degradation, shift, train, evaluate, plot, summary, convert, predict, gradcheck, bench, doctor)
 
 app = typer.Typer(
-    help="Plain and residual networks on NumPy, with their ancestors and descendants: build them by name, "
-    "train them, check them, classify photos, see the degradation problem.",
+    help="Plain and residual networks on NumPy, with the networks before and after them: list their layers, "
+    "train them, check their gradients, classify photos, reproduce the degradation problem.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in COMMANDS:
-    app.command()(command)
+for function in COMMANDS:
+    app.command()(function)
 
 
 def main():
@@ -29,9 +29,9 @@ def main():
     try:
         app()
     except TrainingInterrupted as stop:
-        words = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
-        again = shlex.join(["minires", *words, "--resume"])
-        print(f"minires: {stop}. Go on with: {again}", file=sys.stderr)
+        arguments = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
+        command = shlex.join(["minires", *arguments, "--resume"])
+        print(f"minires: {stop}. Go on with: {command}", file=sys.stderr)
         sys.exit(130)
     except MiniresError as error:
         print(f"minires: {' '.join(str(error).split())}", file=sys.stderr)

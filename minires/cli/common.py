@@ -1,4 +1,4 @@
-"""What several commands share: the console, and options of the same meaning."""
+"""The console and the options that several commands share."""
 
 import json
 from pathlib import Path
@@ -11,11 +11,11 @@ from minires import data as data_sets
 from minires import set_num_threads
 from minires.errors import OptionError
 
-console = Console(markup=False, highlight=False)  # what is printed may hold brackets
+console = Console(markup=False, highlight=False)  # texts with brackets are printed as they are
 
 
 def use_threads(threads: int | None):
-    """What --threads does, for every command that has it."""
+    """Set the number of threads, where --threads is given: the callback of that option."""
     if threads is not None:
         set_num_threads(threads)
     return threads
@@ -24,40 +24,55 @@ def use_threads(threads: int | None):
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        help="The CIFAR files, as folder or archive, instead of a download; the photos of 'folder'."
+        help="Folder or archive with the CIFAR files, instead of a download; for the data set 'folder', the "
+        "folder of the photos."
     ),
 ]
 Data = Annotated[str, typer.Option(help=f"Data set: {', '.join(data_sets.DATASETS)}.")]
 Option = Annotated[
-    list[str] | None, typer.Option(help="A network's option, as shortcut=B or widths=8,16,32.")
+    list[str] | None,
+    typer.Option(
+        help="An option of the network, for example shortcut=B or widths=8,16,32; may be given several times."
+    ),
 ]
 Threads = Annotated[
     int | None,
     typer.Option(
-        min=1, callback=use_threads, help="Threads to compute with; MINIRES_THREADS or all cores if left out."
+        min=1,
+        callback=use_threads,
+        help="Number of threads; if left out, the environment variable MINIRES_THREADS decides, or else the "
+        "number of cores.",
     ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, or cuda for an NVIDIA GPU.")]
 Rung = Annotated[
-    str | None, typer.Option(help="On a GPU: explicit, implicit or fused kernels; the fastest if left out.")
+    str | None,
+    typer.Option(
+        help="On a GPU: explicit, implicit or fused kernels; if left out, the fastest that the GPU can run."
+    ),
 ]
 Precision = Annotated[
-    str | None, typer.Option(help="On a GPU: fp32, tf32 or bf16; tf32 if left out and the GPU has it.")
+    str | None,
+    typer.Option(help="On a GPU: fp32, tf32 or bf16; if left out, tf32 where the GPU has it, else fp32."),
 ]
-Seed = Annotated[int, typer.Option(help="Decides the weights, the order and the augmentation.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start anew in a folder that holds a run.")]
+Seed = Annotated[int, typer.Option(help="Random seed of initial weights, batches and augmentation.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder given by --out.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Delete earlier results in the folder given by --out; start anew.")
+]
 
 
-def numbers(name, text, kind=float):
-    """The numbers in "0.5,0.25" as a list; None for None. OptionError, naming the option, for other words."""
+def numbers(name, text, number_type=float):
+    """The numbers in "0.5,0.25" as a list; None for None. For other text, OptionError names the option."""
     if text is None:
         return None
     try:
-        return [kind(word) for word in text.split(",")]
+        return [number_type(word) for word in text.split(",")]
     except ValueError as error:
-        what = "whole numbers" if kind is int else "numbers"
-        raise OptionError(f"{name} must be {what} separated by commas, not {text!r}") from error
+        expected = "whole numbers" if number_type is int else "numbers"
+        raise OptionError(f"{name} must be {expected} separated by commas, not {text!r}") from error
 
 
 def parse_options(options):
@@ -68,8 +83,8 @@ def parse_options(options):
         if not equals:
             raise OptionError(f"an option must be NAME=VALUE, not {option!r}")
         try:
-            value = value.lower() if value.lower() in ("true", "false") else value  # as Python writes them
+            value = value.lower() if value.lower() in ("true", "false") else value  # True and False, too
             parsed[key] = json.loads(f"[{value}]" if "," in value and "[" not in value else value)
         except ValueError:
-            parsed[key] = value  # a plain word
+            parsed[key] = value  # plain text, not JSON
     return parsed

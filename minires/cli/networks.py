@@ -10,25 +10,25 @@ from minires import models
 from minires.cli.common import Option, Threads, console, parse_options
 from minires.errors import GradientError
 from minires.nn.init import skip_init
-from minires.tables import named, numeric
+from minires.tables import name_column, number_columns
 
 
 def summary(
     name: Annotated[
-        str | None, typer.Argument(help="A network, for example resnet20; all their names if left out.")
+        str | None, typer.Argument(help="A network, for example resnet20; all are listed if left out.")
     ] = None,
     option: Option = None,
 ):
-    """List a network's layers: output shapes, parameters, multiply-adds, beside the published figures."""
+    """List a network's layers: output shapes, parameters, multiply-adds, and the published figures."""
     if name is None:
         console.print(known_networks())
         return
     options = parse_options(option)
     with skip_init():
         rows = models.summarize(models.create(name, **options))
-    table = Table(named("layer"), "kind", *numeric("output", "parameters", "multiply-adds"))
+    table = Table(name_column("layer"), "kind", *number_columns("output", "parameters", "multiply-adds"))
     for row in rows:
-        shape = " x ".join(map(str, row.output_shape)) or "in training"
+        shape = " x ".join(map(str, row.output_shape)) or "training only"
         table.add_row(row.name, row.kind, shape, f"{row.parameters:,}", f"{row.multiply_adds:,}")
     table.add_section()
     totals = (sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows))
@@ -43,12 +43,12 @@ def summary(
 
 
 def known_networks():
-    """A table of all networks that have names, with what the papers say of them."""
-    columns = "network", *numeric("parameters", "multiply-adds"), "error", "source"
-    table = Table(*columns, title="Networks by name, and what was published of them")
+    """A table of all networks that have names, with their published figures."""
+    columns = "network", *number_columns("parameters", "multiply-adds"), "error", "source"
+    table = Table(*columns, title="Networks by name, with their published figures")
     for name in models.names():
-        f = models.published(name)
-        cells = (f.parameters, f.multiply_adds, f.error, f.source) if f else ()
+        figures = models.published(name)
+        cells = (figures.parameters, figures.multiply_adds, figures.error, figures.source) if figures else ()
         table.add_row(name, *(cell or "" for cell in cells))
     return table
 
@@ -57,7 +57,7 @@ def gradcheck(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Operations, blocks or networks; all operations, all blocks and resnet20 if left out."
+            help="Operations, blocks or networks; if left out, all operations, all blocks and resnet20."
         ),
     ] = None,
     threads: Threads = None,
@@ -66,11 +66,17 @@ def gradcheck(
     from minires.lab.gradients import BLOCKS, OPERATIONS, check
 
     results = []
-    with console.status("") as status:  # seen on a terminal only
+    with console.status("") as status:  # shown on a terminal only
         for name in names or [*OPERATIONS, *BLOCKS, "resnet20"]:
             status.update(f"checking {name}")
             results.append(check(name))
-    columns = [named("checked"), *numeric("numbers"), "nudged", *numeric("error", "tolerance"), "gradient"]
+    columns = [
+        name_column("checked"),
+        *number_columns("numbers"),
+        "nudged",
+        *number_columns("error", "tolerance"),
+        "gradient",
+    ]
     table = Table(*columns, title="Relative errors of gradients")
     for result, following in zip_longest(results, results[1:]):
         table.add_row(

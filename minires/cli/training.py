@@ -1,4 +1,4 @@
-"""Commands that train, and that look at runs."""
+"""Commands that train, and commands that evaluate and plot runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -24,15 +24,18 @@ from minires.cli.common import (
     parse_options,
 )
 from minires.nn.init import skip_init
-from minires.tables import named, numeric
+from minires.tables import name_column, number_columns
 
 
 def degradation(
-    data: Annotated[str, typer.Option(help="digits, shapes or cifar10.")] = "digits",
-    depths: Annotated[str, typer.Option(help="Depths 6n + 2, separated by commas.")] = "20,56",
+    data: Annotated[str, typer.Option(help="Data set: digits, shapes or cifar10.")] = "digits",
+    depths: Annotated[str, typer.Option(help="Depths, each 6n + 2, separated by commas.")] = "20,56",
     out: Annotated[Path, typer.Option(help="Folder for all results.")] = Path("runs/degradation"),
     seed: Seed = 0,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the data set's own number.")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Passes over the training images; the data set's default if left out."),
+    ] = None,
     data_dir: DataDir = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -56,14 +59,16 @@ def degradation(
             follow=progress.line,
             device=device,
         )
-    table = Table(named("net"), *numeric("parameters", "training error", "test error", "seconds"))
+    table = Table(
+        name_column("net"), *number_columns("parameters", "training error", "test error", "seconds")
+    )
     for name, net in results["nets"].items():
-        errors = (f"{net[kind][-1]:.2f} %" for kind in ("train_error", "test_error"))
+        errors = (f"{net[column][-1]:.2f} %" for column in ("train_error", "test_error"))
         table.add_row(name, f"{net['parameters']:,}", *errors, f"{net['seconds']:.0f}")
     console.print(table)
     for family in ("plain", "residual"):
-        worse = "train worse" if results["verdict"][f"{family}_degrades"] else "do not train worse"
-        console.print(f"The deeper {family} nets {worse} than the shallower ones.")
+        outcome = "train worse" if results["verdict"][f"{family}_degrades"] else "do not train worse"
+        console.print(f"The deeper {family} nets {outcome} than the shallower ones.")
     console.print(f"Figure: {out / 'degradation.png'}", soft_wrap=True)
 
 
@@ -73,14 +78,14 @@ def shift(
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the digits.")] = 15,
     threads: Threads = None,
 ):
-    """Test an MLP and a convolutional net on digits shifted by a few pixels."""
+    """Train an MLP and a convolutional net and test them on digits shifted by a few pixels."""
     from minires.lab import shift_experiment
     from minires.train.progress import TrainingProgress
 
     with TrainingProgress(console) as progress:
         results = shift_experiment(out, seed, epochs, follow=progress.line)
     table = Table(
-        "net", *numeric("parameters", *(f"shift {n}" for n in results["shifts"])), title="Test error"
+        "net", *number_columns("parameters", *(f"shift {n}" for n in results["shifts"])), title="Test error"
     )
     for name, net in results["nets"].items():
         table.add_row(name, f"{net['parameters']:,}", *(f"{error:.2f} %" for error in net["test_error"]))
@@ -95,19 +100,30 @@ def train(
     data_dir: DataDir = None,
     recipe: Annotated[
         str,
-        typer.Option(help="quick: ten epochs; paper: as in the network's own paper; or one, as wide-cifar."),
+        typer.Option(
+            help="quick: ten epochs; paper: the protocol of the network's paper; or a protocol's name, for "
+            "example wide-cifar."
+        ),
     ] = "quick",
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME-DATA if left out.")] = None,
-    iterations: Annotated[int | None, typer.Option(help="Stretch the recipe to this length.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images in a batch.")] = None,
-    lr: Annotated[float | None, typer.Option(help="The schedule's first learning rate.")] = None,
+    iterations: Annotated[
+        int | None, typer.Option(help="Steps of training, to which the recipe is stretched or shortened.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images in a batch; the recipe's number if left out.")
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Initial learning rate, after any warm-up; the recipe's if left out.")
+    ] = None,
     seed: Seed = 0,
     option: Option = None,
     data_option: Annotated[
-        list[str] | None, typer.Option(help="A data set's option, as bad_files=skip for folder.")
+        list[str] | None,
+        typer.Option(help="An option of the data set, for example bad_files=skip for folder."),
     ] = None,
     checkpoint_every: Annotated[
-        int | None, typer.Option(min=1, help="Steps between checkpoints; 100, or 2000 on a GPU, if left out.")
+        int | None,
+        typer.Option(min=1, help="Steps between checkpoints; if left out, 100 on the CPU, 2000 on a GPU."),
     ] = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -122,7 +138,7 @@ def train(
     from minires.train import train as run_training
     from minires.train.progress import TrainingProgress
 
-    protocol_called(recipe)  # a wrong name is said now, not after a download; so is the network's below
+    protocol_called(recipe)  # an unknown name is refused before a download; so is the network's below
     model_options = parse_options(option)
     hardware = Hardware.choose(device, rung, precision)
     with skip_init():
@@ -166,15 +182,19 @@ def train(
 
 def evaluate(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
-    crops: Annotated[int, typer.Option(help="Of photos: 1, the centre, or 10.")] = 1,
+    crops: Annotated[int, typer.Option(help="For photos: 1, the centre, or the mean over 10 crops.")] = 1,
     scales: Annotated[
-        str | None, typer.Option(help="Whole photos, their shorter side at each of 224,256,384,480,640.")
+        str | None,
+        typer.Option(
+            help="For photos: lengths of the shorter side, for example 224,256,384,480,640. Whole photos are "
+            "evaluated in each of these sizes, and the probabilities averaged."
+        ),
     ] = None,
     data_dir: DataDir = None,
     device: Device = "cpu",
     threads: Threads = None,
 ):
-    """The error of runs' latest checkpoints on the test images; of several, that of their ensemble too."""
+    """Measure the test error of each run's latest checkpoint and, for several runs, of their ensemble."""
     from minires.train import evaluate_run, evaluate_together
 
     if len(runs) == 1 and crops == 1 and scales is None:
@@ -184,27 +204,27 @@ def evaluate(
         )
         return
     scales = numbers("--scales", scales, int) or ()
-    results, together = evaluate_together(runs, data_dir, crops, scales, device)
-    table = Table(named("run"), *numeric("step", "test loss", "test error", "top-5 error"))
+    results, ensemble_score = evaluate_together(runs, data_dir, crops, scales, device)
+    table = Table(name_column("run"), *number_columns("step", "test loss", "test error", "top-5 error"))
     rows = [(str(path), f"{step:,}", score) for path, step, score in results]
     if len(runs) > 1:
-        rows.append((f"ensemble of {len(runs)}", "", together))
+        rows.append((f"ensemble of {len(runs)}", "", ensemble_score))
     for name, step, score in rows:
         table.add_row(name, step, f"{score.loss:.4f}", f"{score.error:.2f} %", f"{score.top5_error:.2f} %")
     console.print(table)
 
 
 def plot(
-    runs: Annotated[list[Path], typer.Argument(help="Runs, or folders of runs.")],
-    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("runs.png"),
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or folders with several of them.")],
+    out: Annotated[Path, typer.Option(help="The PNG file to write.")] = Path("runs.png"),
 ):
     """Compare the error curves of runs in one figure."""
     from minires.plot import plot_runs
     from minires.train import History, RunFolder
 
     runs = runs_in(runs)
-    short = len({run.name for run in runs}) == len(runs)
-    histories = {run.name if short else str(run): History.load(RunFolder(run).metrics_file) for run in runs}
+    unique = len({run.name for run in runs}) == len(runs)
+    histories = {run.name if unique else str(run): History.load(RunFolder(run).metrics_file) for run in runs}
     console.print(f"Figure: {plot_runs(histories, out)}", soft_wrap=True)
 
 
@@ -212,6 +232,6 @@ def runs_in(paths):
     """The runs at the paths: a run's folder itself, or each run in a folder of runs."""
     found = []
     for path in paths:
-        inside = sorted(file.parent for file in path.glob("*/metrics.jsonl"))
-        found += inside if inside and not (path / "metrics.jsonl").exists() else [path]
+        subfolders = sorted(file.parent for file in path.glob("*/metrics.jsonl"))
+        found += subfolders if subfolders and not (path / "metrics.jsonl").exists() else [path]
     return found

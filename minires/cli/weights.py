@@ -1,4 +1,4 @@
-"""Commands that use trained weights: bring them under our names, and let them classify photos."""
+"""Commands that use trained weights: rename their tensors for a network of minires, classify photos."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ from minires import models
 from minires.cli.common import Device, Option, Threads, console, numbers, parse_options
 from minires.errors import CheckpointError, OptionError
 from minires.nn.init import skip_init
-from minires.tables import named, numeric
+from minires.tables import name_column, number_columns
 
 
 def convert(
@@ -18,30 +18,34 @@ def convert(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The safetensors file to write.")],
     renames: Annotated[
         list[str] | None,
-        typer.Option("--rename", help="OLD=NEW: a regular expression in the names, and what it becomes."),
+        typer.Option(
+            "--rename",
+            help="OLD=NEW: in the tensors' names, replace what the regular expression OLD matches by NEW; "
+            "may be given several times.",
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="The network that the weights are for.")] = None,
     option: Option = None,
 ):
-    """Write weights under the names of a network here, and list what does not fit it.
+    """Rename the tensors of a weights file for a network of minires, and list those that do not fit.
 
     Tensors that the network does not have are left out. Nothing is written if some are missing or have
-    another shape. Without a network, all tensors are written as they are called.
+    another shape. Without --model, all tensors are written under their new names.
     """
     state = models.rename(models.read_weights(source), renames or [])
     if option and model is None:
-        raise OptionError("--option is for a network; give it as --model resnet50")
+        raise OptionError("--option is for a network; name the network, for example --model resnet50")
     if model is not None:
         with skip_init():
             network = models.create(model, **parse_options(option))
         misfits = network.misfits(state)
-        for problem in (problem for kind in misfits.values() for problem in kind):
+        for problem in (problem for problems in misfits.values() for problem in problems):
             console.print(problem)
         if misfits["missing"] or misfits["reshaped"]:
             raise CheckpointError(
                 f"{source} does not fit {model}: {len(misfits['missing'])} tensors are missing and "
-                f"{len(misfits['reshaped'])} have another shape; nothing is written. Names are changed by "
-                "--rename OLD=NEW"
+                f"{len(misfits['reshaped'])} have another shape; nothing is written. Change names "
+                "with --rename OLD=NEW"
             )
         state = {name: state[name] for name in network.state_dict()}
     models.write_weights(state, target)
@@ -50,26 +54,35 @@ def convert(
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Photos of any format.")],
-    weights: Annotated[
-        Path, typer.Option(help="Weights as safetensors or .npz, or the folder of a run of yours.")
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Photos, in any format that Pillow reads.")
     ],
-    model: Annotated[str | None, typer.Option(help="The network; a run knows its own.")] = None,
+    weights: Annotated[
+        Path, typer.Option(help="Weights as safetensors or .npz, or the folder of a run of minires train.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(help="The network that the weights are for; leave it out for a run."),
+    ] = None,
     option: Option = None,
-    crops: Annotated[int, typer.Option(help="1: the centre; 10: corners and centre, mirrored too.")] = 1,
+    crops: Annotated[
+        int, typer.Option(help="1: the centre; 10: mean over corners and centre, each also mirrored.")
+    ] = 1,
     classes: Annotated[
         Path | None,
-        typer.Option(help="Names of the classes, a line each; ImageNet's or CIFAR's if left out."),
+        typer.Option(help="Text file with a class name per line; ImageNet's or CIFAR's names if left out."),
     ] = None,
-    mean: Annotated[str | None, typer.Option(help="Means of the channels in 0..1, as 0.5,0.5,0.5.")] = None,
-    std: Annotated[str | None, typer.Option(help="Deviations of the channels.")] = None,
+    mean: Annotated[
+        str | None, typer.Option(help="Mean of each channel, for pixels in 0..1, for example 0.5,0.5,0.5.")
+    ] = None,
+    std: Annotated[str | None, typer.Option(help="Standard deviation of each channel, likewise.")] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="Draw images and probabilities into this file.")
+        Path | None, typer.Option(help="Draw photos and probabilities into this PNG file.")
     ] = None,
     device: Device = "cpu",
     threads: Threads = None,
 ):
-    """What photos show: the five most probable classes of each, by a trained network."""
+    """Classify photos with a trained network: print the five most probable classes of each."""
     from minires.data import open_photo
     from minires.plot import plot_guesses
     from minires.train import Classifier, guesses
@@ -77,7 +90,8 @@ def predict(
     if weights.is_dir():
         if model or option or mean or std or classes:
             raise OptionError(
-                f"{weights} is a run, which has a network, statistics and class names of its own"
+                f"{weights} is a run, which has a network, statistics and class names of its own; leave out "
+                "--model, --option, --mean, --std and --classes"
             )
         classifier = Classifier.from_run(weights, device)
     elif model is None:
@@ -95,12 +109,12 @@ def predict(
         for note in models.notes_on_weights(model, parse_options(option)):
             console.print(f"Note: {note}", soft_wrap=True)
     photos = {str(image): open_photo(image) for image in images}
-    found = [guesses(classifier(photo, crops), classifier.classes) for photo in photos.values()]
-    table = Table(named("image"), "class", *numeric("probability"))
-    for image, best in zip(photos, found, strict=True):
+    predictions = [guesses(classifier(photo, crops), classifier.classes) for photo in photos.values()]
+    table = Table(name_column("image"), "class", *number_columns("probability"))
+    for image, best in zip(photos, predictions, strict=True):
         for i, guess in enumerate(best):
             table.add_row("" if i else image, guess.name, f"{100 * guess.probability:.2f} %")
         table.add_section()
     console.print(table)
     if picture is not None:
-        console.print(f"Picture: {plot_guesses(photos, found, picture)}", soft_wrap=True)
+        console.print(f"Picture: {plot_guesses(photos, predictions, picture)}", soft_wrap=True)

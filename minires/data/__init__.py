@@ -1,4 +1,4 @@
-"""Images and labels: real ones, synthetic ones, and the batches that training sees."""
+"""Data sets of images and labels, real and synthetic, and the batches that a network is trained on."""
 
 import inspect
 
@@ -13,15 +13,23 @@ from minires.data.augment import (
 )
 from minires.data.cifar import cifar10, cifar100
 from minires.data.class_names import class_names
-from minires.data.colour import ColourNoise, principal_components
+from minires.data.colour_noise import ColourNoise, principal_components
 from minires.data.dataset import Dataset, Split
 from minires.data.device_loader import on_device
 from minires.data.digits import digits
 from minires.data.image_folder import ImageFolder, image_folder
 from minires.data.loader import Loader
-from minires.data.photo import as_pixels, open_photo
+from minires.data.photo_crops import (
+    CentreCrop,
+    RandomAreaCrop,
+    RandomCrop,
+    TenCrops,
+    Whole,
+    ten_crops,
+    usual_scale,
+)
+from minires.data.photo_decoding import as_pixels, open_photo
 from minires.data.shapes import shapes
-from minires.data.views import CentreCrop, RandomAreaCrop, RandomCrop, TenCrops, Whole, ten_crops, usual_scale
 from minires.errors import OptionError, UnknownNameError
 
 DATASETS = {
@@ -36,7 +44,8 @@ DATASETS = {
 def load(name, **options):
     """The data set called `name`; options are those of its function (`data_dir` for CIFAR and folder, ...).
 
-    Raises UnknownNameError, OptionError for an option that this data set does not have, DataError.
+    Raises UnknownNameError for an unknown name, OptionError for an option that is unknown, missing or has a
+    bad value, and DataError for files that are missing or bad.
     """
     if name not in DATASETS:
         raise UnknownNameError("data set", name, DATASETS)

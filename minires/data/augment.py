@@ -1,4 +1,4 @@
-"""Augmentation and normalization of a batch. Images stay uint8 until the last moment."""
+"""Augmentation and normalization of a batch. Images stay uint8 until their batch is normalized."""
 
 from dataclasses import dataclass
 
@@ -8,16 +8,16 @@ from minires.backend import library
 from minires.data.randomness import draw_words
 from minires.errors import UnknownNameError
 
-PADDING_MODES = {"zero": "constant", "reflect": "reflect"}  # ours -> what the array libraries call it
+PADDING_MODES = {"zero": "constant", "reflect": "reflect"}  # name here -> name in NumPy and CuPy
 
 
 @dataclass(frozen=True)
 class CropAndFlip:
-    """Pad each side by `pad` pixels, cut out a random window of the old size, mirror half of the images.
+    """Pad each side by `pad` pixels, crop a random window of the old size, mirror half of the images.
 
     The ResNet paper's augmentation for CIFAR, with pad=4 (section 4.2).
-    padding_mode: "zero", or "reflect" for the image mirrored at its border, as Wide ResNets have it
-    (Zagoruyko and Komodakis 2016, section 3).
+    flip: whether to mirror. padding_mode: "zero", or "reflect" for the image mirrored at its border, as in
+    the training of Wide ResNets (Zagoruyko and Komodakis 2016, section 3).
     """
 
     pad: int = 4
@@ -29,7 +29,7 @@ class CropAndFlip:
             raise UnknownNameError("padding mode", self.padding_mode, PADDING_MODES)
 
     def __call__(self, images, generator):
-        """(N, C, H, W) -> (N, C, H, W) of the same dtype; a word of the Generator for each image."""
+        """(N, C, H, W) -> (N, C, H, W) of the same dtype. Each image takes one word of the Generator."""
         N, C, H, W = images.shape
         tops, lefts, flipped = self.windows(draw_words(generator, N))
         border, mode = (self.pad, self.pad), PADDING_MODES[self.padding_mode]
@@ -40,11 +40,11 @@ class CropAndFlip:
         return padded[n, c, rows[:, None, :, None], columns[:, None, None, :]]
 
     def windows(self, words):
-        """(tops, lefts, flipped) of random words of 64 bits (N,): in whole numbers, the same on every device.
+        """(tops, lefts, flipped), each (N,), from N random words of 64 bits: the same on every device.
 
-        The upper half of a word gives the top, the lower half the left side, its last bit whether to mirror.
-        A half h, evenly one of 2^32 numbers, becomes the offset floor(h (2 pad + 1) / 2^32). That is as good
-        as even too: with pad=4 the chances of two offsets differ by 2e-9 of themselves.
+        The upper half of a word gives the top, the lower half the left side, the last bit whether to mirror.
+        A half h is uniform over 2^32 numbers and becomes the offset floor(h (2 pad + 1) / 2^32). The offset
+        is nearly uniform: with pad=4 the probabilities of two offsets differ by a relative 2e-9.
         """
         offsets = 2 * self.pad + 1
         tops, lefts = ((half * offsets >> 32).astype(np.int64) for half in (words >> 32, words & 0xFFFFFFFF))
@@ -53,7 +53,7 @@ class CropAndFlip:
 
 @dataclass(frozen=True)
 class Compose:
-    """Several augmentations, each applied to what the one before it gave."""
+    """Several augmentations in a row, each applied to the result of the one before it."""
 
     augmentations: tuple
 
@@ -84,29 +84,30 @@ class Normalization:
 
 
 def pixel_mean(images):
-    """Subtract each pixel's own mean over the training images, as the ResNet paper does for CIFAR."""
+    """The Normalization that subtracts each pixel's mean over `images`, as in the ResNet paper for CIFAR."""
     total = np.zeros(images.shape[1:], np.int64)
-    for start in range(0, len(images), 10_000):  # int64 copies of all of CIFAR would take over a gigabyte
+    for start in range(0, len(images), 10_000):  # integers: the blocks sum up exactly
         total += images[start : start + 10_000].sum(axis=0, dtype=np.int64)
     mean = (total / (255 * len(images))).astype(np.float32)
     return Normalization(mean, np.float32(1))
 
 
 def channel_mean_std(images):
-    """Bring each channel to mean 0 and variance 1 over the training images."""
+    """The Normalization that brings each channel to mean 0 and variance 1 over `images`."""
     levels = np.arange(256) / 255
-    shares = [
+    histograms = [  # for each channel, the share of its pixels at each level
         np.bincount(images[:, c].ravel(), minlength=256) / images[:, c].size for c in range(images.shape[1])
     ]
-    mean = np.array([share @ levels for share in shares])
-    std = np.sqrt([share @ (levels - m) ** 2 for share, m in zip(shares, mean, strict=True)])
+    mean = np.array([histogram @ levels for histogram in histograms])
+    variance = [histogram @ (levels - m) ** 2 for histogram, m in zip(histograms, mean, strict=True)]
+    std = np.sqrt(variance)
     return Normalization(mean.astype(np.float32)[:, None, None], std.astype(np.float32)[:, None, None])
 
 
 def unit_range(images):
-    """Only bring 0..255 to 0..1, as Wide ResNets do for SVHN (Zagoruyko and Komodakis 2016, section 3)."""
+    """The Normalization that only maps 0..255 to 0..1, as for SVHN in the Wide ResNet paper (section 3)."""
     return Normalization(np.float32(0), np.float32(1))
 
 
-# Called with the uint8 images (n, C, H, W) that a Split's or an ImageFolder's sample() gives.
+# Each is called with the uint8 images (n, C, H, W) of a Split's or an ImageFolder's sample().
 NORMALIZATIONS = {"pixel": pixel_mean, "channel": channel_mean_std, "unit": unit_range}

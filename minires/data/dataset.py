@@ -11,15 +11,15 @@ from minires.errors import DataError
 class Split:
     """One part of a data set: images uint8 (n, C, H, W), labels int64 (n,).
 
-    Raises DataError if a dtype or a shape is another one or the lengths differ.
+    Raises DataError if a dtype or a number of dimensions is another one, or if the lengths differ.
     """
 
     images: np.ndarray
     labels: np.ndarray
 
     def __post_init__(self):
-        _check("images", self.images, np.uint8, "(n, C, H, W)", 4)
-        _check("labels", self.labels, np.int64, "(n,)", 1)
+        _check_array("images", self.images, np.uint8, "(n, C, H, W)", 4)
+        _check_array("labels", self.labels, np.int64, "(n,)", 1)
         if len(self.images) != len(self.labels):
             raise DataError(
                 f"a split of {len(self.images)} images needs as many labels, got {len(self.labels)}"
@@ -31,7 +31,7 @@ class Split:
     def __len__(self):
         return len(self.labels)
 
-    of_one_size = True  # which photos in folders are not
+    of_one_size = True  # all images have one size; the photos of an ImageFolder may differ
 
     @property
     def channels(self):
@@ -39,7 +39,7 @@ class Split:
         return self.images.shape[1]
 
     def read(self, chosen, generator=None):
-        """Images uint8 (N, C, H, W) and labels (N,) of the chosen indices (N,); nothing random about it."""
+        """Images uint8 (N, C, H, W) and labels (N,) of the chosen indices (N,); nothing is random here."""
         return self.images[chosen], self.labels[chosen]
 
     def sample(self):
@@ -47,7 +47,7 @@ class Split:
         return self.images
 
     def take(self, count):
-        """The first `count` images and labels, as a Split of views; all of them if there are fewer."""
+        """A Split of the first `count` images and labels, in the same memory; all if there are fewer."""
         return Split(self.images[:count], self.labels[:count])
 
 
@@ -55,7 +55,8 @@ class Split:
 class Dataset:
     """A named data set; the label k of an image means `classes[k]`.
 
-    Its two parts are Splits, or ImageFolders, which have the same `channels`, `read` and `sample`.
+    Its two parts are Splits or ImageFolders. Both classes have `labels`, `of_one_size`, `channels`, `read`
+    and `sample`.
     """
 
     name: str
@@ -64,7 +65,7 @@ class Dataset:
     classes: tuple[str, ...]
 
 
-def _check(name, array, dtype, shape, ndim):
-    found = f"{getattr(array, 'dtype', type(array).__name__)} {getattr(array, 'shape', '')}".strip()
+def _check_array(name, array, dtype, shape, ndim):
+    actual = f"{getattr(array, 'dtype', type(array).__name__)} {getattr(array, 'shape', '')}".strip()
     if getattr(array, "dtype", None) != dtype or array.ndim != ndim:
-        raise DataError(f"{name} must be {np.dtype(dtype)} {shape}, got {found}")
+        raise DataError(f"{name} must be {np.dtype(dtype)} {shape}, got {actual}")

@@ -1,52 +1,54 @@
-"""The batches of a Loader in a GPU's memory: made there where possible, else made on the host and copied."""
+"""The batches of a Loader in a GPU's memory: computed there where possible, else on the host and copied."""
 
 import numpy as np
 
 from minires.backend import to_device
-from minires.backend.cuda.augment import Stock
+from minires.backend.cuda.augment import BatchSource
 from minires.data.augment import Compose, CropAndFlip, Normalization, to_unit
 from minires.data.dataset import Split
 from minires.errors import DataError
 
 
 def on_device(loader, classes=None, dtype=np.float32):
-    """A DeviceLoader of the loader if there is one, else a HostLoader.
+    """A DeviceLoader of the loader where that is possible, else a HostLoader.
 
-    There is one if the images are in memory and all that becomes of them is a normalization and at most one
-    CropAndFlip. classes: how many there are; see DeviceLoader. dtype: of the images, float32 or bfloat16.
+    It is possible if the images are in memory (a Split), `normalize` is `to_unit` or a Normalization in
+    float32, and `augment` is at most one CropAndFlip. classes: the number of classes; see DeviceLoader.
+    dtype: of the images, float32 or bfloat16.
     """
-    normalized, cropped = _normalization(loader.normalize), _crop_and_flip(loader.augment)
-    if type(loader.split) is Split and normalized is not None and cropped is not None:
+    mean_std, crop = _mean_and_std(loader.normalize), _as_crop_and_flip(loader.augment)
+    if type(loader.split) is Split and mean_std is not None and crop is not None:
         return DeviceLoader(loader, classes, dtype)
     return HostLoader(loader, dtype)
 
 
 class DeviceLoader:
-    """The batches of a Loader, bit for bit, out of images that lie in the GPU's memory as uint8.
+    """The batches of a Loader, computed on the GPU from images that are stored there as uint8.
 
-    `batch` and `epoch` are those of the Loader. `draw` can be recorded (backend/cuda/graph.py): all that
-    differs between its batches lies in the GPU's memory too, where `prepare` puts it before each repetition.
+    `batch` and `epoch` give the batches of the Loader, in float32 bit for bit. `draw` can be recorded as a
+    CUDA graph (backend/cuda/graph.py): it reads the step and the order of the images from the GPU's memory,
+    and `prepare` writes them there before each repetition.
 
         N = loader.prepare(step)
         repeat = recorder.record(lambda: train_on(*loader.draw(N)))
-        repeat()  # with the batch of that step
+        repeat()  # trains on the batch of that step
 
-    classes: how many there are. A recorded step cannot look at its labels, so they are checked here: raises
-    DataError if one is out of range. Not checked if left out.
+    classes: the number of classes. A recorded step cannot check its labels, so they are checked here: raises
+    DataError if a label is out of range. Without `classes` they are not checked.
     """
 
     def __init__(self, loader, classes=None, dtype=np.float32):
-        split, crop = loader.split, _crop_and_flip(loader.augment)
+        split, crop = loader.split, _as_crop_and_flip(loader.augment)
         if classes is not None:
             _check_labels(split.labels, classes)
         self.loader, self.dtype = loader, dtype
-        self._epoch = None  # whose order is on the device
+        self._epoch = None  # the epoch whose order is on the device
         mean, std = (
             np.broadcast_to(statistic, (1, *split.images.shape[1:]))[0]
-            for statistic in _normalization(loader.normalize)
+            for statistic in _mean_and_std(loader.normalize)
         )
         order, step = np.zeros(len(split), np.int32), np.zeros(1, np.int64)
-        self._stock = Stock(
+        self._source = BatchSource(
             *(_to_gpu(array) for array in (split.images, split.labels, order, step, mean, std)),
             key=loader.key,
             batch_size=loader.batch_size,
@@ -61,7 +63,7 @@ class DeviceLoader:
         return len(self.loader)
 
     def batch(self, step):
-        """The batch after `step` others: (N, C, H, W), in memory N, H, W, C, and int64 (N,)."""
+        """Batch `step`, counted from 0: images (N, C, H, W), in memory N, H, W, C, and labels int64 (N,)."""
         return self.draw(self.prepare(step))
 
     def epoch(self, epoch=0):
@@ -69,65 +71,68 @@ class DeviceLoader:
         return (self.batch(epoch * len(self) + i) for i in range(len(self)))
 
     def prepare(self, step):
-        """Make the batch after `step` others the one that `draw` makes; returns how many images it has.
+        """Select batch `step`, counted from 0, for `draw`; returns N, its number of images.
 
-        Not to be recorded.
+        This must not be recorded.
         """
         epoch = step // len(self) if self.loader.shuffle else 0
         if epoch != self._epoch:
-            self._stock.order.set(self.loader.epoch_order(epoch).astype(np.int32))
+            self._source.order.set(self.loader.epoch_order(epoch).astype(np.int32))
             self._epoch = epoch
-        self._stock.step.fill(step)  # a number goes along with a kernel: no copy that the host waits for
+        self._source.step.fill(step)  # the number is a kernel's argument: the host waits for no copy
         first = step % len(self) * self.loader.batch_size
         return min(self.loader.batch_size, len(self.loader.split) - first)
 
     def draw(self, N):
-        """The batch that was prepared, in new arrays; N: how many images it has."""
-        return self._stock.draw(N, self.dtype)
+        """The batch that `prepare` selected, in new arrays. N: the number that `prepare` returned."""
+        return self._source.draw(N, self.dtype)
 
 
 class HostLoader:
-    """The batches of a Loader, made on the host and copied to the GPU, always to one place for `draw`."""
+    """The batches of a Loader, computed on the host and copied to the GPU.
+
+    `draw` can be recorded: `prepare` copies all batches of one shape to the same arrays.
+    """
 
     def __init__(self, loader, dtype=np.float32):
         self.loader, self.dtype = loader, dtype
-        self._places = {}  # shape of the images: arrays for images and labels
+        self._buffers = {}  # shape of the images: (images, labels) on the GPU
 
     def __len__(self):
         """Batches in an epoch."""
         return len(self.loader)
 
     def batch(self, step):
-        """The batch after `step` others, as Loader.batch says."""
-        return self._moved(self.loader.batch(step))
+        """Batch `step`, counted from 0, as Loader.batch gives it, but in `dtype`."""
+        return self._copied_to_gpu(self.loader.batch(step))
 
     def epoch(self, epoch=0):
-        """The batches of one epoch, as Loader.epoch says."""
-        return map(self._moved, self.loader.epoch(epoch))
+        """The batches of one epoch, as Loader.epoch gives them, but in `dtype`."""
+        return map(self._copied_to_gpu, self.loader.epoch(epoch))
 
     def prepare(self, step):
-        """Put the batch after `step` others where `draw` finds it; returns its shape. Not to be recorded."""
-        batch = self._moved(self.loader.batch(step))
-        places = self._places.setdefault(batch[0].shape, batch)
-        for place, array in zip(places, batch, strict=True):
-            place[...] = array
+        """Copy batch `step` to the arrays of `draw`; returns its images' shape. This must not be recorded."""
+        batch = self._copied_to_gpu(self.loader.batch(step))
+        buffers = self._buffers.setdefault(batch[0].shape, batch)
+        for buffer, array in zip(buffers, batch, strict=True):
+            buffer[...] = array
         return batch[0].shape
 
     def draw(self, shape):
-        """The batch that was prepared: images of this shape, and labels."""
-        return self._places[shape]
+        """The batch that `prepare` copied: images and labels. shape: what `prepare` returned."""
+        return self._buffers[shape]
 
-    def _moved(self, batch):
+    def _copied_to_gpu(self, batch):
         images, labels = (to_device(array, "cuda") for array in batch)
         return images.astype(self.dtype, copy=False), labels
 
 
 def _to_gpu(array):
-    """A copy on the GPU with the last index innermost, as kernels expect it."""
+    """A copy on the GPU in row-major order, as the kernels expect it."""
     return to_device(np.ascontiguousarray(array), "cuda")
 
 
-def _normalization(normalize):
+def _mean_and_std(normalize):
     """(mean, std) of x = (image / 255 - mean) / std in float32; None where `normalize` is anything else."""
     if normalize is to_unit:
         return np.float32(0), np.float32(1)
@@ -136,8 +141,8 @@ def _normalization(normalize):
     return None
 
 
-def _crop_and_flip(augment):
-    """The CropAndFlip that `augment` amounts to; None where it is more than that."""
+def _as_crop_and_flip(augment):
+    """The CropAndFlip that does the same as `augment`; None where no single CropAndFlip does."""
     parts = augment.augmentations if type(augment) is Compose else (augment,)
     parts = [part for part in parts if part is not None]
     if not parts:

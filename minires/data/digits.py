@@ -1,8 +1,8 @@
 """Real handwritten digits that ship with the package: 1,797 images of 8x8 pixels, no download.
 
 Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998,
-DOI 10.24432/C50P49, licensed under CC BY 4.0. Changed here: the test part of that data set, packed from text
-into a compressed NumPy file.
+DOI 10.24432/C50P49, licensed under CC BY 4.0. Changes: only the test part of that data set is included,
+converted from text to a compressed NumPy file.
 """
 
 from importlib.resources import files
@@ -11,15 +11,16 @@ import numpy as np
 
 from minires.data.dataset import Dataset, Split
 
-TRAIN = 1437
+TRAIN_IMAGES = 1437
 
 
 def digits():
     """The digits 0 to 9 as a Dataset: 1,437 images for training, 360 for testing, uint8 (n, 1, 8, 8).
 
-    The split is fixed: the first 1,437 of the file train, the last 360 test. The file is in the order in
-    which the digits were collected, so most of the test digits are by other writers than the training digits
-    and the test is harder than on a shuffled split: the nearest neighbour is right for 95.6%, not for 98.8%.
+    The split is fixed: the first 1,437 images of the file are for training, the last 360 for testing. The
+    file is in the order in which the digits were collected, so most of the test digits are by other writers
+    than the training digits. The test is therefore harder than with a shuffled split: the nearest neighbour
+    has the right label for 95.6% of the test images, not for 98.8%.
     The original grey levels 0..16 count the pixels set in a block of 4x4; they are scaled to 0..255 and
     rounded.
     """
@@ -31,7 +32,7 @@ def digits():
     images = np.rint(levels[:, None] * (255 / 16)).astype(np.uint8)  # (n, 8, 8) -> (n, 1, 8, 8)
     return Dataset(
         name="digits",
-        train=Split(images[:TRAIN], labels[:TRAIN]),
-        test=Split(images[TRAIN:], labels[TRAIN:]),
+        train=Split(images[:TRAIN_IMAGES], labels[:TRAIN_IMAGES]),
+        test=Split(images[TRAIN_IMAGES:], labels[TRAIN_IMAGES:]),
         classes=tuple("0123456789"),
     )

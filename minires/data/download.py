@@ -1,7 +1,7 @@
-"""Official archives: fetched once, checked by their checksum, resumed after a cut.
+"""Official archives: downloaded once, checked by their checksum, resumed after an interruption.
 
-A download grows as NAME.part in the cache folder. It gets its real name only when its checksum is right, so
-NAME is always whole, and a NAME.part is what the next call goes on from.
+A download is written to NAME.part in the cache folder. It is renamed to NAME only when its checksum is right,
+so NAME is always complete. If there is a NAME.part, the next call resumes it.
 """
 
 import logging
@@ -25,8 +25,8 @@ from rich.progress import (
 
 from minires.errors import DownloadError
 
-TIMEOUT = (10, 60)  # seconds to connect, seconds without a byte
-CHUNK = 64 * 1024  # bytes
+TIMEOUT_SECONDS = (10, 60)  # to connect, and between two bytes
+CHUNK_BYTES = 64 * 1024
 
 
 def cache_folder():
@@ -35,10 +35,10 @@ def cache_folder():
 
 
 def fetch(url, sha256):
-    """Path of the file at `url` in the cache folder, downloaded if it is not there with this SHA-256 yet.
+    """Path of the file at `url` in the cache folder; downloaded unless a file with this SHA-256 is there.
 
     Raises DownloadError, in one line that says what to do offline, if the server cannot be reached, answers
-    with an error or goes silent, if the checksum is wrong, or if the cache folder cannot be written.
+    with an error or stops sending, if the checksum is wrong, or if the cache folder cannot be written.
     """
     folder = cache_folder()
     name = url.rsplit("/", 1)[-1]
@@ -49,33 +49,35 @@ def fetch(url, sha256):
                 pooch.retrieve(url, f"sha256:{sha256}", fname=name, path=folder, downloader=downloader)
             )
     except requests.RequestException as error:
-        why = _reason(error)
-    except ValueError:  # pooch's way to say that the checksum differs; it has deleted the file
-        why = "its checksum is not the official one; the bad file is deleted and the next try starts over"
+        reason = _describe(error)
+    except ValueError:  # from pooch: the checksum differs, and the new file is deleted
+        reason = "its checksum is not the official one; the bad file is deleted and the next try starts over"
     except OSError as error:
-        why = f"cannot write to the cache folder, set MINIRES_DATA to another one ({error.strerror or error})"
+        cause = error.strerror or error
+        reason = f"cannot write to the cache folder, set MINIRES_DATA to another one ({cause})"
     if (folder / name).exists():
-        why += f"; the {name} that lies in the cache folder has a wrong checksum too"
+        reason += f"; the {name} that lies in the cache folder has a wrong checksum"
     raise DownloadError(
-        f"cannot download {url}: {why}. Offline: download that file on another machine and pass "
+        f"cannot download {url}: {reason}. Offline: download that file on another machine and pass "
         f"--data-dir FOLDER_OR_ARCHIVE (Python: data_dir=), or put it into the cache folder {folder}"
     )
 
 
 def _resume(url, output, _pooch, *, part):
-    """Complete `part` from `url`, then move it to `output`; a pooch downloader.
+    """Complete `part` from `url`, then move it to `output`; pooch calls this as its downloader.
 
-    RFC 9110, section 14: 206 continues the part, 200 sends the whole file again, and 416 has nothing to send
-    after what the part holds. Then the part is whole or wrong, and the checksum tells which.
+    A range request (RFC 9110, section 14) has one of three answers: with status 206 the server sends the rest
+    of the file, with 200 the whole file again, and 416 says that the file has no bytes beyond those in the
+    part. After 416 the part is either complete or wrong, and the checksum tells which.
     """
-    have = part.stat().st_size if part.exists() else 0
+    size = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"}
-    if have:
-        headers["Range"] = f"bytes={have}-"
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-        if not (have and response.status_code == 416):
+    if size:
+        headers["Range"] = f"bytes={size}-"
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
+        if not (size and response.status_code == 416):
             response.raise_for_status()
-            _receive(response, part, start=have if response.status_code == 206 else 0)
+            _receive(response, part, start=size if response.status_code == 206 else 0)
     os.replace(part, output)
 
 
@@ -86,11 +88,11 @@ def _receive(response, part, start):
     with part.open("ab" if start else "wb") as file, _progress_bar() as progress:
         task = progress.add_task(part.stem, total=total, completed=start)
         try:
-            # Undecoded: some servers call a .tar.gz a gzip-encoded .tar, and its checksum is that of the .gz.
-            for chunk in response.raw.stream(CHUNK, decode_content=False):
+            # Not decoded: some servers call a .tar.gz a gzip-encoded .tar, but the checksum is of the .gz.
+            for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
                 file.write(chunk)
                 progress.advance(task, len(chunk))
-            if total is not None and file.tell() < total:  # urllib3 before 2.0 does not notice
+            if total is not None and file.tell() < total:  # urllib3 before 2.0 does not check it
                 raise urllib3.exceptions.ProtocolError("short body")
         except urllib3.exceptions.HTTPError as error:
             raise requests.exceptions.ChunkedEncodingError(
@@ -110,7 +112,7 @@ def _progress_bar():
     )
 
 
-def _reason(error):
+def _describe(error):
     """What went wrong, in a few words on one line."""
     if isinstance(error, requests.HTTPError):
         return f"the server answered {error.response.status_code} {error.response.reason}"
@@ -125,7 +127,7 @@ def _reason(error):
 
 @contextmanager
 def _quiet(logger):
-    """Only errors from `logger` inside of the block."""
+    """Within the block, `logger` reports only errors."""
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:

@@ -1,4 +1,4 @@
-"""Photos of any size in folders, one folder for each class, decoded when a batch asks for them."""
+"""Photos of any size in folders, one folder for each class, decoded when a batch needs them."""
 
 import os
 import warnings
@@ -11,32 +11,35 @@ import numpy as np
 
 from minires.backend import get_num_threads
 from minires.data.dataset import Dataset
-from minires.data.photo import as_pixels, open_photo, stack, suffixes
+from minires.data.photo_crops import CentreCrop, RandomCrop, usual_scale
+from minires.data.photo_decoding import as_pixels, open_photo, photo_suffixes, stack
 from minires.data.randomness import draw_words
-from minires.data.views import CentreCrop, RandomCrop, usual_scale
 from minires.errors import DataError, OptionError, UnknownNameError, first_few
 
 BAD_FILES = ("refuse", "skip")
 
 
 class ImageFolder:
-    """The photos `root/CLASS/**/FILE` as a part of a data set, seen through a view.
+    """The photos `root/CLASS/**/FILE` as a part of a data set; a view crops or resizes each of them.
 
     Photos are files with an ending of a format that Pillow reads; other files, and hidden files and folders,
-    are passed over. Files lie in the order of their classes and then of their paths.
+    are ignored. The files are sorted by class and then by path.
 
-    view: called as view(RGB image of Pillow, generator), as minires/data/views.py says.
+    view: what a network gets of a photo, such as a crop; called as view(RGB image of Pillow, generator), see
+    minires/data/photo_crops.py.
     bad_files: "refuse" raises DataError where a file cannot be decoded, "skip" leaves it out of its batch.
-    workers: threads that decode; as many as compute if left out. They decide nothing about the result.
+    workers: the number of threads that decode; if left out, that of minires.get_num_threads(). The result
+    does not depend on it.
 
     files: the paths; labels: int64 (n,); classes: the sorted names of the folders; skipped: the files that
     were left out, as {path: reason}.
 
-    Raises DataError for a missing root, for no classes, and for classes without photos.
+    Raises DataError for a missing root, for no classes, and for classes without photos, UnknownNameError or
+    OptionError for a bad `bad_files` or `workers`.
     """
 
     channels = 3
-    of_one_size = False  # before a view has made them so
+    of_one_size = False  # the photos have many sizes; a view may bring them to one
 
     def __init__(self, root, view, bad_files="refuse", workers=None):
         if bad_files not in BAD_FILES:
@@ -61,52 +64,63 @@ class ImageFolder:
     def __len__(self):
         return len(self.files)
 
-    def seen_through(self, view):
-        """The same photos through another view; `skipped` stays common to both."""
+    def with_view(self, view):
+        """An ImageFolder of the same photos with another view; both share `skipped`."""
         other = copy(self)
         other.view = view
         return other
 
+    def seen_through(self, view):
+        """The old name of `with_view`, with a warning."""
+        warnings.warn(
+            "ImageFolder.seen_through: write ImageFolder.with_view instead", DeprecationWarning, stacklevel=2
+        )
+        return self.with_view(view)
+
     def read(self, chosen, generator):
         """Images uint8 (N, 3, H, W) and labels (N,) of the chosen indices (N,).
 
-        A view that gives a list of K images makes that (N, K, 3, H, W). Each photo's view has a generator of
-        its own, with a word of `generator` as its seed, so neither threads nor bad files change what another
-        photo looks like. Raises DataError for a bad file unless such are skipped, and if sizes differ.
+        If the view gives a list of K images, the images are (N, K, 3, H, W). For each photo the view gets a
+        generator of its own, seeded with a word of `generator`, so neither the order of the threads nor a bad
+        file changes the other photos. Raises DataError for a bad file unless `bad_files` is "skip", for a
+        photo that the view refuses, and if the images differ in size.
         """
         generators = map(np.random.default_rng, draw_words(generator, len(chosen)))
         with ThreadPoolExecutor(self.workers or get_num_threads()) as pool:
-            seen = list(pool.map(self._look, chosen, generators))
-        for i, image in zip(chosen, seen, strict=True):
-            if isinstance(image, DataError):
-                self._skip(self.files[i], image)
-        kept = [k for k, image in enumerate(seen) if not isinstance(image, DataError)]
-        images = stack([seen[k] for k in kept]) if kept else np.zeros((0, self.channels, 1, 1), np.uint8)
+            results = list(pool.map(self._view_of_photo, chosen, generators))
+        for i, result in zip(chosen, results, strict=True):
+            if isinstance(result, DataError):
+                self._skip(self.files[i], result)
+        kept = [k for k, result in enumerate(results) if not isinstance(result, DataError)]
+        images = stack([results[k] for k in kept]) if kept else np.zeros((0, self.channels, 1, 1), np.uint8)
         return images, self.labels[chosen][kept]
 
     def sample(self, count=1000):
-        """The images that statistics are computed from: uint8 (count, 3, size, size), always the same.
+        """The images that statistics are computed from: uint8 (n, 3, size, size), always the same.
 
-        The central square of photos that are spread evenly over the files, at most `count` of them, resized
-        to the size of the view.
+        They are the central squares of at most `count` photos, spread evenly over the files, resized to the
+        size of the view. Raises OptionError for a view without a size, DataError if no photo can be read.
         """
         size = getattr(self.view, "size", None)
         if size is None:
-            raise OptionError(f"sample: {self.view} has no size; see the folder through a crop first")
+            raise OptionError(f"sample: {self.view} has no size; call with_view(CentreCrop()) first")
         count = min(count, len(self))
         chosen = np.arange(count) * len(self) // count
-        images, _ = self.seen_through(CentreCrop(size, scale=size)).read(chosen, np.random.default_rng(0))
+        images, _ = self.with_view(CentreCrop(size, scale=size)).read(chosen, np.random.default_rng(0))
         if not len(images):
             raise DataError(f"ImageFolder: none of {count} photos in {self.root} can be read")
         return images
 
-    def _look(self, i, generator):
-        """Photo i through the view, uint8 (3, H, W); with "skip" the DataError if it cannot be decoded."""
+    def _view_of_photo(self, i, generator):
+        """The view of photo i: uint8 (3, H, W) or (K, 3, H, W).
+
+        With bad_files="skip", the DataError is returned if the photo cannot be decoded.
+        """
         try:
             photo = open_photo(self.files[i])
         except DataError as error:
             if self.bad_files == "skip":
-                return error  # `read` says so, in the order of the batch
+                return error  # `read` warns of it, in the order of the batch
             raise DataError(
                 f'{error}; replace or delete it, or load the folder with bad_files="skip" '
                 "(--data-option bad_files=skip)"
@@ -117,6 +131,7 @@ class ImageFolder:
             raise DataError(f"{self.files[i]}: {error}") from error
 
     def _skip(self, file, error):
+        """Enter a bad file in `skipped`, and warn of it the first time."""
         if file not in self.skipped:
             self.skipped[file] = str(error)
             warnings.warn(f"left out: {error}", stacklevel=3)
@@ -125,9 +140,9 @@ class ImageFolder:
 def image_folder(data_dir, crop_size=224, bad_files="refuse", workers=None):
     """The photos in `data_dir/train` and `data_dir/val` (or `test`) as a Dataset of two ImageFolders.
 
-    Training photos are seen through RandomCrop and test photos through CentreCrop, with the papers' scales
-    in proportion to crop_size: 256 to 480 and 256 for crops of 224. `bad_files` and `workers` are those of
-    ImageFolder. Raises DataError if a part is missing or the two have different classes.
+    The view of training photos is RandomCrop and that of test photos CentreCrop. Their scales are those of
+    the papers, in proportion to crop_size: 256 to 480 and 256 for crops of 224. `bad_files` and `workers` are
+    those of ImageFolder. Raises DataError if a part is missing or the two have different classes.
     """
     root = Path(data_dir).expanduser()
     held_out = "val" if (root / "val").is_dir() else "test"
@@ -154,7 +169,7 @@ def class_folders(root):
     if not root.is_dir():
         raise DataError(f"ImageFolder: {root} is no folder; pass the one that holds a folder for each class")
     _, folders, _ = next(os.walk(root, onerror=refuse_folder))
-    names = tuple(sorted(name for name in folders if not hidden(name)))
+    names = tuple(sorted(name for name in folders if not is_hidden(name)))
     if not names:
         raise DataError(f"ImageFolder: {root} holds no folders; put the photos into {root}/CLASS/")
     return names
@@ -162,19 +177,22 @@ def class_folders(root):
 
 def photos_in(folder):
     """The sorted paths of the photos in a folder and the folders below it."""
-    endings = suffixes()
-    found = []
-    for place, folders, names in os.walk(folder, onerror=refuse_folder):
-        folders[:] = [name for name in folders if not hidden(name)]  # os.walk goes where this list says
-        found += [
-            Path(place, name) for name in names if not hidden(name) and Path(name).suffix.lower() in endings
+    suffixes = photo_suffixes()
+    photos = []
+    for parent, folders, names in os.walk(folder, onerror=refuse_folder):
+        folders[:] = [name for name in folders if not is_hidden(name)]  # os.walk goes into these folders only
+        photos += [
+            Path(parent, name)
+            for name in names
+            if not is_hidden(name) and Path(name).suffix.lower() in suffixes
         ]
-    return sorted(found)
+    return sorted(photos)
 
 
-def hidden(name):
+def is_hidden(name):
     return name.startswith(".")
 
 
 def refuse_folder(error):
+    """For os.walk: raise DataError for a folder that cannot be listed."""
     raise DataError(f"cannot list the folder {error.filename}: {error.strerror}") from error

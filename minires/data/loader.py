@@ -1,4 +1,4 @@
-"""Loader: which images make which batch."""
+"""Loader: the batches of a data set, in a random order that can be repeated."""
 
 import numpy as np
 
@@ -10,14 +10,14 @@ from minires.errors import DataError, OptionError
 class Loader:
     """Batches of a Split or an ImageFolder, shuffled anew in every epoch.
 
-    `batch(step)` is a pure function of the seed and of how many batches came before, so a run can be stopped
-    anywhere and go on with the very batch that was next.
+    `batch(step)` is a pure function of the seed and of `step`, the number of batches before it. So a run can
+    be stopped after any step and resumed with the same next batch.
 
     split: has a length and read(chosen, generator) -> images uint8 (N, C, H, W) and labels (N,).
     normalize: called as normalize(images) on each batch of uint8 images -> float32; 0..255 becomes 0..1 if it
         is left out.
-    augment: called as augment(x, generator) on what `normalize` gave; None for none. It comes second so that
-        the border that it pads with zeros has the value of the mean.
+    augment: called as augment(x, generator) on the result of `normalize`; None for none. It is applied second
+        so that a border of zeros has the value of the mean.
     drop_last: leave out a last batch that is smaller than the others.
     """
 
@@ -33,7 +33,7 @@ class Loader:
         self.split, self.batch_size, self.drop_last = split, batch_size, drop_last
         self.normalize, self.augment, self.shuffle, self.seed = normalize, augment, shuffle, seed
         self.key = batch_key(seed)
-        self._order = None, None  # (epoch, its order of images)
+        self._order = None, None  # (epoch, the order of its images)
         self._next_epoch = 0
 
     def __len__(self):
@@ -42,7 +42,7 @@ class Loader:
         return full + (1 if rest and not self.drop_last else 0)
 
     def batch(self, step):
-        """The batch after `step` others: images float32 (N, C, H, W) and labels int64 (N,).
+        """Batch `step`, counted from 0 over all epochs: images float32 (N, C, H, W) and labels int64 (N,).
 
         Raises DataError if all of its images were left out as unreadable.
         """
@@ -62,7 +62,7 @@ class Loader:
         return x, labels
 
     def epoch(self, epoch=0):
-        """The batches of one epoch, in order, but for those without a readable image."""
+        """The batches of one epoch, in order, without those that have no readable image."""
         batches = (self._batch(epoch * len(self) + i) for i in range(len(self)))
         return ((x, labels) for x, labels in batches if len(labels))
 
@@ -72,7 +72,7 @@ class Loader:
         return self.epoch(epoch)
 
     def epoch_order(self, epoch):
-        """Which image comes when in an epoch: indices int64 (n,)."""
+        """The order of the images in an epoch: indices int64 (n,)."""
         if self._order[0] != epoch:
             n = len(self.split)
             order = (

@@ -1,4 +1,4 @@
-"""Reading the pickles in CIFAR's Python archives without running what a pickle could run."""
+"""Reading the pickles in CIFAR's Python archives: a pickle can call only the functions listed here."""
 
 import io
 import pickle
@@ -10,7 +10,7 @@ from minires.errors import DataError
 
 
 def _uint8(name, align, copy):
-    # The files give dtype("u1", 0, 1), integers that some versions of NumPy warn about.
+    # The files have dtype("u1", 0, 1); some versions of NumPy warn about the integers.
     if name != b"u1":
         raise DataError(f"refused an array of {name!r}, which no official file has")
     return np.dtype(np.uint8, bool(align), bool(copy))
@@ -19,11 +19,11 @@ def _uint8(name, align, copy):
 class _Unpickler(pickle.Unpickler):
     """Reads what the official files hold: lists, dictionaries and arrays of bytes.
 
-    A pickle may name any function to be called; here every name but the three below is an error.
+    A pickle can name any function and have it called; here every name is an error except the three below.
     """
 
     ALLOWED: ClassVar = {
-        # Python 2's NumPy named it so; an array's own __reduce__ is the public way to the function.
+        # The module has this name in Python 2's NumPy. ndarray.__reduce__ is the public way to the function.
         ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): _uint8,
@@ -35,17 +35,17 @@ class _Unpickler(pickle.Unpickler):
         return self.ALLOWED[module, name]
 
 
-def unpickle(data, where):
+def unpickle(data, path):
     """The contents of one of CIFAR's Python files, given as bytes; strings in it stay bytes.
 
-    Raises DataError, naming the file `where`, if it is damaged or asks for anything that no such file needs.
+    Raises DataError, naming the file `path`, if it is damaged or names anything that no official file needs.
     """
     try:
         return _Unpickler(io.BytesIO(data), encoding="bytes").load()
     except DataError as error:
-        raise DataError(f"{where} is not an official file and may be harmful: {error}") from error
+        raise DataError(f"{path} is not an official file and may be harmful: {error}") from error
     except Exception as error:  # a damaged pickle can raise nearly anything
         reason = str(error).split("\n")[0] or type(error).__name__
         raise DataError(
-            f"{where} ({len(data)} bytes) is truncated or corrupt: {reason}; get it again"
+            f"{path} ({len(data)} bytes) is truncated or corrupt: {reason}; get it again"
         ) from error

@@ -1,9 +1,9 @@
-"""Drawn shapes: coloured images of ten classes, as many as asked for, without a download.
+"""Drawn shapes: coloured images of ten classes, any number of them, without a download.
 
-Each class is a signed distance function: how far a point lies from the outline, negative inside. Coordinates
-are in units of the shape's radius, so every shape fits the unit circle. Union is min, intersection is max and
-the complement is the minus sign, which is all that the functions below are built from. Distances as shapes:
-J. C. Hart, Sphere Tracing, The Visual Computer 12, 1996.
+Each class is a signed distance function: near the outline, except at corners, its value is the distance to
+the outline, negative inside. Coordinates are in units of the shape's radius, so every shape fits the unit
+circle. Functions are combined: min is the union, max the intersection, and the minus sign the complement.
+Source for shapes as distance functions: J. C. Hart, Sphere Tracing, The Visual Computer 12, 1996.
 """
 
 import math
@@ -13,8 +13,8 @@ import numpy as np
 from minires.data.dataset import Dataset, Split
 from minires.errors import OptionError
 
-CHUNK = 100  # images drawn at once: bounds the memory, and holds each class ten times
-TRAIN, TEST = 0, 1  # the two streams of random numbers
+CHUNK_IMAGES = 100  # images drawn at once: bounds the memory, and holds each class ten times
+TRAIN_STREAM, TEST_STREAM = 0, 1  # of random numbers
 
 
 def shapes(train=5000, test=1000, seed=0, size=32):
@@ -31,7 +31,12 @@ def shapes(train=5000, test=1000, seed=0, size=32):
             f"shapes needs train, test and seed >= 0 and size >= 8, got train={train}, test={test}, "
             f"seed={seed}, size={size}"
         )
-    return Dataset("shapes", _split(train, seed, TRAIN, size), _split(test, seed, TEST, size), tuple(CLASSES))
+    return Dataset(
+        "shapes",
+        _draw_split(train, seed, TRAIN_STREAM, size),
+        _draw_split(test, seed, TEST_STREAM, size),
+        tuple(CLASSES),
+    )
 
 
 def circle(x, y, radius=0.9):
@@ -47,7 +52,7 @@ def crescent(x, y):
 
 
 def pie(x, y):
-    """A disc that lacks a quarter."""
+    """A disc without one quarter."""
     return np.maximum(circle(x, y, 1.0), (x - np.abs(y)) * math.sqrt(0.5))
 
 
@@ -67,7 +72,7 @@ def square(x, y):
 
 
 def star(x, y, inner=0.42):
-    """Five points: folded onto half of one point, its outline is a line from the tip to the inner corner."""
+    """Five points. By symmetry only half of one point counts: a line from its tip to the inner corner."""
     fifth = 2 * math.pi / 5
     angle = np.arctan2(y, x)
     angle = np.abs(angle - fifth * np.rint(angle / fifth))
@@ -86,7 +91,7 @@ def cross(x, y):
 
 
 def heart(x, y, side=0.5):
-    """A square on its corner, with a disc on each of its two upper sides."""
+    """A square that stands on its corner, with a disc on each of two neighbouring sides."""
     u, v = (x + y) * math.sqrt(0.5), (x - y) * math.sqrt(0.5)
     discs = np.minimum(np.hypot(u, v - side), np.hypot(u - side, v)) - side
     return np.minimum(box(u, v, side, side), discs)
@@ -103,53 +108,53 @@ CLASSES = {
 }
 
 
-def _split(count, seed, stream, size):
+def _draw_split(count, seed, stream, size):
     images = np.empty((count, 3, size, size), np.uint8)
     labels = np.empty(count, np.int64)
-    for first in range(0, count, CHUNK):
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream, first // CHUNK)))
-        part = slice(first, min(first + CHUNK, count))
-        drawn, classes = _draw(rng, size)
+    for first in range(0, count, CHUNK_IMAGES):
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream, first // CHUNK_IMAGES)))
+        part = slice(first, min(first + CHUNK_IMAGES, count))
+        drawn, classes = _draw_chunk(rng, size)
         images[part], labels[part] = drawn[: part.stop - first], classes[: part.stop - first]
     return Split(images, labels)
 
 
-def _draw(rng, size):
-    """A chunk: images uint8 (CHUNK, 3, size, size) and labels (CHUNK,)."""
-    labels = rng.permutation(CHUNK) % len(CLASSES)
-    cover = _coverage(rng, labels, size)[:, None]  # (CHUNK, 1, size, size)
-    paper, ink = _colours(rng)
-    images = paper + cover * (ink - paper)
+def _draw_chunk(rng, size):
+    """A chunk: images uint8 (CHUNK_IMAGES, 3, size, size) and labels (CHUNK_IMAGES,)."""
+    labels = rng.permutation(CHUNK_IMAGES) % len(CLASSES)
+    coverage = _coverage(rng, labels, size)[:, None]  # (CHUNK_IMAGES, 1, size, size)
+    background, foreground = _colours(rng)
+    images = background + coverage * (foreground - background)
     images *= _light(rng, size)
     images += 0.05 * rng.standard_normal(images.shape, np.float32)
     return (np.clip(images, 0, 1) * 255 + 0.5).astype(np.uint8), labels
 
 
 def _colours(rng):
-    """Two colours an image, float32 (CHUNK, 3, 1, 1) in 0 to 1, at least 0.3 apart in every channel."""
-    paper = rng.uniform(0, 1, (CHUNK, 3, 1, 1)).astype(np.float32)
-    step = rng.uniform(0.3, 0.7, (CHUNK, 3, 1, 1)).astype(np.float32)
-    return paper, (paper + step) % 1
+    """(background, foreground): float32 (CHUNK_IMAGES, 3, 1, 1), 0 to 1, 0.3 or more apart everywhere."""
+    background = rng.uniform(0, 1, (CHUNK_IMAGES, 3, 1, 1)).astype(np.float32)
+    step = rng.uniform(0.3, 0.7, (CHUNK_IMAGES, 3, 1, 1)).astype(np.float32)
+    return background, (background + step) % 1
 
 
 def _coverage(rng, labels, size):
-    """How much of each pixel the shape covers, 0 to 1: float32 (CHUNK, size, size)."""
-    radius = size * rng.uniform(0.2, 0.42, (CHUNK, 1, 1)).astype(np.float32)
-    column, row = radius + (size - 2 * radius) * rng.uniform(0, 1, (2, CHUNK, 1, 1)).astype(np.float32)
-    angle = rng.uniform(0, 2 * math.pi, (CHUNK, 1, 1)).astype(np.float32)
+    """How much of each pixel the shape covers, 0 to 1: float32 (CHUNK_IMAGES, size, size)."""
+    radius = size * rng.uniform(0.2, 0.42, (CHUNK_IMAGES, 1, 1)).astype(np.float32)
+    column, row = radius + (size - 2 * radius) * rng.uniform(0, 1, (2, CHUNK_IMAGES, 1, 1)).astype(np.float32)
+    angle = rng.uniform(0, 2 * math.pi, (CHUNK_IMAGES, 1, 1)).astype(np.float32)
     centres = np.arange(size, dtype=np.float32) + np.float32(0.5)
     x, y = (centres - column) / radius, (centres[:, None] - row) / radius
     x, y = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
-    distance = np.empty((CHUNK, size, size), np.float32)
+    distance = np.empty((CHUNK_IMAGES, size, size), np.float32)
     for label, signed_distance in enumerate(CLASSES.values()):
-        mine = labels == label
-        distance[mine] = signed_distance(x[mine], y[mine])
-    return np.clip(0.5 - distance * radius, 0, 1)  # the outline is one pixel wide
+        in_class = labels == label
+        distance[in_class] = signed_distance(x[in_class], y[in_class])
+    return np.clip(0.5 - distance * radius, 0, 1)  # the soft edge is one pixel wide
 
 
 def _light(rng, size):
-    """A brightness that falls off to one side: float32 (CHUNK, 1, size, size), between 0.55 and 1."""
-    angle = rng.uniform(0, 2 * math.pi, (CHUNK, 1, 1, 1)).astype(np.float32)
-    across = np.linspace(-1, 1, size, dtype=np.float32)
-    slope = (np.cos(angle) * across + np.sin(angle) * across[:, None]) * np.float32(math.sqrt(0.5))
-    return 1 - rng.uniform(0, 0.45, (CHUNK, 1, 1, 1)).astype(np.float32) * (slope + 1) / 2
+    """A brightness that falls off to one side: float32 (CHUNK_IMAGES, 1, size, size), between 0.55 and 1."""
+    angle = rng.uniform(0, 2 * math.pi, (CHUNK_IMAGES, 1, 1, 1)).astype(np.float32)
+    position = np.linspace(-1, 1, size, dtype=np.float32)
+    slope = (np.cos(angle) * position + np.sin(angle) * position[:, None]) * np.float32(math.sqrt(0.5))
+    return 1 - rng.uniform(0, 0.45, (CHUNK_IMAGES, 1, 1, 1)).astype(np.float32) * (slope + 1) / 2

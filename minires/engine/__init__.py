@@ -1,4 +1,4 @@
-"""Automatic differentiation: tensors, the operations that make them, and the way back.
+"""Automatic differentiation: tensors, the operations that make them, and the backward pass.
 
 Read in this order: tensor.py, function.py, backward.py, gradcheck.py.
 """

@@ -1,9 +1,10 @@
-"""The way back: from one tensor to every leaf that it was computed from.
+"""The backward pass: from one tensor to every leaf that it was computed from.
 
-A node's gradient is complete only when everything that used its output has sent its share. So the uses of
-each node are counted first; then a node is visited when its last use has been. Both walks are loops, because
-a ResNet-1202 is a chain of over 4,000 operations, and neither follows paths: each block doubles their number.
-Nobody on the way needs the leaves' gradients, so an operation may leave one to another thread as a Future.
+The gradient of a node is complete only when every node that uses its output has added its share. So the uses
+of each node are counted first; then a node is visited after the last node that uses its output. Both walks
+are loops, because a ResNet-1202 is a chain of over 2,400 operations: too deep for recursion. Both visit each
+node once and do not follow each path, because every residual block doubles the number of paths. The walk
+itself does not need the leaves' gradients, so another thread may compute such a gradient: it is a Future.
 """
 
 from minires.backend import Future, kernels
@@ -13,8 +14,8 @@ from minires.errors import GraphError, ShapeError
 def backpropagate(root, gradient):
     """Send `gradient`, the upstream gradient of the tensor `root`, down to the leaves' `grad`.
 
-    Gradients of the tensors in between are dropped as soon as they are used, and so is what each operation
-    kept: afterwards the graph is gone.
+    Gradients of the tensors in between are dropped as soon as they are used, and so are the arrays that each
+    operation saved: afterwards the graph is freed.
     """
     if root.creator is None:
         root.accumulate(gradient)
@@ -40,7 +41,7 @@ def backpropagate(root, gradient):
 
 
 def count_uses(root):
-    """How often each node's output is an input of a node between it and `root`: {node: uses}."""
+    """{node: how often its output is an input of another node}, for all nodes that `root` depends on."""
     uses = {root: 0}
     stack = [root]
     while stack:
@@ -60,8 +61,8 @@ def count_uses(root):
 def fit(gradient, tensor, node):
     """`gradient` in the shape and dtype of the input `tensor` that it belongs to.
 
-    The adjoint of a broadcast is a sum: where an input was repeated along an axis, each copy sends back its
-    own gradient, and they add up.
+    The adjoint of a broadcast is a sum: where an input was repeated along an axis, the gradients of its
+    copies are added.
     """
     gradient = gradient.result() if isinstance(gradient, Future) else gradient
     if gradient.shape != tensor.shape:
@@ -69,5 +70,5 @@ def fit(gradient, tensor, node):
         stretched = (i for i, n in enumerate(tensor.shape, start=added) if n == 1)
         gradient = gradient.sum(axis=(*range(added), *stretched), keepdims=True)[(0,) * added]
         if gradient.shape != tensor.shape:
-            raise ShapeError(f"{node.name}: backward made a gradient of {gradient.shape} for {tensor.shape}")
+            raise ShapeError(f"{node.name}: backward returned {gradient.shape} for an input {tensor.shape}")
     return gradient.astype(tensor.dtype, copy=False)

@@ -17,7 +17,7 @@ recording = ContextVar("recording", default=True)
 
 @contextmanager
 def no_grad():
-    """Compute without remembering how: `with no_grad(): ...`, or as a decorator, `@no_grad()`."""
+    """Compute without recording the graph: `with no_grad(): ...`, or as a decorator, `@no_grad()`."""
     token = recording.set(False)
     try:
         yield
@@ -28,14 +28,15 @@ def no_grad():
 class Function:
     """y = forward(*inputs), and backward(gy) gives the gradient of each input.
 
-    A subclass writes both on plain arrays, and neither writes into an array that it was given. `self.saved`
-    is for what `backward` needs; `self.xp` is NumPy or CuPy; where `self.needs_grad[i]` is False, None will
-    do for a gradient, and a Future for one that takes long. The engine sums those of a broadcast shape.
+    A subclass defines both for plain arrays, and neither may write into its arguments. `self.saved` holds the
+    arrays that `backward` needs; `self.xp` is NumPy or CuPy. Where `self.needs_grad[i]` is False, `backward`
+    may return None as gradient i; a gradient that takes long may be a Future. The engine sums the gradients
+    of inputs that were broadcast.
 
-    fresh_gradients: whether each array that `backward` returns is new and for one input only, so that a leaf
-        may keep it. Without that promise it keeps a copy: Add's gradient is one array for both inputs.
-    keeps_float32: whether a float64 result becomes float32 unless an input was float64. NumPy computes
-        float32 with whole numbers in float64. False for `to`, which may be asked for float64.
+    fresh_gradients: whether each array that `backward` returns is new and for one input only. Then a leaf
+        keeps the array itself, otherwise a copy. False for Add, which returns one array for both inputs.
+    keeps_float32: whether a float64 result becomes float32 unless an input was float64: NumPy computes
+        float32 with int64 in float64. False for `to`, because the user may convert to float64.
     """
 
     name = "function"
@@ -47,8 +48,8 @@ class Function:
         cls.name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()  # MaxPool2d -> max_pool2d
 
     def __call__(self, *inputs):
-        """Run forward on tensors, arrays or numbers; remember the call if a gradient may be asked for."""
-        if self.inputs != ():  # in a graph already, as the second time in f(f(x)): each call is a node
+        """Run forward on tensors, arrays or numbers; record the call if an input needs a gradient."""
+        if self.inputs != ():  # already a node, as in f(f(x)): each call is a node of its own
             twin = copy(self)
             twin.inputs = ()
             return twin(*inputs)
@@ -60,7 +61,7 @@ class Function:
             y = self.forward(*arrays)
         except MiniresError:
             raise
-        except (ValueError, IndexError) as error:  # how NumPy refuses shapes, without a word on who asked
+        except (ValueError, IndexError) as error:  # NumPy's message does not name the operation
             shapes = ", ".join(str(array.shape) for array in arrays)
             raise ShapeError(f"{self.name}: inputs of shape {shapes} do not fit: {error}") from error
         y = Tensor(y)
@@ -74,18 +75,18 @@ class Function:
         return y
 
     def input_gradients(self, gy):
-        """(input, its gradient) for the inputs that need one; then forget everything that was kept."""
+        """(input, its gradient) for the inputs that need one; afterwards `saved` and `inputs` are None."""
         gradients, inputs = self.backward(gy), self.inputs
         gradients = gradients if isinstance(gradients, tuple) else (gradients,)
         pairs = [pair for *pair, needed in zip(inputs, gradients, self.needs_grad, strict=False) if needed]
         if len(gradients) != len(inputs) or any(gx is None for _, gx in pairs):
-            raise GraphError(f"{self.name}: backward must return one gradient for each input: {len(inputs)}")
+            raise GraphError(f"{self.name}: backward must return {len(inputs)} gradients, one for each input")
         self.saved = self.inputs = None
         return pairs
 
 
 def as_tensors(inputs):
-    """Each input as a Tensor; a Python number takes the dtype and the device of the first tensor."""
+    """Each input as a Tensor; a number gets the device and dtype of the first tensor, see backend.number."""
     first = next((x.data for x in inputs if isinstance(x, Tensor)), None)
     if first is not None:
         inputs = [number(x, like=first) if isinstance(x, Real) else x for x in inputs]

@@ -1,12 +1,12 @@
-"""Gradient check: does backward() agree with what happens when an input is nudged?
+"""Gradient check: does backward() agree with how the output changes when an input is nudged?
 
 For L = sum(u * f(x)) with a random upstream gradient u, the central difference
 
     dL/dx_i  ~  (L(x + eps e_i) - L(x - eps e_i)) / (2 eps)
 
-is off by O(eps^2) from the truth and by about 1e-16 / eps from rounding, so everything is float64. A check
-with u = 1 would prove nothing for batch norm or softmax, whose outputs add up to a constant: their gradient
-is then zero, right or wrong.
+differs from the derivative by O(eps^2), and by about 1e-16 / eps from rounding, so everything is float64. A
+check with u = 1 would prove little for batch norm or softmax, whose outputs add up to a constant: dL/dx is
+then zero, and a backward that returns zeros would pass.
 """
 
 import numpy as np
@@ -20,15 +20,16 @@ from minires.errors import GradientError, OptionError
 def gradcheck(f, inputs, *, direction=False, eps=1e-6, tolerance=1e-6, generator=None):
     """Compare the gradients of `f` with central differences; return the largest relative error, a float.
 
-    f: takes the inputs as Tensors and returns a Tensor of any shape; the same result at every call.
-    inputs: arrays, or float64 Tensors (a net's parameters, say), which are nudged in place. Keep them away
-        from kinks and ties (|x| at 0, equal entries under a maximum): there no gradient exists.
-    direction: False checks every element (ops); True the slope along one random direction through all
-        inputs at once (whole nets), at the price of two evaluations.
-    tolerance: a GradientError names the input and both values if an error is above it. An error is relative
+    f: takes the inputs as Tensors and returns a Tensor of any shape. It must give the same result at every
+        call.
+    inputs: arrays, or float64 Tensors (a net's parameters, say), which are nudged in place and then restored.
+        Keep them away from kinks and ties (|x| at 0, equal entries under a maximum), which have no gradient.
+    direction: False checks every element, for operations; True checks the slope along one random direction
+        through all inputs at once, for whole nets, and takes only two more evaluations.
+    tolerance: if an error is above it, a GradientError names the input and both values. An error is relative
         to the largest gradient in the same input.
     """
-    # The seed is not 0: users draw inputs from that, and u = x would be no random upstream.
+    # The seed is not 0: users often draw their inputs with seed 0, and then u would equal x.
     generator = np.random.default_rng(0x6AD) if generator is None else generator
     tensors = [x if isinstance(x, Tensor) else Tensor(np.array(x, np.float64), True) for x in inputs]
     if not all(t.dtype == np.float64 for t in tensors):
@@ -42,7 +43,7 @@ def gradcheck(f, inputs, *, direction=False, eps=1e-6, tolerance=1e-6, generator
 
     for tensor in tensors:
         tensor.grad = None
-    # A copy, since a wrong backward may write into it, and would then be compared with what it has made of u.
+    # A copy: a wrong backward may write into its upstream gradient, and loss() needs u unchanged.
     f(*tensors).backward(to_device(u.copy(), tensors[0].device))
     gradients = [np.zeros(t.shape) if t.grad is None else t.grad.numpy() for t in tensors]
     if direction:

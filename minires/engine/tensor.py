@@ -15,14 +15,14 @@ class Tensor:
         are float32 or float64; other ones (labels, images, masks) keep their dtype and have no gradient.
     requires_grad: whether `backward()` should collect a gradient here.
 
-    Attributes: `data`, the array, with its `shape`, `ndim` and `dtype`; `grad`, a Tensor like it after
-    `backward()`, on leaves only (None before); `creator`, the Function call that made this tensor, None for a
-    leaf.
+    Attributes: `data`, the array, with its `shape`, `ndim` and `dtype`; `grad`, None before `backward()` and
+    then, for leaves only, a Tensor of the same shape; `creator`, the Function call that made this tensor,
+    None for a leaf.
 
     Operators and methods such as `+`, `@`, `.sum()` are attached in minires/ops/operators.py.
     """
 
-    __array_priority__ = 1000  # array * tensor is the tensor's business, not NumPy's
+    __array_priority__ = 1000  # array * tensor calls the tensor's method, not NumPy's
 
     def __init__(self, data, requires_grad=False, dtype=None):
         self._array = as_array(data.data if isinstance(data, Tensor) else data, dtype)
@@ -87,7 +87,7 @@ class Tensor:
         """
         if not self.requires_grad:
             raise GraphError(
-                "backward(): nothing here requires a gradient; create the inputs with requires_grad=True, "
+                "backward(): no input of this tensor requires a gradient; create it with requires_grad=True, "
                 "and do not compute under no_grad()"
             )
         if gradient is None and self.data.size != 1:
@@ -103,7 +103,7 @@ class Tensor:
         backpropagate(self, gradient)
 
     def accumulate(self, gradient, fresh=False):
-        """Add the array `gradient` to `grad`, which this leaf shares with no one; `fresh`: nor the array."""
+        """Add the array `gradient` to `grad`; `fresh`: it is used nowhere else and needs no copy."""
         if self.grad is None:
             self.grad = Tensor(gradient if fresh and gradient.flags.c_contiguous else gradient.copy())
         else:

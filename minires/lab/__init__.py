@@ -1,4 +1,4 @@
-"""Experiments: each file measures one phenomenon, plots it and states what it found."""
+"""Experiments: each file measures one phenomenon, plots it and states the result."""
 
 from minires.lab.degradation import degradation
 from minires.lab.shift import shift_experiment

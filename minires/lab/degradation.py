@@ -11,8 +11,8 @@ from pathlib import Path
 from minires.data import load
 from minires.errors import CheckpointError, OptionError, UnknownNameError
 from minires.models import create
+from minires.models.blocks import blocks_per_stage
 from minires.models.registry import NOT_BUILT
-from minires.models.stages import blocks_per_stage
 from minires.nn.init import skip_init
 from minires.plot import plot_degradation
 from minires.recipes import augmentation, epoch_length
@@ -21,7 +21,8 @@ from minires.train.files import write_atomically
 
 FAMILIES = ("plain", "resnet")
 
-# The paper's protocol with its drops at 1/2 and 3/4 of the run, on a scale that a laptop can take.
+# The paper's protocol, with its drops of the learning rate at 1/2 and 3/4 of the run, but small enough for a
+# laptop.
 SETTINGS = {
     "digits": {"epochs": 20, "batch_size": 64, "learning_rate": 0.05, "widths": (8, 16, 32)},
     "shapes": {"epochs": 20, "batch_size": 64, "learning_rate": 0.05, "widths": (8, 16, 32)},
@@ -29,7 +30,7 @@ SETTINGS = {
 }
 
 # By how many percentage points the training error must grow with depth to be called degradation. In the three
-# recorded runs (results/degradation) plain nets lose over 30, residual nets less than 0.1.
+# recorded runs (results/degradation) it grows by over 30 for plain nets, by less than 0.1 for residual nets.
 MARGIN = 1.0
 
 
@@ -50,11 +51,12 @@ def degradation(
 
     data: "digits", "shapes" or "cifar10" (with `data_dir`, see data.cifar10); depths: 6n + 2 each.
     epochs: how long, instead of the data set's default.
-    follow: called as follow(name, steps) for each net before the first starts; what it returns is called with
-        a train.Report after each of that net's steps. train.progress.TrainingProgress.line is one.
+    follow: called as follow(name, steps) for each net before the first starts; the function that it returns
+        is called with that net's train.Report after each step, on a GPU at most ten times a second. For
+        example train.progress.TrainingProgress.line.
     device: "cpu" or "cuda".
-    Each net's run is kept in OUT/NAME, and as many nets train at a time as there are threads. Returns the
-    contents of results.json, a dict.
+    Each net's run is kept in OUT/NAME. As many nets train at a time as there are threads; on a GPU, only one.
+    Returns the contents of results.json, a dict.
     """
     if data not in SETTINGS:
         raise UnknownNameError("data set", data, SETTINGS)
@@ -65,7 +67,7 @@ def degradation(
     recipes = {name: recipe(name, dataset, seed, epochs, options) for name in names}
     out = Path(out)
     prepare(out, resume, overwrite)
-    # The deepest first: they take longest, and at the end none should be left over alone.
+    # The deepest first: they take longest, and at the end none of them should train alone.
     order = [f"{family}{depth}" for depth in sorted(depths, reverse=True) for family in FAMILIES]
     train_side_by_side(
         {name: recipes[name] for name in order}, out, resume=resume, follow=follow, device=device
@@ -83,20 +85,20 @@ def degradation(
 
 
 def check_depths(depths):
-    """OptionError unless these are several depths 6n + 2, whose names stand for the CIFAR nets."""
+    """OptionError unless these are two or more depths 6n + 2 whose names (resnet20) stand for CIFAR nets."""
     if len(set(depths)) != len(depths) or len(depths) < 2:
         raise OptionError(f"degradation: depths must be two or more different numbers, not {tuple(depths)}")
     for depth in depths:
-        blocks_per_stage(depth, 6)  # names the nearest depths
-        if f"resnet{depth}" in NOT_BUILT or not twins(depth):
+        blocks_per_stage(depth, 6)  # its error names the nearest depths
+        if f"resnet{depth}" in NOT_BUILT or not have_the_same_parameters(depth):
             raise OptionError(
                 f"degradation: resnet{depth} is the name of another network than the CIFAR ResNet of that "
                 f"depth; take {depth - 6} or {depth + 6}"
             )
 
 
-def twins(depth):
-    """Whether the plain and the residual net of this depth have the same parameters, as they should."""
+def have_the_same_parameters(depth):
+    """Whether the plain and the residual net of this depth have parameters of the same shapes."""
     with skip_init():
         nets = [create(f"{family}{depth}") for family in FAMILIES]
     plain, residual = ([p.shape for p in net.parameters()] for net in nets)
@@ -104,7 +106,7 @@ def twins(depth):
 
 
 def prepare(out, resume, overwrite):
-    """Refuse a folder that holds runs, or empty it of them, as told."""
+    """Refuse a folder that holds runs, unless to resume them; with `overwrite`, delete them."""
     runs = [RunFolder(file.parent) for file in sorted(out.glob("*/recipe.json"))]
     if resume and overwrite:
         raise OptionError("give --resume or --overwrite, not both")
@@ -121,7 +123,7 @@ def prepare(out, resume, overwrite):
 
 
 def recipe(model, dataset, seed, epochs, data_options):
-    """The recipe of one net: the same for all of them but for the model."""
+    """The recipe of one net; only `model` differs between the nets."""
     settings = SETTINGS[dataset.name]
     epoch = epoch_length(dataset, settings["batch_size"])
     iterations = epoch * (epochs or settings["epochs"])
@@ -142,7 +144,7 @@ def recipe(model, dataset, seed, epochs, data_options):
 
 
 def measurements(model, folder):
-    """What results.json says about one net. Errors in percent, one per epoch."""
+    """The entry of results.json for one net. Errors in percent, one per epoch."""
     history = History.load(folder.metrics_file)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -153,7 +155,7 @@ def measurements(model, folder):
 
 
 def verdict(nets):
-    """Which family degrades: its deepest net ends with more training error than its shallowest, by MARGIN."""
+    """Which family degrades: its deepest net has over MARGIN more training error than its shallowest."""
     return {"plain_degrades": degrades(nets, "plain"), "residual_degrades": degrades(nets, "resnet")}
 
 

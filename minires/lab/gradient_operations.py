@@ -1,7 +1,7 @@
 """Every operation with inputs to nudge: the first table of gradients.py.
 
-Inputs stay away from kinks and ties: the entries of `spread` differ by at least 0.05 from each other and from
-0, which is far more than the nudge.
+Inputs stay away from kinks and ties: the entries of `spread` differ by at least 0.1 from each other and by at
+least 0.05 from 0, which is far more than the nudge.
 """
 
 import numpy as np
@@ -22,13 +22,13 @@ def positive(*shape):
     return np.random.default_rng(1).uniform(0.5, 2, shape)
 
 
-def image(*shape):
-    """Normal numbers."""
+def noise(*shape):
+    """Numbers from the standard normal distribution."""
     return np.random.default_rng(2).standard_normal(shape)
 
 
 def batch_norm(training, relu=False):
-    """Of x, gamma, beta, and of a map to be added if there is one."""
+    """Batch norm as a function of x, gamma, beta, and of a map to add if there is one."""
 
     def f(x, gamma, beta, add=None):
         mean, var = (Tensor(np.full(3, value)).to(x.dtype).to(x.device) for value in (0.1, 1.5))
@@ -43,78 +43,78 @@ def fixed_dropout(x):
 
 LABELS = Tensor(np.array([0, 4, 2]))
 
-# operation: (function, inputs), or a list of them where its options lead through different code
+# operation: (function, inputs), or a list of such pairs where its options use different code
 OPERATIONS = {
-    "add": (ops.add, [image(3, 4), image(4)]),
-    "sub": (ops.sub, [image(3, 1), image(4)]),
-    "mul": (ops.mul, [image(2, 3, 4), image(3, 1)]),
-    "div": (ops.div, [image(3, 4), positive(4)]),
-    "neg": (ops.neg, [image(3, 4)]),
-    "pow": [(ops.pow, [positive(3, 4), image(4)]), (lambda x: x**3, [image(3, 4)])],
-    "exp": (ops.exp, [image(3, 4)]),
+    "add": (ops.add, [noise(3, 4), noise(4)]),
+    "sub": (ops.sub, [noise(3, 1), noise(4)]),
+    "mul": (ops.mul, [noise(2, 3, 4), noise(3, 1)]),
+    "div": (ops.div, [noise(3, 4), positive(4)]),
+    "neg": (ops.neg, [noise(3, 4)]),
+    "pow": [(ops.pow, [positive(3, 4), noise(4)]), (lambda x: x**3, [noise(3, 4)])],
+    "exp": (ops.exp, [noise(3, 4)]),
     "log": (ops.log, [positive(3, 4)]),
     "sqrt": (ops.sqrt, [positive(3, 4)]),
     "abs": (ops.abs, [spread(3, 4)]),
     "maximum": (ops.maximum, [spread(3, 4), spread(2, 3, 4)[1] + 0.03]),
     "clip": (lambda x: ops.clip(x, -0.3, 0.4), [spread(3, 4)]),
-    "sigmoid": (ops.sigmoid, [image(3, 4)]),
-    "tanh": (ops.tanh, [image(3, 4)]),
+    "sigmoid": (ops.sigmoid, [noise(3, 4)]),
+    "tanh": (ops.tanh, [noise(3, 4)]),
     "relu": (ops.relu, [spread(3, 4)]),
-    "sum": [(lambda x: ops.sum(x, (0, 2)), [image(2, 3, 4)]), (ops.sum, [image(3, 4)])],
-    "mean": [(lambda x: ops.mean(x, 1), [image(2, 3, 4)]), (ops.mean, [image(3, 4)])],
+    "sum": [(lambda x: ops.sum(x, (0, 2)), [noise(2, 3, 4)]), (ops.sum, [noise(3, 4)])],
+    "mean": [(lambda x: ops.mean(x, 1), [noise(2, 3, 4)]), (ops.mean, [noise(3, 4)])],
     "max": [(lambda x: ops.max(x, 1, keepdim=True), [spread(2, 3, 4)]), (ops.max, [spread(3, 4)])],
-    "var": [(lambda x: ops.var(x, (0, 2)), [image(2, 3, 4)]), (ops.var, [image(3, 4)])],
-    "squeeze": (ops.squeeze, [image(3, 1, 4)]),
-    "unsqueeze": (lambda x: ops.unsqueeze(x, 1), [image(3, 4)]),
-    "reshape": (lambda x: ops.reshape(x, 4, -1), [image(2, 3, 4)]),
-    "transpose": (lambda x: ops.transpose(x, 0, 2), [image(2, 3, 4)]),
-    "permute": (lambda x: ops.permute(x, 1, 2, 0), [image(2, 3, 4)]),
-    "getitem": [(lambda x: x[1:, ::2], [image(3, 4)]), (lambda x: x[[0, 2, 0]], [image(3, 4)])],
-    "pad": (lambda x: ops.pad(x, (1, 2, 0, 1)), [image(2, 3, 4)]),
-    "concatenate": (lambda a, b: ops.concatenate([a, b], 1), [image(2, 3), image(2, 4)]),
-    "flatten": (lambda x: ops.flatten(x, 1), [image(2, 3, 4)]),
-    "broadcast_to": (lambda x: ops.broadcast_to(x, 2, 3, 4), [image(3, 1)]),
-    "to": (lambda x: ops.to(x, "float64"), [image(3, 4)]),
-    "matmul": (ops.matmul, [image(2, 3, 4), image(4, 2)]),
-    "linear": (ops.linear, [image(3, 4), image(5, 4), image(5)]),
+    "var": [(lambda x: ops.var(x, (0, 2)), [noise(2, 3, 4)]), (ops.var, [noise(3, 4)])],
+    "squeeze": (ops.squeeze, [noise(3, 1, 4)]),
+    "unsqueeze": (lambda x: ops.unsqueeze(x, 1), [noise(3, 4)]),
+    "reshape": (lambda x: ops.reshape(x, 4, -1), [noise(2, 3, 4)]),
+    "transpose": (lambda x: ops.transpose(x, 0, 2), [noise(2, 3, 4)]),
+    "permute": (lambda x: ops.permute(x, 1, 2, 0), [noise(2, 3, 4)]),
+    "getitem": [(lambda x: x[1:, ::2], [noise(3, 4)]), (lambda x: x[[0, 2, 0]], [noise(3, 4)])],
+    "pad": (lambda x: ops.pad(x, (1, 2, 0, 1)), [noise(2, 3, 4)]),
+    "concatenate": (lambda a, b: ops.concatenate([a, b], 1), [noise(2, 3), noise(2, 4)]),
+    "flatten": (lambda x: ops.flatten(x, 1), [noise(2, 3, 4)]),
+    "broadcast_to": (lambda x: ops.broadcast_to(x, 2, 3, 4), [noise(3, 1)]),
+    "to": (lambda x: ops.to(x, "float64"), [noise(3, 4)]),
+    "matmul": (ops.matmul, [noise(2, 3, 4), noise(4, 2)]),
+    "linear": (ops.linear, [noise(3, 4), noise(5, 4), noise(5)]),
     "conv2d": [
-        (lambda x, W, b: ops.conv2d(x, W, b, padding=1), [image(2, 3, 5, 5), image(4, 3, 3, 3), image(4)]),
+        (lambda x, W, b: ops.conv2d(x, W, b, padding=1), [noise(2, 3, 5, 5), noise(4, 3, 3, 3), noise(4)]),
         (
             lambda x, W: ops.conv2d(x, W, stride=(2, 1), padding=(1, 2), dilation=(1, 2), groups=2),
-            [image(2, 4, 6, 7), image(6, 2, 3, 3)],
+            [noise(2, 4, 6, 7), noise(6, 2, 3, 3)],
         ),
         (
             lambda x, W, b, z: ops.conv2d(x, W, b, add=z, relu=True),
-            [image(2, 3, 4, 4), image(4, 3, 3, 3), image(4), spread(2, 4, 2, 2)],
+            [noise(2, 3, 4, 4), noise(4, 3, 3, 3), noise(4), spread(2, 4, 2, 2)],
         ),
-        (lambda x, W, z: ops.conv2d(x, W, add=z), [image(2, 3, 4, 4), image(4, 3, 3, 3), image(2, 4, 2, 2)]),
+        (lambda x, W, z: ops.conv2d(x, W, add=z), [noise(2, 3, 4, 4), noise(4, 3, 3, 3), noise(2, 4, 2, 2)]),
     ],
     "max_pool2d": [
         (lambda x: ops.max_pool2d(x, 2), [spread(2, 2, 4, 4)]),
         (lambda x: ops.max_pool2d(x, 3, 2, 1, ceil_mode=True), [spread(2, 2, 6, 7)]),
     ],
     "avg_pool2d": [
-        (lambda x: ops.avg_pool2d(x, 2), [image(2, 2, 4, 4)]),
-        (lambda x: ops.avg_pool2d(x, 3, 2, 1, True, count_include_pad=False), [image(2, 2, 6, 7)]),
+        (lambda x: ops.avg_pool2d(x, 2), [noise(2, 2, 4, 4)]),
+        (lambda x: ops.avg_pool2d(x, 3, 2, 1, True, count_include_pad=False), [noise(2, 2, 6, 7)]),
     ],
     "adaptive_avg_pool2d": [
-        (lambda x: ops.adaptive_avg_pool2d(x, (2, 3)), [image(2, 2, 4, 6)]),
-        (lambda x: ops.adaptive_avg_pool2d(x, (3, 2)), [image(2, 2, 5, 7)]),
-        (lambda x: ops.adaptive_avg_pool2d(x, 1), [image(2, 2, 3, 4)]),
-        (lambda x: ops.adaptive_avg_pool2d(x, (5, 3)), [image(2, 2, 3, 2)]),
+        (lambda x: ops.adaptive_avg_pool2d(x, (2, 3)), [noise(2, 2, 4, 6)]),
+        (lambda x: ops.adaptive_avg_pool2d(x, (3, 2)), [noise(2, 2, 5, 7)]),
+        (lambda x: ops.adaptive_avg_pool2d(x, 1), [noise(2, 2, 3, 4)]),
+        (lambda x: ops.adaptive_avg_pool2d(x, (5, 3)), [noise(2, 2, 3, 2)]),
     ],
-    "global_avg_pool2d": (ops.global_avg_pool2d, [image(2, 3, 4, 4)]),
+    "global_avg_pool2d": (ops.global_avg_pool2d, [noise(2, 3, 4, 4)]),
     "batch_norm": [
-        (batch_norm(training=True), [image(4, 3, 2, 2), positive(3), image(3)]),
-        (batch_norm(training=False), [image(4, 3, 2, 2), positive(3), image(3)]),
-        (batch_norm(True, relu=True), [image(4, 3, 2, 2), positive(3), image(3), spread(4, 3, 2, 2)]),
-        (batch_norm(False, relu=True), [image(4, 3, 2, 2), positive(3), image(3), spread(4, 3, 2, 2)]),
-        (batch_norm(True), [image(4, 3, 2, 2), positive(3), image(3), image(4, 3, 2, 2)]),
+        (batch_norm(training=True), [noise(4, 3, 2, 2), positive(3), noise(3)]),
+        (batch_norm(training=False), [noise(4, 3, 2, 2), positive(3), noise(3)]),
+        (batch_norm(True, relu=True), [noise(4, 3, 2, 2), positive(3), noise(3), spread(4, 3, 2, 2)]),
+        (batch_norm(False, relu=True), [noise(4, 3, 2, 2), positive(3), noise(3), spread(4, 3, 2, 2)]),
+        (batch_norm(True), [noise(4, 3, 2, 2), positive(3), noise(3), noise(4, 3, 2, 2)]),
     ],
-    "dropout": (fixed_dropout, [image(3, 4)]),
-    "local_response_norm": (lambda x: ops.local_response_norm(x, 3, 0.5, k=2.0), [image(2, 5, 2, 2)]),
-    "log_softmax": (ops.log_softmax, [image(3, 5)]),
-    "softmax": (ops.softmax, [image(3, 5)]),
-    "cross_entropy": (lambda x: ops.cross_entropy(x, LABELS.to(x.device)), [image(3, 5)]),
-    "mse_loss": (ops.mse_loss, [image(3, 4), spread(3, 4)]),
+    "dropout": (fixed_dropout, [noise(3, 4)]),
+    "local_response_norm": (lambda x: ops.local_response_norm(x, 3, 0.5, k=2.0), [noise(2, 5, 2, 2)]),
+    "log_softmax": (ops.log_softmax, [noise(3, 5)]),
+    "softmax": (ops.softmax, [noise(3, 5)]),
+    "cross_entropy": (lambda x: ops.cross_entropy(x, LABELS.to(x.device)), [noise(3, 5)]),
+    "mse_loss": (ops.mse_loss, [noise(3, 4), spread(3, 4)]),
 }

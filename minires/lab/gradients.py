@@ -1,9 +1,9 @@
 """Gradient checks of every operation, of every block and of whole networks, as one table.
 
 Everything is float64, with a random upstream gradient. A nudge of a millionth across the kink of a ReLU, or
-across a tie under a max pool, would look like a wrong gradient. Operations are given inputs far from both. In
-a block the kinks may lie anywhere, but rarely near: with the weights and inputs of this SEED nothing that
-enters a ReLU is closer to 0 than 500 nudges, which a test measures.
+across a tie under a max pool, would look like a wrong gradient. Operations get inputs far from both. In a
+block the inputs of a ReLU may lie anywhere, but with the weights and inputs of this SEED none of them is
+closer to 0 than 500 nudges, which a test measures.
 """
 
 from dataclasses import dataclass
@@ -53,33 +53,34 @@ def check_block(name):
     cases = BLOCKS[name]
     checked = [check_case(case) for case in cases]
     numbers, errors = zip(*checked, strict=True)
-    nudged = "together" if cases[0].together else "one by one"
+    nudged = "together" if cases[0].all_at_once else "one by one"
     return Result("block", name, sum(numbers), nudged, max(errors), TOLERANCE)
 
 
 def check_case(case):
     """(how many numbers, error) of one case of a block."""
-    block, x = prepared(case)
+    block, x = block_and_input(case)
     inputs = [x, *(p for name, p in block.named_parameters() if name not in case.cancelled)]
-    f = repeatable(block, case.run)
-    error = gradcheck(lambda x, *_: f(x), inputs, direction=case.together, tolerance=np.inf)
+    f = repeatable_function(block, case.run)
+    error = gradcheck(lambda x, *_: f(x), inputs, direction=case.all_at_once, tolerance=np.inf)
     return sum(tensor.numel() for tensor in inputs), error
 
 
-def prepared(case):
+def block_and_input(case):
     """(block, input) in float64, all numbers random."""
     generator = np.random.default_rng(SEED)
-    block = randomized(case.make(), generator).to("float64")
+    block = randomize(case.make(), generator).to("float64")
     return block, Tensor(generator.standard_normal(case.shape), requires_grad=True)
 
 
 def check_model(name):
     """Check a whole network's parameters along one random direction.
 
-    Two random images of half the size that the network is for, in training mode. Batch norm's shifts are 2,
-    so that most ReLUs are on. With shifts of 0 a nudge grows from layer to layer, and in the last of 56 plain
-    ones even a nudge of 1e-10 carries ReLUs across their kinks. It still happens now and then in a large net.
-    So where one nudge disagrees, smaller ones are asked: a wrong gradient is wrong for all.
+    The input is two random images, in training mode, of half the size that the network is for, except in
+    WHOLE_IMAGES. Batch norm's shifts are 2, so that most ReLUs are on. With shifts of 0 a nudge grows from
+    layer to layer: in the last of 56 plain layers even a nudge of 1e-10 carries ReLUs across their kinks. It
+    still happens sometimes in a large net. So where the gradient disagrees with one nudge, smaller nudges are
+    tried: a wrong gradient disagrees with all of them.
     """
     generator = np.random.default_rng(0)
     model = models.create(name, generator=generator).to("float64")
@@ -89,7 +90,7 @@ def check_model(name):
     side = model.input_size if name in WHOLE_IMAGES else model.input_size // 2
     x = Tensor(generator.standard_normal((2, 3, side, side)))
     parameters = list(model.parameters())
-    f = repeatable(model)
+    f = repeatable_function(model)
     for eps in (1e-8, 1e-9, 1e-10):
         options = {"direction": True, "eps": eps, "tolerance": np.inf, "generator": generator}
         error = gradcheck(lambda *_: f(x), parameters, **options)
@@ -99,11 +100,12 @@ def check_model(name):
     return Result("network", name, numbers, "together", error, MODEL_TOLERANCE)
 
 
-def randomized(module, generator):
-    """The module with random weights, batch norm's among them: nothing is right because it is 0 or 1.
+def randomize(module, generator):
+    """Draw all weights and statistics anew; a 0 or 1, as batch norm starts with, may hide a wrong gradient.
 
-    Biases are small next to batch norm's factors, so that a ReLU behind it is on here and off there: all on,
-    the next batch norm would take the bias away again. The bias of a gate leaves it half open.
+    Biases are small next to batch norm's factors, so that a ReLU behind a batch norm is on for some numbers
+    and off for others: if it were on for all, the next batch norm would remove the bias. With the small bias
+    of a gate, the gate is about half open. Returns the module.
     """
     for name, array in module.state_dict().items():
         factor = name.endswith("var") or (array.ndim == 1 and name.endswith("weight"))
@@ -112,8 +114,8 @@ def randomized(module, generator):
     return module
 
 
-def repeatable(model, run=Module.__call__):
-    """x -> run(model, x), where dropout drops the same at every call, and several outputs become one."""
+def repeatable_function(model, run=Module.__call__):
+    """x -> run(model, x), but dropout drops the same numbers at every call and several outputs become one."""
     dropouts = [layer for layer in model.modules() if isinstance(layer, Dropout)]
 
     def f(x):

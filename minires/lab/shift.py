@@ -2,8 +2,8 @@
 
 An MLP, which sees the pixels as a vector, and a convolutional net of as many parameters learn the digits that
 ship with the package, and are then tested on digits moved by a few pixels. A weight of the MLP belongs to one
-place, so what it learned there helps nowhere else. A convolution uses its weights at every place, and the
-maximum over the map forgets the place; what such a net loses, it loses at the border, where maps are cut off.
+place, so what it learned there does not help at other places. A convolution uses its weights at every place,
+and the maximum over the map is the same at every place. Such a net loses only at the border, where maps end.
 
 What counts is the test error in percent, the mean over the four directions of a shift. The digits lie in
 pictures of 12 x 12 pixels, so no shift cuts anything off.
@@ -31,16 +31,16 @@ BORDER, SHIFTS = 2, (0, 1, 2)  # pixels; the border is of zeros around the digit
 DIRECTIONS = ((-1, 0), (1, 0), (0, -1), (0, 1))  # (down, right)
 BATCH_SIZE, LEARNING_RATE, MOMENTUM = 64, 0.05, 0.9
 
-# By how many percentage points one pixel must raise the error to be called brittle. For seeds 0 to 4 it
-# raises the MLP's by 45 to 49, the convolutional net's by at most 4.
+# By how many percentage points a shift by one pixel must raise the error of a net that is called brittle. For
+# seeds 0 to 4 it raises the MLP's by 45 to 49, the convolutional net's by at most 4.
 MARGIN = 10.0
 
 
 def shift_experiment(out, seed=0, epochs=15, follow=None):
     """Train both nets, test them on shifted digits, write OUT/results.json and OUT/shift.png.
 
-    follow: called as follow(name, steps) for each net; what it returns is called with a train.Report after
-        each epoch. train.progress.TrainingProgress.line is one.
+    follow: called as follow(name, steps) for each net; the function that it returns is called with a
+        train.Report after each epoch. For example train.progress.TrainingProgress.line.
     Returns the contents of results.json, a dict. Raises OptionError for less than one epoch.
     """
     if epochs < 1:
@@ -57,7 +57,7 @@ def shift_experiment(out, seed=0, epochs=15, follow=None):
             "test_error": [error_after_shift(net, test_split, pixels) for pixels in SHIFTS],
         }
     results = {"data": data.name, "seed": seed, "shifts": list(SHIFTS), "nets": nets}
-    results |= {"verdict": verdict(nets), "found": found(nets)}
+    results |= {"verdict": verdict(nets), "found": describe_errors(nets)}
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "results.json", json.dumps(results, indent=2) + "\n")
     plot_shift(results, out / "shift.png")
@@ -73,7 +73,7 @@ def build_nets(size, seed):
 
 
 def train(net, loader, epochs, show=None):
-    """The plain loop. Returns the error of the last epoch in percent, as measured on its way."""
+    """A plain training loop. Returns the training error in percent, measured during the last epoch."""
     optimizer, start = SGD(net.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM), time.perf_counter()
     images = len(loader.split)
     for epoch in range(epochs):
@@ -121,8 +121,8 @@ def verdict(nets):
     return {f"{name}_brittle": error[1] - error[0] > MARGIN for name, error in errors.items()}
 
 
-def found(nets):
-    """What was measured, test errors, in a sentence."""
+def describe_errors(nets):
+    """The test errors in a sentence."""
     mlp, convnet = (
         "{:.1f} % to {:.1f} or {:.1f} %".format(*nets[name]["test_error"]) for name in ("mlp", "convnet")
     )

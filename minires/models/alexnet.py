@@ -1,4 +1,4 @@
-"""AlexNet: the network that began it, as it was in 2012 and as libraries have it.
+"""AlexNet, in the form of its paper (2012) and in the form of most libraries (2014).
 
 Source: Krizhevsky, Sutskever and Hinton 2012, section 3; Krizhevsky 2014, One weird trick for parallelizing
 convolutional neural networks. For 224 x 224 images:
@@ -14,18 +14,18 @@ convolutional neural networks. For 224 x 224 images:
     pool                256 x  6 x  6    pool               256 x  6 x  6
     4096, 4096, 1000                     4096, 4096, 1000
 
-"Halves" are two groups: in 2012 each of two GPUs held half of the channels, and these layers saw only what
-their own one held. "Norm" is response normalization. Here it sums over neighbouring channels across the
+"Halves" are two groups: in 2012 each of two GPUs held half of the channels, and these layers read only the
+half on their own GPU. "Norm" is response normalization. Here it sums over neighbouring channels across the
 border between the halves, too; the paper leaves open whether it did. The paper's 224 pixels do not give 55
 without padding; two pixels of it do.
 """
 
 import math
 
-from minires.models.checks import check_flags, check_sizes
 from minires.models.convnet import ConvNet, fully_connected
 from minires.nn import Conv2d, LocalResponseNorm, MaxPool2d, ReLU, Sequential
 from minires.nn.init import fan_in
+from minires.options import check_flags, check_sizes
 
 # A row for each layer: filters, window, and what else a convolution has; or "pool", or "norm".
 OF_2014 = (
@@ -73,7 +73,7 @@ class AlexNet(ConvNet):
             if row == "pool":
                 features.append(MaxPool2d(3, stride=2))
             elif row == "norm":
-                # the paper's k = 2, n = 5, alpha = 1e-4, beta = 0.75; our alpha is n times theirs
+                # the paper's k = 2, n = 5, alpha = 1e-4, beta = 0.75; the operation's alpha is n times that
                 features.append(LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0))
             else:
                 width, size, more = row
@@ -82,9 +82,9 @@ class AlexNet(ConvNet):
         layers = fully_connected(256 * 6 * 6, classes, dropout, dropout_first=not two_towers)
         super().__init__(Sequential(*features), 6, layers, generator)
         if two_towers:
-            self._begin_as_in_2012()
+            self._initialize_as_in_2012()
 
-    def _begin_as_in_2012(self):
+    def _initialize_as_in_2012(self):
         weighted = [layer for layer in (*self.features, *self.classifier) if hasattr(layer, "weight")]
         for layer in weighted:
             layer.weight.data *= 0.01 / math.sqrt(2 / fan_in(layer.weight.shape))  # from He's deviation

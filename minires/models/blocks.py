@@ -1,15 +1,19 @@
-"""The blocks that residual and plain networks are stacked from, in the order of the ResNet paper.
+"""The blocks of residual and plain networks, in the ResNet paper's order, and how they are stacked.
 
 Batch norm follows every convolution, a ReLU all but the last; the last ReLU comes after the addition.
 For other orders see preact.py.
 """
 
 from minires.errors import OptionError
-from minires.models.checks import check_flags
-from minires.models.convolutions import conv1x1, conv3x3
-from minires.models.shortcuts import connection
-from minires.nn import BatchNorm2d, Module, Plus, chain
+from minires.models.shortcuts import connection, conv1x1
+from minires.nn import BatchNorm2d, Conv2d, Module, Plus, Sequential, chain
 from minires.nn.functional import relu
+from minires.options import check_flags, check_sizes
+
+
+def conv3x3(in_channels, channels, stride=1, groups=1):
+    """3 x 3 with padding 1, which keeps the size but for the stride. Batch norm follows: there is no bias."""
+    return Conv2d(in_channels, channels, 3, stride=stride, padding=1, groups=groups, bias=False)
 
 
 class ResidualBlock(Module):
@@ -103,3 +107,50 @@ def group_width(channels, width_per_group):
             f"channels instead of 64; use at least {-(-64 // channels)}"
         )
     return width
+
+
+def stage(block, n, in_channels, channels, stride, first=None):
+    """n blocks of one width; the first of them changes the size and the number of channels.
+
+    block: called as block(in_channels, channels, stride); the result knows its `out_channels`.
+    first: the same for the first block; `block` if left out.
+    """
+    first_block = (first or block)(in_channels, channels, stride)
+    return Sequential(first_block, *(block(first_block.out_channels, channels, 1) for _ in range(n - 1)))
+
+
+def stages(block, counts, in_channels, widths, first=None):
+    """One stage for each width; the first keeps the size, each of the others halves it.
+
+    block, first: as for a stage; `first` is for the first block of all.
+    """
+    stacked = []
+    for i, (n, channels) in enumerate(zip(counts, widths, strict=True)):
+        entry = {"stride": 1, "first": first} if i == 0 else {"stride": 2}
+        stacked.append(stage(block, n, in_channels, channels, **entry))
+        in_channels = stacked[-1][-1].out_channels
+    return stacked
+
+
+def blocks_per_stage(depth, layers, rest=2):
+    """n of depth = layers * n + rest; OptionError that names the nearest depths if there is none.
+
+    layers: weighted layers that one more block in every stage adds; rest: those outside of the blocks.
+    """
+    check_sizes(depth=depth)
+    n, over = divmod(depth - rest, layers)
+    if over or n < 1:
+        lower = max(layers + rest, depth - over)
+        examples = ", ".join(str(layers * n + rest) for n in (1, 2, 3))
+        raise OptionError(
+            f"depth {depth} is not {layers}n + {rest} ({examples}, ...); "
+            f"the nearest are {lower} and {lower + layers}"
+        )
+    return n
+
+
+def check_widths(widths, count):
+    """OptionError unless `widths` are `count` positive whole numbers, the channels of the stages."""
+    check_sizes(widths=widths)
+    if not isinstance(widths, (tuple, list)) or len(widths) != count:
+        raise OptionError(f"widths must be {count} numbers, one for each stage, not {widths!r}")

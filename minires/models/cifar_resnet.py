@@ -12,32 +12,40 @@ Source: He et al. 2015, section 4.2. For 32 x 32 images and depth 6n + 2, or 9n 
 
 from functools import partial
 
-from minires.models.blocks import BasicBlock, Bottleneck
-from minires.models.checks import check_flags, check_sizes, check_widths
-from minires.models.convolutions import conv3x3
-from minires.models.stages import blocks_per_stage, stages
+from minires.models.blocks import BasicBlock, Bottleneck, blocks_per_stage, check_widths, conv3x3, stages
 from minires.nn import BatchNorm2d, Linear, Module, chain
 from minires.nn.functional import global_avg_pool2d, relu
 from minires.nn.init import initialize
+from minires.options import check_flags, check_sizes
 
 
 class CifarNet(Module):
-    """conv 3x3, three stages of n blocks, global average pooling, a classifier.
+    """The skeleton: conv 3x3, three stages of n blocks, global average pooling, a classifier.
 
-    block: called as block(in_channels, channels, stride). widths: channels of the three stages; the first
-    convolution has as many as the first.
+    block: called as block(in_channels, channels, stride). first: the same for the network's first block;
+        `block` if left out.
+    widths: channels of the three stages. stem: channels of the first convolution; widths[0] if left out.
     """
 
     input_size = 32
 
-    def __init__(self, block, n, widths, in_channels, classes, generator):
+    def __init__(self, block, n, widths, in_channels, classes, generator, *, stem=None, first=None):
         check_sizes(in_channels=in_channels, classes=classes)
         check_widths(widths, 3)
-        self.conv1 = conv3x3(in_channels, widths[0])
-        self.bn1 = BatchNorm2d(widths[0])
-        self.layer1, self.layer2, self.layer3 = stages(block, [n] * 3, widths[0], widths)
+        stem = stem or widths[0]
+        self.add_stem(in_channels, stem)
+        self.layer1, self.layer2, self.layer3 = stages(block, [n] * 3, stem, widths, first)
+        self.add_end(self.layer3[-1].out_channels)
         self.fc = Linear(self.layer3[-1].out_channels, classes)
         initialize(self, generator)
+
+    def add_stem(self, in_channels, channels):
+        """The layers before the first stage."""
+        self.conv1 = conv3x3(in_channels, channels)
+        self.bn1 = BatchNorm2d(channels)
+
+    def add_end(self, channels):
+        """The layers between the last stage and the pooling: none here, some in preact.py."""
 
     def forward(self, x):
         x = chain(x, self.conv1, self.bn1, relu)
@@ -50,7 +58,7 @@ class CifarResNet(CifarNet):
 
     depth: 20, 32, 44, 56, 110, 1202 in the paper; any 6n + 2 from 8 on.
     shortcut: "A" (the paper's choice here), "B", "C", "none" for the plain net, or one of the types of
-        Identity Mappings, which take `factors`, `gate_bias` or `drop_rate` (shortcuts.py).
+        Identity Mappings, with its own options as `shortcut_options`; shortcuts.py lists them.
     widths: filters of the three stages.
     bottleneck: blocks of three layers, and depth 9n + 2.
     generator: a numpy.random.Generator for the weights, or a seed; a fresh, unseeded one if left out.
@@ -67,16 +75,12 @@ class CifarResNet(CifarNet):
         generator=None,
         *,
         bottleneck=False,
-        factors=None,
-        gate_bias=None,
-        drop_rate=None,
+        **shortcut_options,
     ):
         check_flags(bottleneck=bottleneck)
-        options = {"factors": factors, "gate_bias": gate_bias, "drop_rate": drop_rate}
-        options = {name: value for name, value in options.items() if value is not None}
         block = Bottleneck if bottleneck else BasicBlock
         n = blocks_per_stage(depth, 3 * block.layers)
-        block = partial(block, shortcut=shortcut, **options)
+        block = partial(block, shortcut=shortcut, **shortcut_options)
         super().__init__(block, n, widths, in_channels, classes, generator)
 
 

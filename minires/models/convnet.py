@@ -13,7 +13,7 @@ class ConvNet(Module):
     """
 
     input_size = 224
-    smallest_input = 1  # pixels that survive the pools
+    smallest_input = 1  # the least height and width, in pixels, of which the pools leave something
 
     def __init__(self, features, size, classifier, generator):
         self.features = features
@@ -27,11 +27,11 @@ class ConvNet(Module):
 
     def check_input(self, x):
         """ShapeError for images that are too small."""
-        least = self.smallest_input
-        if x.ndim == 4 and min(x.shape[2:]) < least:
+        smallest = self.smallest_input
+        if x.ndim == 4 and min(x.shape[2:]) < smallest:
             raise ShapeError(
                 f"{type(self).__name__}: images of {x.shape[2]} x {x.shape[3]} pixels leave nothing for its "
-                f"last pool; enlarge them to {least} x {least} or more, or take a network for small images"
+                f"last pool; enlarge them to {smallest} x {smallest} or more, or take a net for small images"
             )
 
     def score_map(self, x):
@@ -46,7 +46,7 @@ class ConvNet(Module):
         if min(x.shape[2:]) < size:
             raise ShapeError(
                 f"score_map: images of {pixels[0]} x {pixels[1]} pixels become {x.shape[2]} x {x.shape[3]}, "
-                f"less than the {size} x {size} that the classifier looks at; enlarge them"
+                f"less than the {size} x {size} that the classifier takes; enlarge them"
             )
         for layer in self.classifier:
             if isinstance(layer, Linear):
@@ -58,7 +58,8 @@ class ConvNet(Module):
 
 
 def fully_connected(features, classes, dropout, dropout_first=False):
-    """4096, 4096 and `classes` outputs; ReLU and dropout behind the hidden layers, or dropout before them."""
+    """Layers of 4096, 4096 and `classes` outputs; ReLU and dropout follow the two hidden ones, or with
+    `dropout_first` the dropout precedes each of them."""
     layers = []
     for n in (features, 4096):
         hidden, drop = [Linear(n, 4096), ReLU()], [Dropout(dropout)]

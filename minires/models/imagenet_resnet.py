@@ -1,4 +1,4 @@
-"""The ImageNet networks of the ResNet paper, their plain twins, and what has grown from them.
+"""The ImageNet networks of the ResNet paper, their plain twins, and later networks of the same form.
 
 Source: He et al. 2015, Table 1. For 224 x 224 images:
 
@@ -18,12 +18,11 @@ Names and shapes of the weights are those of torchvision, which puts the stride 
 from functools import partial
 
 from minires.errors import OptionError
-from minires.models.blocks import BasicBlock, Bottleneck
-from minires.models.checks import check_choice, check_flags, check_sizes, check_widths
-from minires.models.stages import stages
+from minires.models.blocks import BasicBlock, Bottleneck, check_widths, stages
 from minires.nn import BatchNorm2d, Conv2d, Linear, MaxPool2d, Module, chain
 from minires.nn.functional import global_avg_pool2d, relu
 from minires.nn.init import initialize
+from minires.options import check_choice, check_flags, check_sizes
 
 # depth: (block, blocks in each stage)
 TABLE_1 = {

@@ -1,4 +1,4 @@
-"""GoogLeNet: Inception modules, which look at their input through windows of several sizes side by side.
+"""GoogLeNet: Inception modules, which convolve their input with windows of several sizes side by side.
 
 Source: Szegedy et al. 2014, Going Deeper with Convolutions, Table 1. For 224 x 224 images:
 
@@ -9,8 +9,9 @@ Source: Szegedy et al. 2014, Going Deeper with Convolutions, Table 1. For 224 x 
     inception4a..e  832 x 14 x 14      then a pool
     inception5a..b  1024 x 7 x 7       global average pooling, dropout, fc
 
-As libraries ship it, every convolution has batch norm instead of a bias, and the windows of 5 x 5 are 3 x 3,
-a mistake that trained weights have made permanent. The shapes, biases and norms of 2014 are an option.
+As libraries ship it, every convolution has batch norm instead of a bias, and the windows of 5 x 5 are 3 x 3:
+a mistake at first, which stayed because trained weights depend on it. The shapes, biases and norms of 2014
+are an option.
 """
 
 from functools import partial
@@ -19,7 +20,6 @@ import numpy as np
 
 from minires.engine import Tensor
 from minires.errors import OptionError, ShapeError
-from minires.models.checks import check_flags, check_sizes
 from minires.nn import (
     AdaptiveAvgPool2d,
     AvgPool2d,
@@ -37,6 +37,7 @@ from minires.nn import (
 from minires.nn.functional import global_avg_pool2d, relu
 from minires.nn.init import initialize
 from minires.ops import concatenate
+from minires.options import check_flags, check_sizes
 
 # module: input, 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection
 TABLE_1 = {
@@ -99,7 +100,7 @@ class AuxiliaryHead(Module):
         H, W = x.shape[2:]
         if isinstance(self.pool, AvgPool2d) and not (14 <= min(H, W) <= max(H, W) <= 16):
             raise ShapeError(
-                f"AuxiliaryHead: the pool makes 4 x 4 of 14 x 14 pixels, and does not of {H} x {W}; train on "
+                f"AuxiliaryHead: the pool turns 14 x 14 pixels into 4 x 4, but not {H} x {W}; train on "
                 "images of 224 x 224, or with heads=False"
             )
         x = self.conv(self.pool(x)).flatten(1)
@@ -114,11 +115,11 @@ class GoogLeNet(Module):
 
     heads: whether there are auxiliary heads.
     original: the network of 2014: biases instead of batch norm, response norms around the first convolutions,
-        windows of 5 x 5, 3 x 3 windows in the last pool. False is what libraries ship, and their weights.
-    true_5x5: 5 x 5 windows where that is their name; what `original` says if left out.
+        windows of 5 x 5, 3 x 3 windows in the last pool. Libraries and their weights have False.
+    true_5x5: whether the branch named 5 x 5 has windows of that size; as `original` if left out.
     transform_input: take images normalized by ImageNet's means and deviations and scale them to -1..1, for
         which some weights were trained.
-    dropout: in front of the last layer, 0.4 in the paper, 0.2 in libraries. head_dropout: that of the heads.
+    dropout: before the last layer, 0.4 in the paper, 0.2 in libraries. head_dropout: that of the heads.
     generator: a numpy.random.Generator for the weights, or a seed; a fresh, unseeded one if left out.
     Raises OptionError for sizes that are no positive whole numbers, and for flags that are no truth values.
     """
@@ -160,9 +161,9 @@ class GoogLeNet(Module):
 
         self.aux1 = self.aux2 = None
         if heads:
-            small = partial(AvgPool2d, 5, stride=3) if original else partial(AdaptiveAvgPool2d, 4)
-            self.aux1 = AuxiliaryHead(512, classes, small(), head_dropout, not original)
-            self.aux2 = AuxiliaryHead(528, classes, small(), head_dropout, not original)
+            head_pool = partial(AvgPool2d, 5, stride=3) if original else partial(AdaptiveAvgPool2d, 4)
+            self.aux1 = AuxiliaryHead(512, classes, head_pool(), head_dropout, not original)
+            self.aux2 = AuxiliaryHead(528, classes, head_pool(), head_dropout, not original)
         self.dropout = Dropout((0.4 if original else 0.2) if dropout is None else dropout)
         self.fc = Linear(1024, classes)
         initialize(self, generator)

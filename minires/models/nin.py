@@ -8,15 +8,15 @@ Source: Lin, Chen and Yan 2013; the network for CIFAR-10:
     3         3 x 3   192, 192, classes        global average     1 x 1
 """
 
-from minires.models.checks import check_sizes
 from minires.nn import AvgPool2d, Conv2d, Dropout, GlobalAvgPool2d, MaxPool2d, ReLU, Sequential
 from minires.nn.init import initialize
+from minires.options import check_sizes
 
 
 class NiN(Sequential):
     """(N, in_channels, H, W) -> logits (N, classes), without a fully connected layer.
 
-    dropout: behind the first two pools (0.5 as it is remembered of the paper, not verified).
+    dropout: behind the first two pools. The paper's figure was not at hand; 0.5 is from memory.
     generator: a numpy.random.Generator for the weights, or a seed; a fresh, unseeded one if left out.
     """
 
@@ -40,7 +40,7 @@ class NiN(Sequential):
 def mlpconv(size, in_channels, *widths):
     """A convolution and two 1 x 1 convolutions, each with its ReLU: a little network for every pixel."""
     layers = []
-    for size_, width in zip((size, 1, 1), widths, strict=True):
-        layers += [Conv2d(in_channels, width, size_, padding=size_ // 2), ReLU()]
+    for kernel_size, width in zip((size, 1, 1), widths, strict=True):
+        layers += [Conv2d(in_channels, width, kernel_size, padding=kernel_size // 2), ReLU()]
         in_channels = width
     return layers

@@ -11,25 +11,24 @@ convolutions, with its addition (+), is one of
 
 In the last three, nothing but additions lies on the way along the shortcuts. Of these relu_before_addition is
 still worse than the original: its F ends in a ReLU and cannot be negative, so that along the shortcuts values
-can only grow. A bottleneck has a third convolution with the same things around it.
+can only grow. A bottleneck has a third convolution, with batch norm and ReLU in the same places.
 """
 
 from dataclasses import dataclass
 from functools import partial
 
-from minires.models.checks import check_choice, check_flags, check_sizes, check_widths
-from minires.models.convolutions import conv1x1, conv3x3
-from minires.models.shortcuts import padded_identity
-from minires.models.stages import blocks_per_stage, stages
-from minires.nn import BatchNorm2d, Conv2d, Dropout, Linear, Module, Plus, ReLU, Sequential, chain
+from minires.models.blocks import blocks_per_stage, conv3x3
+from minires.models.cifar_resnet import CifarNet
+from minires.models.shortcuts import conv1x1, padded_identity
+from minires.nn import BatchNorm2d, Conv2d, Dropout, Module, Plus, ReLU, Sequential, chain
 from minires.nn.functional import global_avg_pool2d
-from minires.nn.init import initialize
+from minires.options import check_choice, check_flags
 
 
 @dataclass(frozen=True)
 class Order:
-    """What stands behind the network's first convolution (stem), before and behind each convolution of a
-    unit, behind its last one, behind the addition (added), and behind the network's last unit (end)."""
+    """Where batch norm and ReLU are: behind the network's first convolution (stem), before and behind each
+    convolution of a unit, behind its last one, behind the addition (added), behind the last unit (end)."""
 
     stem: tuple
     before: tuple
@@ -69,7 +68,7 @@ class Unit(Module):
     shortcut: "A", the identity with zeros for new channels; "B", a 1 x 1 convolution where dimensions grow,
         of a instead of x, and followed by batch norm where the other convolutions are.
     dropout: the probability with which the inputs of the last convolution are dropped (Wide ResNet).
-    activated: whether the shortcut, too, starts from a; so it does in any case where it projects.
+    activated: whether the shortcut starts from a instead of x. A projecting shortcut always does.
     Source: He et al. 2016, equations 1, 2 and 9, and the appendix on the implementation.
     """
 
@@ -117,34 +116,31 @@ class Unit(Module):
         return chain(x, self.before, self.residual, Plus(self.shortcut(x)), self.after)
 
 
-class ThreeStages(Module):
-    """conv 3x3, three stages of n units, global average pooling, a classifier.
+class PreActNet(CifarNet):
+    """The skeleton, with activations in another order at both ends.
 
-    unit: called as unit(in_channels, channels, stride, order=order). first: likewise, for the first unit;
-        `unit` if left out.
-    stem: channels of the first convolution. widths: those of the three stages.
+    unit: called as unit(in_channels, channels, stride, order=order). first: the same for the first unit;
+        `unit` if left out. The others are as in CifarNet.
     """
 
-    input_size = 32
-
-    def __init__(self, unit, n, order, stem, widths, in_channels, classes, generator, first=None):
-        check_sizes(in_channels=in_channels, classes=classes)
-        check_widths(widths, 3)
+    def __init__(self, unit, n, order, widths, in_channels, classes, generator, *, stem=None, first=None):
         check_choice("order", order, ORDERS)
-        self.stem = Sequential(conv3x3(in_channels, stem), *modules(ORDERS[order].stem, stem))
-        unit, first = (partial(made, order=order) for made in (unit, first or unit))
-        self.layer1, self.layer2, self.layer3 = stages(unit, [n] * 3, stem, widths, first)
-        channels = self.layer3[-1].out_channels
-        self.end = Sequential(*modules(ORDERS[order].end, channels))
-        self.fc = Linear(channels, classes)
-        initialize(self, generator)
+        self.order = ORDERS[order]
+        unit, first = (partial(block, order=order) for block in (unit, first or unit))
+        super().__init__(unit, n, widths, in_channels, classes, generator, stem=stem, first=first)
+
+    def add_stem(self, in_channels, channels):
+        self.stem = Sequential(conv3x3(in_channels, channels), *modules(self.order.stem, channels))
+
+    def add_end(self, channels):
+        self.end = Sequential(*modules(self.order.end, channels))
 
     def forward(self, x):
         x = self.layer3(self.layer2(self.layer1(self.stem(x))))
         return self.fc(global_avg_pool2d(self.end(x)))
 
 
-class PreActResNet(ThreeStages):
+class PreActResNet(PreActNet):
     """A CIFAR ResNet with its activations in another order: (N, in_channels, H, W) -> logits (N, classes).
 
     depth: 6n + 2, or 9n + 2 with bottlenecks; 110, 164 and 1001 in the paper.
@@ -152,7 +148,7 @@ class PreActResNet(ThreeStages):
     shortcut: "A", or "B" with bottlenecks, where the paper has projections.
     widths, generator: as in CifarResNet. Raises OptionError as that does, and for another order.
 
-    The network's first unit takes an activated map, on both ways.
+    In the network's first unit the shortcut, too, starts from the activated map a.
     """
 
     def __init__(
@@ -169,7 +165,6 @@ class PreActResNet(ThreeStages):
     ):
         check_flags(bottleneck=bottleneck)
         n = blocks_per_stage(depth, 9 if bottleneck else 6)
-        check_widths(widths, 3)
         unit = partial(Unit, shortcut=shortcut, bottleneck=bottleneck)
         first = partial(unit, activated=True)
-        super().__init__(unit, n, order, widths[0], widths, in_channels, classes, generator, first)
+        super().__init__(unit, n, order, widths, in_channels, classes, generator, first=first)

@@ -12,6 +12,7 @@ from minires.models.inception import GoogLeNet
 from minires.models.nin import NiN
 from minires.models.preact import PreActResNet
 from minires.models.resnext import CifarResNeXt
+from minires.models.shortcuts import shortcut_options
 from minires.models.vgg import VGG
 from minires.models.wide import WideResNet
 from minires.nn.init import skip_init
@@ -72,12 +73,13 @@ def names():
     return list(MODELS)
 
 
-# A depth 6n + 2 under which the world knows an ImageNet network, whose name no CIFAR net may take.
+# Names that a CIFAR family would match, but which elsewhere mean an ImageNet network.
 NOT_BUILT = {"resnet200"}
 
 
 def constructor_of(name):
-    """What `name` stands for; UnknownNameError if it is nothing, OptionError if it is not built here."""
+    """The constructor of the network called `name`. UnknownNameError if no network has the name, OptionError
+    for an ImageNet network that is not built here."""
     if name in NOT_BUILT:
         raise OptionError(
             f"{name!r} is the name of an ImageNet network that is not built here; for the CIFAR net of that "
@@ -101,21 +103,28 @@ def input_size(name):
 def create(name, **options):
     """Build the network called `name`; options are those of its constructor (`help(models.CifarResNet)`).
 
-    Raises UnknownNameError for a name that is none, OptionError for an option that the network does not have
-    or a depth that it cannot have.
+    Raises UnknownNameError if no network has the name, OptionError for an option that the network does not
+    have or a depth that it cannot have.
     """
     constructor = constructor_of(name)
-    parameters = inspect.signature(constructor).parameters
-    unknown = [option for option in options if option not in parameters]
+    known = options_of(constructor)
+    unknown = [option for option in options if option not in known]
     if unknown:
-        raise OptionError(f"{name} has no option {unknown[0]!r}; its options are {', '.join(parameters)}")
+        raise OptionError(f"{name} has no option {unknown[0]!r}; its options are {', '.join(known)}")
     return constructor(**options)
 
 
-def notes_on_weights(name, options):
-    """What to know before another library's weights go into the network called `name`: a list of sentences.
+def options_of(constructor):
+    """The names of a constructor's options, with those that it passes on to the shortcuts."""
+    parameters = inspect.signature(constructor).parameters
+    own = [name for name in parameters if name != "shortcut_options"]
+    return own if len(own) == len(parameters) else own + shortcut_options()
 
-    options: those with which the network is built. Weights may fit in every shape, and still be meant for a
+
+def notes_on_weights(name, options):
+    """Warnings for who loads another library's weights into the network called `name`: a list of sentences.
+
+    options: those with which the network is built. The weights may fit in every shape and still belong to a
     network that computes something else.
     """
     notes = []

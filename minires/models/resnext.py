@@ -7,8 +7,8 @@ of paths, C, is called cardinality. Three forms of the block compute the same (X
     (b)   C separate paths up to the 3x3, their results concatenated, one conv 1x1 from C d channels
     (c)   one conv 1x1 to C d channels, a convolution of C groups, one conv 1x1: a Bottleneck with groups
 
-Batch norm follows every convolution of a path, and once what the paths have become together: in form (a) it
-follows the sum (footnote 6).
+Batch norm follows the first two convolutions of every path. The third batch norm follows the joint result of
+all paths: in form (a) their sum (footnote 6).
 
 The CIFAR networks (section 5.3), of depth 9n + 2, for 32 x 32 images:
 
@@ -25,13 +25,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from minires.models.blocks import Bottleneck, ResidualBlock, group_width
-from minires.models.checks import check_choice, check_sizes
+from minires.models.blocks import Bottleneck, ResidualBlock, blocks_per_stage, conv3x3, group_width
 from minires.models.cifar_resnet import CifarNet
-from minires.models.convolutions import conv1x1, conv3x3
-from minires.models.stages import blocks_per_stage
+from minires.models.shortcuts import conv1x1
 from minires.nn import BatchNorm2d, ReLU, Sequential, chain
 from minires.ops import concatenate
+from minires.options import check_choice, check_sizes
 
 
 class PathsBlock(ResidualBlock):
@@ -70,7 +69,7 @@ class PathsBlock(ResidualBlock):
         return chain(concatenate(results, 1), self.conv3, self.bn3, *after)
 
     def load_bottleneck(self, block):
-        """Take over the weights of the same block in form (c), a Bottleneck: each path gets its channels.
+        """Load the weights of the same block in form (c), a Bottleneck: each path gets its channels.
 
         (b) and (c): a convolution of C groups is C convolutions side by side. (a) and (b):
         A_1 B_1 + A_2 B_2 = [A_1 A_2] [B_1; B_2].
@@ -88,7 +87,7 @@ class PathsBlock(ResidualBlock):
                 state[name] = array
         self.load_state_dict(state)
 
-    PLACE: ClassVar = {"conv1": 0, "bn1": 1, "conv2": 3, "bn2": 4}  # of a bottleneck's layers in a path
+    PLACE: ClassVar = {"conv1": 0, "bn1": 1, "conv2": 3, "bn2": 4}  # layer of a bottleneck: index in a path
 
 
 class CifarResNeXt(CifarNet):

@@ -1,4 +1,4 @@
-"""What a residual block adds to its branch F(x), and how.
+"""Shortcuts: what a residual block adds to its branch F(x), and how.
 
     "A"   the identity; where dimensions grow, every stride-th pixel and zeros for the new channels
     "B"   the identity; where dimensions grow, a projection: 1 x 1 convolution and batch norm
@@ -6,7 +6,7 @@
     "none"   nothing: a plain block
 
 Source: He et al. 2015, section 3.3. The types below are those of Identity Mappings (He et al. 2016, Figure 2
-and Table 1), which all hurt. x stands for A's shortcut, so their dimensions grow as in A:
+and Table 1); each of them raises the error. x stands for A's shortcut, so their dimensions grow as in A:
 
     "constant_scaling"   a x + b F(x), (a, b) = factors                                      Figure 2 (b)
     "exclusive_gating"   (1 - g(x)) x + g(x) F(x), g(x) = sigmoid(W_g x + gate_bias)         Figure 2 (c)
@@ -14,18 +14,22 @@ and Table 1), which all hurt. x stands for A's shortcut, so their dimensions gro
     "conv1x1"            a 1 x 1 convolution in every block, without C's batch norm          Figure 2 (e)
     "dropout"            dropout(x) + F(x), dropping with probability drop_rate              Figure 2 (f)
 
-The paper does not say what a gate looks at where dimensions grow, nor whether batch norm follows the 1 x 1
-convolution.
+The paper leaves open which map is the input of a gate where dimensions grow, and whether batch norm follows
+the 1 x 1 convolution.
 """
 
 from inspect import signature
 from numbers import Real
 
 from minires.errors import OptionError
-from minires.models.checks import check_choice
-from minires.models.convolutions import conv1x1
 from minires.nn import BatchNorm2d, Conv2d, Dropout, Identity, Module, Sequential
 from minires.nn.functional import pad, sigmoid
+from minires.options import check_choice
+
+
+def conv1x1(in_channels, channels, stride=1):
+    """1 x 1: a matrix product at every pixel, or at every stride-th, without a bias."""
+    return Conv2d(in_channels, channels, 1, stride=stride, bias=False)
 
 
 class ZeroPadShortcut(Module):
@@ -79,7 +83,7 @@ class ConstantScaling(Module):
 
 
 class Gate(Conv2d):
-    """g(x) = sigmoid(W_g x + b_g): a 1 x 1 convolution from all channels to all; b_g starts as told."""
+    """g(x) = sigmoid(W_g x + b_g): a 1 x 1 convolution of all channels; b_g starts at `first_bias`."""
 
     def __init__(self, channels, first_bias):
         if not isinstance(first_bias, Real):
@@ -127,7 +131,7 @@ class DropoutShortcut(Module):
         return self.dropout(x) + F
 
 
-# name: (the shortcut, what takes the place of the sum)
+# name: (the shortcut, the module that takes the place of the sum)
 SHORTCUTS = {
     "A": (padded_identity, None),
     "B": (projection_where_dimensions_grow, None),
@@ -144,15 +148,26 @@ SHORTCUTS = {
 def connection(name, in_channels, channels, stride, **options):
     """(shortcut, addition) of one block: modules, or None for no shortcut and for a plain sum.
 
-    options: factors, gate_bias or drop_rate. Raises OptionError for another name, or an option that this
-    shortcut does not have.
+    options: of the addition; one that is None takes its default. Raises OptionError for another name, or an
+    option that this shortcut does not have.
     """
     check_choice("shortcut", name, SHORTCUTS)
     shortcut, addition = SHORTCUTS[name]
-    known = set(signature(addition).parameters) - {"channels"} if addition else set()
-    for option in options.keys() - known:
+    options = {option: value for option, value in options.items() if value is not None}
+    known = options_of(addition)
+    for option in options.keys() - set(known):
         raise OptionError(f"shortcut {name!r} takes {', '.join(known) or 'no options'}, not {option}")
     return (
         shortcut and shortcut(in_channels, channels, stride),
         addition and addition(channels, **options),
     )
+
+
+def options_of(addition):
+    """The names of an addition's options: its parameters but for the channels."""
+    return [name for name in signature(addition).parameters if name != "channels"] if addition else []
+
+
+def shortcut_options():
+    """The names of all shortcuts' options, each once."""
+    return list(dict.fromkeys(name for _, addition in SHORTCUTS.values() for name in options_of(addition)))

@@ -1,4 +1,4 @@
-"""What a network consists of: layers, output shapes, parameters, multiply-adds."""
+"""The layers of a network, with output shapes, parameters and multiply-adds."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from minires.nn import Identity, Module
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One layer: its dotted name and kind, the shape that it makes of one image, and what it costs.
+    """One layer: its dotted name and class, its output shape for one image, and its cost.
 
     The shape is empty and the cost 0 for a layer that only training uses, such as an auxiliary head's.
     """

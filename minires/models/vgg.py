@@ -11,9 +11,9 @@ Source: Simonyan and Zisserman 2014, Table 1, columns D and E. For 224 x 224 ima
 then 4096, 4096, 1000. The BN form, which is later than the paper, has batch norm behind every convolution.
 """
 
-from minires.models.checks import check_choice, check_flags, check_sizes
 from minires.models.convnet import ConvNet, fully_connected
 from minires.nn import BatchNorm2d, Conv2d, MaxPool2d, ReLU, Sequential
+from minires.options import check_choice, check_flags, check_sizes
 
 # depth: convolutions in each group
 TABLE_1 = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}

@@ -1,7 +1,7 @@
-"""Weights of other people: reading their files, and fitting their names to ours.
+"""Weights from other libraries: how their files are read, and their names changed to those used here.
 
 A state is a dict {name: array}, as `Module.state_dict` gives it. Files are safetensors or NumPy's .npz.
-Pickles (.pth, .pt, .bin) are refused, since reading one runs whatever code is in it.
+Pickles (.pth, .pt, .bin) are refused, since a pickle can run any code when it is read.
 """
 
 import re
@@ -22,8 +22,8 @@ def read_weights(path):
     path = Path(path).expanduser()
     if path.suffix in PICKLES:
         raise CheckpointError(
-            f"{path} looks like a pickle, which can run any code when it is read; convert it where you trust "
-            "it: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
+            f"{path} looks like a pickle, which can run any code when it is read; if you trust it, convert "
+            "it with PyTorch: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
         )
     try:
         if path.suffix == ".npz":

@@ -10,12 +10,12 @@ Source: Zagoruyko and Komodakis 2016, Table 1. For depth 6N + 4 and widening fac
 
 from functools import partial
 
-from minires.models.checks import check_sizes
-from minires.models.preact import ThreeStages, Unit
-from minires.models.stages import blocks_per_stage
+from minires.models.blocks import blocks_per_stage
+from minires.models.preact import PreActNet, Unit
+from minires.options import check_sizes
 
 
-class WideResNet(ThreeStages):
+class WideResNet(PreActNet):
     """WRN-depth-k: (N, in_channels, H, W) -> logits (N, classes).
 
     Fully pre-activated basic units. Where the size or the number of channels changes, the shortcut is a 1 x 1
@@ -33,4 +33,4 @@ class WideResNet(ThreeStages):
         n = blocks_per_stage(depth, 6, rest=4)
         unit = partial(Unit, shortcut="B", dropout=dropout)
         widths = (16 * k, 32 * k, 64 * k)
-        super().__init__(unit, n, "full", 16, widths, in_channels, classes, generator)
+        super().__init__(unit, n, "full", widths, in_channels, classes, generator, stem=16)

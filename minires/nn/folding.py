@@ -10,8 +10,9 @@ from minires.nn.module import Module, is_plain
 class FoldedBatchNorm2d(Module):
     """A batch norm in evaluation that knows the convolution before it.
 
-    bn: the BatchNorm2d; conv: the Conv2d. Called by itself it is the batch norm alone, in evaluation whatever
-    its mode. A chain in which it follows `conv` calls `both` in the place of the two.
+    bn: the BatchNorm2d; conv: the Conv2d. A call of this module computes the batch norm alone, in evaluation
+    even if `training` is True. A chain that has it behind `conv` calls `convolve_and_normalize` instead of
+    both.
     """
 
     def __init__(self, bn, conv):
@@ -22,10 +23,11 @@ class FoldedBatchNorm2d(Module):
         state = self.running_mean, self.running_var, self.weight, self.bias
         return batch_norm(x, *state, eps=self.eps, add=add, relu=relu)
 
-    def both(self, x, add=None, relu=False):
+    def convolve_and_normalize(self, x, add=None, relu=False):
         """The batch norm of conv(x), by one convolution; with `add` and `relu` as in Conv2d.
 
-        Its weights are made from what the two layers hold at this moment, and get no gradients.
+        The weights of that convolution are computed at each call from the tensors of the two layers, and get
+        no gradients.
         """
         weights = folded_weights(self, self.conv)
         return conv2d(x, *map(Tensor, weights), *self.conv.geometry, add=add, relu=relu)
@@ -42,7 +44,7 @@ def folded_weights(bn, conv):
 
 
 def can_be_folded(bn, conv):
-    """Whether the two are a batch norm in evaluation and a convolution that fit, with nothing unusual."""
+    """Whether they are a plain BatchNorm2d in evaluation and a plain Conv2d of its channels and dtype."""
     if not (is_plain(bn, BatchNorm2d) and is_plain(conv, Conv2d)) or bn.training:
         return False
     vectors = bn.weight, bn.bias, bn.running_mean, bn.running_var

@@ -1,4 +1,4 @@
-"""How weights start."""
+"""How weights are initialized."""
 
 import math
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ _skipping = ContextVar("skipping", default=False)
 
 @contextmanager
 def skip_init():
-    """Inside of `with skip_init():` new layers leave their weights at 0, for those that are loaded anyway.
+    """Inside of `with skip_init():` new layers leave their weights at 0, for weights that are loaded anyway.
 
     Drawing VGG-19's 144 million numbers takes longer than reading them from a file.
     """
@@ -48,7 +48,7 @@ def as_generator(generator):
 
 
 def initialize(module, generator):
-    """Draw the weights of all layers in `module` anew from `generator`, in definition order. Returns it."""
+    """Draw the weights of all layers in `module` from `generator`, in definition order; return `module`."""
     generator = as_generator(generator)
     if not _skipping.get():
         for layer in module.modules():

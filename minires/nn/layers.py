@@ -1,7 +1,8 @@
 """Layers: an operation together with its parameters and options, with PyTorch's names and arguments.
 
-Layers with weights take a `generator` (a numpy.random.Generator, or a seed) to draw them from; without it,
-they draw from a fresh, unseeded one. Weights start with He's initialization, biases with 0.
+Conv2d and Linear take a `generator` (a numpy.random.Generator, or a seed) to draw their weights from, Dropout
+takes one to draw its masks from; without it, they draw from a fresh, unseeded one. Weights start with He's
+initialization, biases with 0.
 """
 
 from numbers import Real
@@ -98,7 +99,7 @@ class BatchNorm2d(Module):
     """Batch normalization of (N, C, H, W) per channel. See ops/norm.py.
 
     Called as bn(x, add=z, relu=True), it computes max(bn(x) + z, 0); without `relu` no maximum is taken,
-    without `add` nothing is added. statistics: of x, where the convolution before has taken them.
+    without `add` nothing is added. `statistics` are those of x, if the convolution before has computed them.
 
     weight (gamma, 1 at the start) and bias (beta, 0) are trained; running_mean (0) and running_var (1) follow
     the batches' statistics with weight `momentum` on the newest.
@@ -192,7 +193,7 @@ class AvgPool2d(Module):
 
 
 class AdaptiveAvgPool2d(Module):
-    """Means over windows, as many as `output_size` says: (N, C, H, W) -> (N, C, OH, OW)."""
+    """The means over OH x OW windows, `output_size`: (N, C, H, W) -> (N, C, OH, OW)."""
 
     def __init__(self, output_size):
         self.output_size = output_size
@@ -231,7 +232,7 @@ class Dropout(Module):
         self.generator = as_generator(generator)
 
     def reset_parameters(self, generator):
-        """Start a random generator of its own from the network's, so that one seed decides all of them."""
+        """Seed the layer's own generator from the network's, so that one seed decides all random numbers."""
         self.generator = np.random.default_rng(generator.integers(2**63))
 
     def forward(self, x):

@@ -1,4 +1,4 @@
-"""Module: what holds parameters, and how they are found, named, saved and moved."""
+"""Module, the base of all parts of a network: how parameters are found, named, saved and moved."""
 
 from contextlib import contextmanager
 
@@ -21,21 +21,21 @@ class Buffer(Tensor):
 
 
 class HookHandle:
-    """What `register_forward_hook` returns."""
+    """The handle of a hook, which `register_forward_hook` returns."""
 
     def __init__(self, module, hook):
         self.module, self.hook = module, hook
 
     def remove(self):
-        """Call the hook no more."""
+        """Remove the hook: it is not called any more."""
         self.module._forward_hooks = tuple(h for h in self.module._forward_hooks if h is not self.hook)
 
 
 class Module:
     """A part of a network: set parameters, buffers and modules as attributes, define forward, call it.
 
-    Everything is found by walking the attributes in the order in which they were set, lists and dicts among
-    them included. So names and order are those of the code: `layer1.0.conv1.weight`.
+    They are found by walking the attributes, and the lists, tuples and dicts among them, in the order in
+    which they were set. So names and order are those of the code: `layer1.0.conv1.weight`.
     """
 
     training = True
@@ -57,30 +57,30 @@ class Module:
 
     def named_members(self, kind):
         """(name, value) of the direct members of type `kind`: attributes, and items of lists and dicts."""
-        return [(name, value) for name, value in leaves("", vars(self)) if isinstance(value, kind)]
+        return [(name, value) for name, value in named_values("", vars(self)) if isinstance(value, kind)]
 
     def named_modules(self, prefix=""):
         """(dotted name, module) of this module and of all below it, in definition order, each once."""
-        found, stack = {}, [(prefix, self)]
+        visited, stack = {}, [(prefix, self)]
         while stack:
             name, module = stack.pop()
-            if id(module) in found:
+            if id(module) in visited:
                 continue
-            found[id(module)] = name, module
+            visited[id(module)] = name, module
             children = module.named_members(Module)
             stack += [(f"{name}.{child}" if name else child, m) for child, m in reversed(children)]
-        return list(found.values())
+        return list(visited.values())
 
     def modules(self):
         """This module and all below it, in definition order."""
         return [module for _, module in self.named_modules()]
 
     def _named_tensors(self, kind):
-        found = {}
+        tensors = {}
         for path, module in self.named_modules():
             for name, tensor in module.named_members(kind):
-                found.setdefault(id(tensor), (f"{path}.{name}" if path else name, tensor))
-        return list(found.values())
+                tensors.setdefault(id(tensor), (f"{path}.{name}" if path else name, tensor))
+        return list(tensors.values())
 
     def named_parameters(self):
         """(dotted name, Parameter) in definition order; a shared one appears once."""
@@ -128,16 +128,16 @@ class Module:
         return self
 
     def state_dict(self):
-        """{dotted name: array of NumPy} of all parameters and buffers; on the CPU they share memory."""
+        """{dotted name: array of NumPy} of all parameters and buffers, on the CPU without a copy."""
         return {name: to_numpy(tensor.data) for name, tensor in self._named_tensors((Parameter, Buffer))}
 
     def load_state_dict(self, state):
         """Copy arrays by name into the parameters and buffers, keeping their dtype and device.
 
-        `num_batches_tracked`, a counter that PyTorch saves beside batch norm, is passed over. Raises
+        `num_batches_tracked`, a counter that PyTorch saves with batch norm, is ignored. Raises
         CheckpointError that lists what is missing, unexpected or of another shape; then nothing is changed.
         """
-        problems = [problem for found in self.misfits(state).values() for problem in found]
+        problems = [problem for phrases in self.misfits(state).values() for problem in phrases]
         if problems:
             more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
             raise CheckpointError(
@@ -147,7 +147,7 @@ class Module:
             tensor.data[...] = Tensor(np.asarray(state[name])).to(tensor.device).data
 
     def misfits(self, state):
-        """What keeps a state from being loaded: {"missing": [...], "unexpected": [...], "reshaped": [...]}.
+        """Why a state cannot be loaded: {"missing": [...], "unexpected": [...], "reshaped": [...]}.
 
         Each entry is a phrase with the tensor's name, in the order of this module or of `state`.
         """
@@ -164,7 +164,7 @@ class Module:
         }
 
     def extra_repr(self):
-        """What the printed form says in the brackets of a module without children."""
+        """The text between the brackets in the printed form of a module without children."""
         return ""
 
     def __repr__(self):
@@ -175,8 +175,8 @@ class Module:
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
 
 
-def leaves(prefix, value):
-    """(name, value) of all that is in dicts and lists, in order, names joined with dots."""
+def named_values(prefix, value):
+    """(dotted name, value) of all values in nested dicts, lists and tuples, in order."""
     if isinstance(value, dict):
         items = value.items()
     elif isinstance(value, (list, tuple)):
@@ -185,9 +185,9 @@ def leaves(prefix, value):
         yield prefix, value
         return
     for key, item in items:
-        yield from leaves(f"{prefix}.{key}" if prefix else str(key), item)
+        yield from named_values(f"{prefix}.{key}" if prefix else str(key), item)
 
 
-def is_plain(module, kind):
-    """Whether something is a module of this very class, with the forward of its class and without hooks."""
-    return type(module) is kind and not module._forward_hooks and "forward" not in vars(module)
+def is_plain(module, module_class):
+    """Whether `module` is of this class and no subclass, with the forward of the class and without hooks."""
+    return type(module) is module_class and not module._forward_hooks and "forward" not in vars(module)

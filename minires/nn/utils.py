@@ -14,19 +14,20 @@ from minires.nn.module import Buffer, Module, Parameter
 def fuse_conv_bn_eval(model, bn=None):
     """A copy of the model for evaluation, whose convolutions also compute the batch norms behind them.
 
-    Logits are the model's up to rounding, and the model stays as it is. In the copy a FoldedBatchNorm2d has
-    the place of each batch norm that was set right behind a convolution, as an attribute or in a Sequential;
-    where a chain sends a map through both, one convolution takes their place, with weights that are made of
-    those of the two at every call. Forward functions that call the two in another way compute what they say.
+    The logits are equal to the model's up to rounding, and the model stays as it is. In the copy a
+    FoldedBatchNorm2d replaces each batch norm that was set right behind a convolution, as an attribute or in
+    a Sequential. Where a chain sends a map through both, it calls one convolution instead, whose weights are
+    computed from those of the two layers at every call. A forward that calls the two layers in another way
+    gets the result of the two layers.
 
     The copy is not for training: its parameters require no gradients. Modules and their parameters and
-    buffers are copied, so that training the model further does not change the copy. Whatever else the model
-    holds is shared with it; a lambda, for example, still calls the layers that it was written for.
+    buffers are copied, so that training the model further does not change the copy. All other attributes are
+    shared with the model; a lambda, for example, still calls the layers of the model.
 
     Called as in PyTorch, fuse_conv_bn_eval(conv, bn) with two layers in evaluation, it returns the one
     convolution that computes both.
 
-    Raises OptionError for a `forward` that was set on a module rather than written in its class, since it may
+    Raises OptionError for a `forward` that was set on a module and not defined in its class, since it may
     call the model's own layers; and for two layers that cannot be folded.
     """
     if bn is not None:
@@ -42,7 +43,7 @@ def fuse_conv_bn_eval(model, bn=None):
         if "forward" in vars(module) and not is_method(module.forward):
             raise OptionError(
                 f"fuse_conv_bn_eval: {name or 'the model'} has a forward of its own, which may call the "
-                "model's layers where the copy's are meant; write it in a class"
+                "model's layers instead of the copy's; define forward in a class"
             )
     copies = {}
     with model.evaluating():
@@ -55,9 +56,9 @@ def fuse_conv_bn_eval(model, bn=None):
 
 
 def copied(value, copies):
-    """A copy of a module, parameter or buffer, and of what holds such: lists, dicts, a module's methods.
+    """A copy of a module, parameter or buffer, or of a list, tuple, dict or bound method that holds one.
 
-    Anything else is itself. copies: {id of an original: its copy}, to which new ones are added.
+    Any other value is returned itself. copies: {id of an original: its copy}, to which new copies are added.
     """
     if id(value) in copies:
         return copies[id(value)]
@@ -75,7 +76,7 @@ def copied(value, copies):
 
 
 def copied_items(value, copies):
-    """A dict, list or tuple with copies in the place of what is copied; itself if nothing is."""
+    """A dict, list or tuple with copies of its items; itself if none of them is copied."""
     keys = list(value) if isinstance(value, dict) else range(len(value))
     items = [copied(value[key], copies) for key in keys]
     if all(item is value[key] for key, item in zip(keys, items, strict=True)):

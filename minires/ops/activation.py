@@ -46,7 +46,7 @@ class Tanh(Function):
 class Dropout(Function):
     """y = x m / (1 - p)        gx = gy m / (1 - p)        m: 1 with probability 1 - p, else 0
 
-    Inverted: dividing while training leaves the expectation as it is, so that evaluation does nothing.
+    Inverted dropout: dividing by 1 - p in training keeps the expectation, so that evaluation changes nothing.
     Source: Srivastava et al. 2014.
     """
 
@@ -78,7 +78,7 @@ def tanh(x):
 
 
 def dropout(x, p=0.5, training=True, generator=None):
-    """Set each element to 0 with probability p and divide the rest by 1 - p; x itself unless training.
+    """Set each element to 0 with probability p and divide the rest by 1 - p; in evaluation, return x itself.
 
     generator: a numpy.random.Generator; a fresh, unseeded one if left out.
     """

@@ -1,4 +1,4 @@
-"""What convolution and pooling ask of their arguments before a kernel runs."""
+"""Checks of what operations require of their arguments, before a kernel runs."""
 
 from functools import cache
 from operator import index
@@ -8,10 +8,10 @@ from minires.backend.window import Window
 from minires.errors import OptionError, ShapeError
 
 
-def same_float(op, *tensors):
-    """OptionError unless all are float32 or all float64: a product of both would be twice the work.
+def check_same_float(op, *tensors):
+    """OptionError unless all are float32 or all float64: NumPy would compute a mixture in float64, slowly.
 
-    The first one, a map, may be kept in a narrower dtype than it is computed with (backend/device.py).
+    The first tensor, a map, may be stored in a narrower dtype than kernels compute with (backend/device.py).
     """
     dtypes = [arithmetic_dtype(tensors[0]), *(tensor.dtype for tensor in tensors[1:])]
     if dtypes.count(dtypes[0]) < len(dtypes) or dtypes[0].kind != "f":
@@ -22,7 +22,7 @@ def same_float(op, *tensors):
 
 
 def pair(value, name):
-    """(value, value) for one whole number, a pair as it is."""
+    """(value, value) for one whole number, a pair as it is, OptionError for anything else."""
     try:
         first, second = value if isinstance(value, (tuple, list)) else (value, value)
         return index(first), index(second)
@@ -50,9 +50,9 @@ def sliding_window(op, shape, size, stride=1, padding=0, dilation=1, ceil_mode=F
     return window
 
 
-@cache  # the same few windows, call after call
+@cache  # a network needs the same few windows at every call
 def checked_window(op, size, stride, padding, dilation, ceil_mode):
-    """The Window of these pairs of whole numbers; OptionError if there is none."""
+    """The Window of these pairs of whole numbers; OptionError if one of them is out of range."""
     if min(size + stride + dilation) < 1 or min(padding) < 0:
         raise OptionError(
             f"{op}: kernel_size {size}, stride {stride} and dilation {dilation} must be positive, "

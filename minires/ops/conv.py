@@ -1,10 +1,13 @@
-"""2-D convolution: im2col turns every window of the input into a column, one matrix product does the rest."""
+"""2-D convolution: im2col turns every window of the input into a column, one matrix product does the rest.
+
+So it is defined here; the kernels compute the same in faster ways.
+"""
 
 from minires.backend import kernels
 from minires.engine import Function
 from minires.errors import ShapeError
-from minires.ops.checks import same_float, sliding_window
-from minires.ops.following import followed, is_like
+from minires.ops.checks import check_same_float, sliding_window
+from minires.ops.epilogue import add_and_relu, kernel_can_add
 
 
 class Conv2d(Function):
@@ -16,13 +19,13 @@ class Conv2d(Function):
     col is im2col, linear in x, and col^T its adjoint, col2im. With G groups, C/G input channels each feed O/G
     output channels.
 
-    x: (N, C, H, W), W: (O, C/G, KH, KW), b: (O,) or left out, y: (N, O, OH, OW). The columns, KH*KW times as
-    large as x, are made again in backward rather than kept.
+    x: (N, C, H, W), W: (O, C/G, KH, KW), b: (O,) or left out, y: (N, O, OH, OW). For backward, x is saved and
+    not its columns, which are up to KH*KW times as large.
 
-    added, relu: with a map z as the last input, and with a ReLU, y = max(W col(x) + b + z, 0). Then
-    gz = gy where y > 0, else 0, and this gz takes the place of gy above.
-    measured: y's channels are measured while y is written. The batch norm that follows needs these
-    `statistics`, see kernels.batch_statistics; b and z are left out.
+    added, relu: whether a map z, the last input, is added, and whether a ReLU follows. With both,
+        y = max(W col(x) + b + z, 0), and gz = gy where y > 0, else 0, takes the place of gy above.
+    measured: whether the statistics of y's channels are computed while y is written, without b and z. The
+        batch norm that follows needs them: `statistics`, as kernels.batch_statistics returns them.
     """
 
     def __init__(self, window, groups, *, added=False, relu=False, measured=False):
@@ -41,13 +44,13 @@ class Conv2d(Function):
         return y
 
     def backward(self, gy):
-        (x, W, *y), where = self.saved, (self.window, self.groups)
+        (x, W, *y), geometry = self.saved, (self.window, self.groups)
         gz = kernels.relu_gradient(gy, *y) if self.relu else gy
         gx = gW = None
         if self.needs_grad[0]:
-            gx = kernels.convolution_input_gradient(gz, W, x.shape, *where)
+            gx = kernels.convolution_input_gradient(gz, W, x.shape, *geometry)
         if self.needs_grad[1]:
-            gW = kernels.later(kernels.convolution_weight_gradient, gz, x, W.shape, *where)
+            gW = kernels.run_in_background(kernels.convolution_weight_gradient, gz, x, W.shape, *geometry)
         gradients = [gx, gW]
         if len(self.needs_grad) > 2 + self.added:
             # In the weights' dtype, which may be wider than that of the maps.
@@ -61,17 +64,18 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *, a
     """Convolve (N, C, H, W) with (O, C/groups, KH, KW) and add (O,): -> (N, O, OH, OW).
 
     stride, padding, dilation: one number, or a pair (vertical, horizontal).
-    add: is added to the result. relu: whether max(result, 0) is returned. A map of the result's shape is
-        added, and the ReLU taken, while the result is written; anything else in a sweep of its own.
-    Raises ShapeError and OptionError, naming what does not fit.
+    add: a tensor, array or number to add to the result. relu: whether max(result, 0) is returned. A map of
+        the result's shape, dtype and device is added, and the ReLU applied, while the result is written; for
+        any other addend both are operations of their own.
+    Raises ShapeError or OptionError that names the argument that does not fit.
     """
     inputs = (x, weight) if bias is None else (x, weight, bias)
     window = convolution_window(*inputs, stride=stride, padding=padding, dilation=dilation, groups=groups)
     if add is None:
         return Conv2d(window, groups, relu=relu)(*inputs)
-    if is_like(add, (x.shape[0], weight.shape[0], *window.output_size(*x.shape[2:])), x):
+    if kernel_can_add(add, (x.shape[0], weight.shape[0], *window.output_size(*x.shape[2:])), x):
         return Conv2d(window, groups, added=True, relu=relu)(*inputs, add)
-    return followed(Conv2d(window, groups)(*inputs), add, relu)
+    return add_and_relu(Conv2d(window, groups)(*inputs), add, relu)
 
 
 def conv2d_and_statistics(x, weight, stride=1, padding=0, dilation=1, groups=1):
@@ -82,8 +86,8 @@ def conv2d_and_statistics(x, weight, stride=1, padding=0, dilation=1, groups=1):
 
 
 def convolution_window(x, weight, bias=None, *, stride, padding, dilation, groups):
-    """The Window of a convolution once it is sure that all arguments fit: else ShapeError or OptionError."""
-    same_float("conv2d", *((x, weight) if bias is None else (x, weight, bias)))
+    """The Window of a convolution; ShapeError or OptionError if an argument does not fit."""
+    check_same_float("conv2d", *((x, weight) if bias is None else (x, weight, bias)))
     shape, filters = x.shape, weight.shape
     if len(filters) != 4:
         raise ShapeError(f"conv2d: the weight must be (O, C/groups, KH, KW), not {filters}")

@@ -1,4 +1,4 @@
-"""Arithmetic element by element. Shapes broadcast as in NumPy; the engine sums the gradients back.
+"""Arithmetic element by element. Shapes broadcast as in NumPy; the engine sums gradients to an input's shape.
 
 Everywhere below, y is the output, gy its gradient, ga, gb, gx those of the inputs a, b, x.
 """

@@ -4,7 +4,7 @@ from minires.backend import kernels
 from minires.engine import Function
 from minires.engine.function import as_tensors
 from minires.errors import ShapeError
-from minires.ops.checks import same_float
+from minires.ops.checks import check_same_float
 from minires.ops.shape import reshape
 
 
@@ -50,7 +50,7 @@ def matmul(a, b):
     """The matrix product; a vector counts as a row on the left, as a column on the right."""
     a, b = as_tensors((a, b))
     if a.ndim == 0 or b.ndim == 0:
-        raise ShapeError(f"matmul: shapes {a.shape} and {b.shape}: a single number is no matrix; use *")
+        raise ShapeError(f"matmul: shapes {a.shape} and {b.shape}: a single number is not a matrix; use *")
     left = reshape(a, 1, -1) if a.ndim == 1 else a
     right = reshape(b, -1, 1) if b.ndim == 1 else b
     if left.shape[-1] != right.shape[-2]:
@@ -75,5 +75,5 @@ def linear(x, weight, bias=None):
             f"linear: bias {bias.shape} does not fit weight {weight.shape}; it needs {weight.shape[:1]}"
         )
     inputs = (x, weight) if bias is None else (x, weight, bias)
-    same_float("linear", *inputs)
+    check_same_float("linear", *inputs)
     return Linear()(*inputs)

@@ -67,8 +67,8 @@ def cross_entropy(x, labels, reduction="mean"):
 
     reduction: "mean" over the N, "sum", or "none" for all N values.
 
-    On a GPU nobody looks at the labels in advance, because the host would have to wait for them: there the
-    loss of a label out of range is NaN.
+    In float32 on a GPU the labels are not checked first, because the host would have to wait for them: there
+    the loss of a label out of range is NaN.
     """
     (x,) = as_tensors((x,))
     labels = labels.data if isinstance(labels, Tensor) else labels
@@ -82,10 +82,10 @@ def cross_entropy(x, labels, reduction="mean"):
             f"cross_entropy: labels must be whole numbers, not {labels.dtype}; convert with .to('int64')"
         )
     if device_of(labels) != x.device:
-        how = "labels.to('cpu')" if x.device == "cpu" else "labels.to('cuda') or cupy.asarray(labels)"
+        advice = "labels.to('cpu')" if x.device == "cpu" else "labels.to('cuda') or cupy.asarray(labels)"
         raise DeviceError(
             f"cross_entropy: the logits are on {x.device!r} but the labels on {device_of(labels)!r}; "
-            f"move the labels first, with {how}"
+            f"move the labels first, with {advice}"
         )
     if not kernels.is_on_gpu(x.data):
         _check_range(labels, x.shape[1])

@@ -6,36 +6,36 @@ from minires.backend import kernels, same_library
 from minires.engine import Function
 from minires.engine.function import as_tensors
 from minires.errors import OptionError, ShapeError
-from minires.ops.checks import same_float
-from minires.ops.following import followed, is_like
+from minires.ops.checks import check_same_float
+from minires.ops.epilogue import add_and_relu, kernel_can_add
 
 
 class BatchNorm(Function):
-    """y = gamma xhat + beta,    xhat = (x - mean) / sqrt(var + eps),    statistics over the M = N*H*W values
+    """y = gamma xhat + beta,    xhat = (x - mean) / sqrt(var + eps)
 
     gbeta = sum gy        ggamma = sum gy xhat
     gx    = gamma / sqrt(var + eps) (gy - gbeta / M - xhat ggamma / M)
 
-    each channel on its own. x, y: (N, C, ...), gamma, beta: (C,).
-    Source: Ioffe and Szegedy 2015, Algorithm 1 and section 3.
+    The sums, mean and var are those of each channel, over its M = N*H*W values. x, y: (N, C, ...), gamma,
+    beta: (C,). Source: Ioffe and Szegedy 2015, Algorithm 1 and section 3.
 
-    added, relu: with a map z as the last input, and with a ReLU, y = max(gamma xhat + beta + z, 0). Then
-    gz = gy where y > 0, else 0, and this gz takes the place of gy above.
-    statistics: those of x, as of kernels.batch_statistics, where they were taken before.
-    moving: what moves the running statistics, see kernels.batch_normalization.
+    added, relu: whether a map z, the last input, is added, and whether a ReLU follows. With both,
+        y = max(gamma xhat + beta + z, 0), and gz = gy where y > 0, else 0, takes the place of gy above.
+    statistics: those of x, as kernels.batch_statistics returns them, if they are known already.
+    update: the arguments running, momentum and count of kernels.batch_normalization.
     """
 
     frozen = False
 
-    def __init__(self, eps, statistics=None, *, added=False, relu=False, **moving):
-        self.eps, self.statistics, self.moving = eps, statistics, moving
+    def __init__(self, eps, statistics=None, *, added=False, relu=False, **update):
+        self.eps, self.statistics, self.update = eps, statistics, update
         self.added, self.relu = added, relu
         self.fresh_gradients = relu or not added  # without a ReLU, gz is gy itself
 
     def normalization(self, x, gamma, beta):
         """The BatchNormalization of x; the running statistics move."""
         statistics = kernels.batch_statistics(x) if self.statistics is None else self.statistics
-        return kernels.batch_normalization(gamma, beta, statistics, self.eps, **self.moving)
+        return kernels.batch_normalization(gamma, beta, statistics, self.eps, **self.update)
 
     def forward(self, x, gamma, beta, z=None):
         norm = self.normalization(x, gamma, beta)
@@ -53,7 +53,7 @@ class FrozenBatchNorm(BatchNorm):
 
     gbeta = sum gy        ggamma = sum gy xhat        gx = gamma / sqrt(var + eps) gy
 
-    What batch norm does in evaluation: `statistics`, (mean, var), (C,) each, are constants.
+    Batch norm in evaluation: the `statistics` (mean, var), each (C,), are constants.
     """
 
     frozen = True
@@ -86,10 +86,10 @@ class LocalResponseNorm(Function):
         C = x.shape[1]
         total = self.xp.zeros(x.shape, x.dtype)
         for shift in range(-before, self.n - before):
-            here = slice(max(0, -shift), C - max(0, shift))
-            there = slice(max(0, shift), C - max(0, -shift))
+            target = slice(max(0, -shift), C - max(0, shift))
+            source = slice(max(0, shift), C - max(0, -shift))
             if abs(shift) < C:
-                total[:, here] += x[:, there]
+                total[:, target] += x[:, source]
         return total
 
 
@@ -99,50 +99,50 @@ def batch_norm(
 ):  # fmt: skip
     """Batch normalization of (N, C, ...) per channel.
 
-    In training with the batch's own statistics, which also move the running ones, Tensors of shape (C,) that
-    are changed in place: r = (1 - momentum) r + momentum s, the variance among them unbiased. Otherwise with
-    the running ones.
+    Training uses the batch's statistics s and changes the running statistics r, Tensors of shape (C,), in
+    place: r = (1 - momentum) r + momentum s, with the unbiased variance. Evaluation uses r.
 
-    add: is added to the result. relu: whether max(result, 0) is returned. A map of the result's shape is
-        added, and the ReLU taken, while the result is written; anything else in a sweep of its own.
-    statistics: those of x, for training, where conv2d_and_statistics took them.
-    Raises ShapeError and OptionError, naming what does not fit.
+    add: a tensor, array or number to add to the result. relu: whether max(result, 0) is returned. A map of
+        the result's shape, dtype and device is added, and the ReLU applied, while the result is written; for
+        any other addend both are operations of their own.
+    statistics: those of x, in training only, if conv2d_and_statistics has computed them.
+    Raises ShapeError or OptionError that names the argument that does not fit.
     """
     x, weight, bias = as_tensors((x, weight, bias))
     arguments = x, running_mean, running_var, weight, bias, training, momentum, eps, statistics
     if add is None:
         return batch_norm_operation(*arguments, relu=relu)(x, weight, bias)
-    if is_like(add, x.shape, x):
+    if kernel_can_add(add, x.shape, x):
         return batch_norm_operation(*arguments, added=True, relu=relu)(x, weight, bias, add)
-    return followed(batch_norm_operation(*arguments)(x, weight, bias), add, relu)
+    return add_and_relu(batch_norm_operation(*arguments)(x, weight, bias), add, relu)
 
 
 def batch_norm_operation(
-    x, running_mean, running_var, weight, bias, training, momentum, eps, statistics=None, **following
+    x, running_mean, running_var, weight, bias, training, momentum, eps, statistics=None, **options
 ):
-    """The BatchNorm or FrozenBatchNorm that is to be called on x, once it is sure that all arguments fit."""
+    """The BatchNorm or FrozenBatchNorm to call on x; ShapeError or OptionError where it does not fit."""
     vectors = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     shapes = {name: getattr(vector, "shape", None) for name, vector in vectors.items()}
     if misfits := [f"{name} {shape}" for name, shape in shapes.items() if shape != x.shape[1:2]]:
         raise ShapeError(
             f"batch_norm: input {x.shape} does not fit {', '.join(misfits)}; it needs (N, C, ...) and (C,)"
         )
-    same_float("batch_norm", x, weight, bias)
+    check_same_float("batch_norm", x, weight, bias)
     running = running_mean.data, running_var.data
     same_library([weight.data, *running], "batch_norm, weight and statistics")
     if not training:
         if statistics is not None:
             raise OptionError(
-                "batch_norm: statistics are for training; in evaluation it takes the running ones"
+                "batch_norm: statistics are for training; evaluation uses the running statistics"
             )
-        # Copies: a training step of the same layer may move them before backward needs them.
-        return FrozenBatchNorm(eps, tuple(r.copy() for r in running), **following)
+        # Copies: a training step of the same layer may change them before backward needs them.
+        return FrozenBatchNorm(eps, tuple(r.copy() for r in running), **options)
     M = math.prod(x.shape) // max(x.shape[1], 1)
     if M < 2:
         raise ShapeError(
             f"batch_norm: in training each channel needs more than one value, input {x.shape} has {M}"
         )
-    return BatchNorm(eps, statistics, running=running, momentum=momentum, count=M, **following)
+    return BatchNorm(eps, statistics, running=running, momentum=momentum, count=M, **options)
 
 
 def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):

@@ -1,6 +1,6 @@
 """The one place where Tensor gets its operators and methods.
 
-The engine knows no operation, and each operation is a plain function of tensors. This table joins them, so
+The engine knows no operation, and each operation is a plain function of tensors. These tables join them, so
 that `a + b` is `add(a, b)` and `x.mean(1)` is `mean(x, 1)`.
 """
 
@@ -87,7 +87,7 @@ def _reflected(function):
 
 
 def _in_place(sign, function):
-    """A leaf with a gradient changes in place, under no_grad() only; else the name gets a new tensor."""
+    """A leaf that requires a gradient changes in place, under no_grad() only; other tensors are replaced."""
 
     def update(self, other):
         if self.creator is not None or not self.requires_grad:

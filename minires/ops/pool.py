@@ -8,13 +8,13 @@ import numpy as np
 from minires.backend import kernels, to_device
 from minires.engine import Function, Tensor
 from minires.errors import OptionError, ShapeError
-from minires.ops.checks import pair, same_float, sliding_window
+from minires.ops.checks import check_same_float, pair, sliding_window
 from minires.ops.linear import matmul
 from minires.ops.shape import reshape
 
 
 class MaxPool2d(Function):
-    """y = max of x under the window        gx = sum of gy over the windows whose first maximum is here
+    """y = max of x under the window        gx = sum of gy over the windows whose first maximum is this pixel
 
     Padding counts as minus infinity. x: (N, C, H, W), y: (N, C, OH, OW).
     """
@@ -41,7 +41,7 @@ class AvgPool2d(Function):
         self.window, self.count_include_pad = window, count_include_pad
 
     def forward(self, x):
-        d = self.xp.asarray(self._covered(*x.shape[2:]), x.dtype)
+        d = self.xp.asarray(self._pixel_counts(*x.shape[2:]), x.dtype)
         self.saved = x.shape, d
         return kernels.sum_pool(x, self.window) / d
 
@@ -49,8 +49,8 @@ class AvgPool2d(Function):
         shape, d = self.saved
         return kernels.sum_pool_gradient(gy / d, shape, self.window)
 
-    def _covered(self, H, W):
-        """(OH, OW) nested lists: pixels under each window, with or without the padding (never beyond it)."""
+    def _pixel_counts(self, H, W):
+        """(OH, OW) nested lists: pixels under each window, with or without padding, but none beyond it."""
         lengths = []
         for axis, n in enumerate((H, W)):
             p = self.window.padding[axis]
@@ -77,7 +77,7 @@ class GlobalAvgPool2d(Function):
 
 
 def _pooling_window(op, x, kernel_size, stride, padding, ceil_mode):
-    same_float(op, x)
+    check_same_float(op, x)
     window = sliding_window(
         op, x.shape, kernel_size, kernel_size if stride is None else stride, padding, 1, ceil_mode
     )
@@ -106,12 +106,13 @@ def global_avg_pool2d(x):
 
 
 def adaptive_avg_pool2d(x, output_size):
-    """Means over as many windows as the result shall have pixels: (N, C, H, W) -> (N, C, OH, OW).
+    """The means over OH x OW windows that cover the map: (N, C, H, W) -> (N, C, OH, OW).
 
     output_size: one number, or (OH, OW). Window i begins at floor(i H / OH) and ends before
-    ceil((i + 1) H / OH). So y = P x Q^T, where row i of the matrix P (OH, H) has 1 / length at its pixels.
+    ceil((i + 1) H / OH). So y = P x Q^T: row i of the matrix P, (OH, H), is 1 / length at the pixels of
+    window i and 0 elsewhere; Q, (OW, W), is the same for the width.
     """
-    same_float("adaptive_avg_pool2d", x)
+    check_same_float("adaptive_avg_pool2d", x)
     size = pair(output_size, "adaptive_avg_pool2d: output_size")
     if min(size) < 1:
         raise OptionError(f"adaptive_avg_pool2d: output_size must be positive, not {size}")
@@ -122,14 +123,14 @@ def adaptive_avg_pool2d(x, output_size):
     if size == (1, 1):
         return reshape(global_avg_pool2d(x), *x.shape[:2], 1, 1)
     P, Q = (
-        Tensor(to_device(_means(*lengths), x.device)).to(x.dtype)
+        Tensor(to_device(_mean_matrix(*lengths), x.device)).to(x.dtype)
         for lengths in zip(x.shape[2:], size, strict=True)
     )
     return matmul(matmul(P, x), Q.transpose())
 
 
-def _means(n, m):
-    """(m, n): row i takes the mean over the i-th of m windows of n pixels."""
+def _mean_matrix(n, m):
+    """(m, n): row i computes the mean over the i-th of m windows that cover n pixels."""
     P = np.zeros((m, n))
     for i in range(m):
         start, end = i * n // m, -(-(i + 1) * n // m)

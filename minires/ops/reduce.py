@@ -11,14 +11,14 @@ from minires.errors import ShapeError
 
 
 class Reduction(Function):
-    """Shared by the ops below: which axes go, and how a gradient gets them back."""
+    """Base of the operations below: which axes are reduced, and how a gradient gets them back."""
 
     def __init__(self, dim=None, keepdim=False):
         self.axis = tuple(dim) if isinstance(dim, list) else dim
         self.keepdim = keepdim
 
     def restored(self, reduced):
-        """A reduced array with its lost axes back as length 1, so that it broadcasts against the input."""
+        """A reduced array with the reduced axes back as length 1, so that it broadcasts against the input."""
         if self.keepdim or self.axis is None:
             return reduced
         return self.xp.expand_dims(reduced, self.axis)
@@ -101,9 +101,9 @@ def numpy_names(reduction):
 
     @wraps(reduction)
     def wrapper(*args, **options):
-        for theirs, ours in {"axis": "dim", "keepdims": "keepdim"}.items():
-            if theirs in options:
-                options[ours] = options.pop(theirs)
+        for numpy_name, name in {"axis": "dim", "keepdims": "keepdim"}.items():
+            if numpy_name in options:
+                options[name] = options.pop(numpy_name)
         return reduction(*args, **options)
 
     return wrapper
@@ -135,5 +135,5 @@ def var(x, dim=None, correction=1, keepdim=False):
 
 @numpy_names
 def argmax(x, dim=None, keepdim=False):
-    """The index of the largest value over `dim`, an int64 Tensor; no gradient."""
+    """The index of the largest value over `dim`, one axis or None: an int64 Tensor without a gradient."""
     return Tensor(Tensor(x).data.argmax(axis=dim, keepdims=keepdim))

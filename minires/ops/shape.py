@@ -1,4 +1,4 @@
-"""Moving elements about: the values stay, so a gradient only moves back."""
+"""Operations that move elements: values do not change, so a gradient is only moved back."""
 
 import math
 
@@ -103,7 +103,7 @@ class BroadcastTo(Function):
 
 
 class To(Function):
-    """y = x in another dtype or on another device        gx = gy, back where x is"""
+    """y = x in another dtype or on another device        gx = gy on the device of x"""
 
     keeps_float32 = False
 
@@ -119,21 +119,21 @@ class To(Function):
         return gy if self.device is None else to_device(gy, self.saved)
 
 
-def _flattened(sizes):
+def _as_one_tuple(sizes):
     """(2, 3) for f(x, 2, 3) and for f(x, (2, 3)) alike."""
     return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
 
 
 def _axis(op, x, dim):
-    """`dim`, counted from the front."""
+    """`dim`, counted from the front; ShapeError if x has no such axis."""
     if not -x.ndim <= dim < x.ndim:
         raise ShapeError(f"{op}: axis {dim} is out of range for shape {x.shape}")
     return dim % x.ndim
 
 
 def reshape(x, *shape):
-    """x in another shape of as many elements; one length may be -1, to be worked out."""
-    return Reshape(_flattened(shape))(x)
+    """x in another shape of as many elements; one length may be -1 and follows from the others."""
+    return Reshape(_as_one_tuple(shape))(x)
 
 
 def flatten(x, start_dim=0, end_dim=-1):
@@ -146,15 +146,15 @@ def flatten(x, start_dim=0, end_dim=-1):
 
 def permute(x, *dims):
     """The axes in the order `dims`."""
-    dims = _flattened(dims)
+    dims = _as_one_tuple(dims)
     if sorted(d % x.ndim for d in dims) != list(range(x.ndim)):
-        raise ShapeError(f"permute: {dims} is no order of the {x.ndim} axes of shape {x.shape}")
+        raise ShapeError(f"permute: {dims} is not an order of the {x.ndim} axes of shape {x.shape}")
     return Permute(dims)(x)
 
 
 def transpose(x, *dims):
-    """Swap two axes, `transpose(x, 0, 1)`; without any, all axes in reverse; all of them, as `permute`."""
-    dims = _flattened(dims)
+    """With two axes, swap them; with none, reverse the order of all; with all, the same as `permute`."""
+    dims = _as_one_tuple(dims)
     if len(dims) not in (0, 2, x.ndim):
         raise OptionError(f"transpose: give no axis, two, or all {x.ndim}, not {dims}")
     axes = list(range(x.ndim))
@@ -193,23 +193,23 @@ def concatenate(tensors, dim=0):
 
 def broadcast_to(x, *shape):
     """x repeated along axes of length 1, and along new axes in front, to reach `shape`; -1 keeps a length."""
-    shape = _flattened(shape)
+    shape = _as_one_tuple(shape)
     added = len(shape) - x.ndim
     return BroadcastTo(tuple(x.shape[i - added] if n == -1 else n for i, n in enumerate(shape)))(x)
 
 
 def squeeze(x, dim=None):
     """x without its axes of length 1, or without the axis `dim` if that has length 1."""
-    gone = range(x.ndim) if dim is None else [_axis("squeeze", x, dim)]
-    return reshape(x, *(n for i, n in enumerate(x.shape) if n != 1 or i not in gone))
+    axes = range(x.ndim) if dim is None else [_axis("squeeze", x, dim)]
+    return reshape(x, *(n for i, n in enumerate(x.shape) if n != 1 or i not in axes))
 
 
 def unsqueeze(x, dim):
     """x with a new axis of length 1 at `dim`."""
     if not -x.ndim - 1 <= dim <= x.ndim:
         raise ShapeError(f"unsqueeze: axis {dim} is out of range for shape {x.shape}")
-    at = dim % (x.ndim + 1)
-    return reshape(x, *x.shape[:at], 1, *x.shape[at:])
+    position = dim % (x.ndim + 1)
+    return reshape(x, *x.shape[:position], 1, *x.shape[position:])
 
 
 def to(x, target):
@@ -223,6 +223,6 @@ def to(x, target):
     if dtype is None or (dtype.kind == "f" and dtype.itemsize not in (4, 8)):
         raise OptionError(
             f"to: {target!r} is neither a device ('cpu', 'cuda') nor a dtype that can be used ('float32', "
-            "'float64', or one of whole numbers)"
+            "'float64', or a dtype of whole numbers)"
         )
     return To(dtype=dtype)(x)

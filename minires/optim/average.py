@@ -1,4 +1,4 @@
-"""Polyak averaging: a network that is the mean of what it was."""
+"""Polyak averaging: the mean of a network's weights over the steps of training."""
 
 from contextlib import contextmanager
 
@@ -10,7 +10,7 @@ from minires.errors import CheckpointError
 class WeightAverage:
     """The arithmetic mean of a model's weights w_1 ... w_n after n steps:  (w_1 + ... + w_n) / n.
 
-    Around a minimum the weights of SGD are noisy, and their mean is closer to it than the last of them.
+    Around a minimum the weights of SGD are noisy, and their mean is closer to the minimum than the last ones.
     Batch norm's running statistics are averaged like the weights that they belong to.
 
     Source: Polyak and Juditsky 1992; GoogLeNet's final model is such a mean (Szegedy et al. 2014, section 6).
@@ -24,13 +24,13 @@ class WeightAverage:
         self.sums = {name: np.zeros(array.shape) for name, array in model.state_dict().items()}
 
     def update(self):
-        """Let the model's weights of this moment count."""
+        """Add the model's present weights to the sums."""
         self.count += 1
         for name, array in self.model.state_dict().items():
             self.sums[name] += array
 
     def apply(self):
-        """Give the model the mean, for good. Before the first update it keeps its own weights."""
+        """Give the model the mean, permanently. Before the first update it keeps its own weights."""
         if self.count:
             self.model.load_state_dict({name: total / self.count for name, total in self.sums.items()})
 
@@ -48,14 +48,14 @@ class WeightAverage:
             self.model.load_state_dict(own)
 
     def state_dict(self):
-        """{"count": int64 (1,), "sum.NAME": float64 array for each weight}; shared, not copied."""
+        """{"count": int64 (1,), "sum.NAME": float64 array for each weight}; the sums are not copied."""
         return {"count": np.array([self.count])} | {f"sum.{name}": s for name, s in self.sums.items()}
 
     def load_state_dict(self, state):
         """Take over sums from `state_dict`; CheckpointError if they belong to another model."""
-        wanted = {name: array.shape for name, array in self.state_dict().items()}
-        if {name: np.shape(array) for name, array in state.items()} != wanted:
-            raise CheckpointError("the averaged weights belong to another model than this")
+        expected = {name: array.shape for name, array in self.state_dict().items()}
+        if {name: np.shape(array) for name, array in state.items()} != expected:
+            raise CheckpointError("the averaged weights belong to another model")
         self.count = int(state["count"][0])
         for name, total in self.sums.items():
             total[...] = state[f"sum.{name}"]

@@ -1,8 +1,9 @@
 """Learning rates as pure functions.
 
 A schedule is called as `schedule(step, lowest_error, evaluations)`: how many steps have been taken, the
-lowest training error so far, and the errors of all evaluations so far, in order; errors in percent. What a
-schedule does not need may be left out. Nothing is remembered in between: a resumed run goes on where it was.
+lowest training error so far, and the errors of all evaluations so far, in order; errors in percent. An
+argument that a schedule does not need may be left out. A schedule keeps no state: a resumed run gets the same
+rates.
 """
 
 import math
@@ -23,9 +24,9 @@ def cosine(base, total):
 def plateau(base, patience, max_drops=None, factor=0.1):
     """`base`, times `factor` after every `patience` evaluations in a row without a new lowest error.
 
-    After a drop the count starts anew; the lowest error stays. At most `max_drops` drops, None for no limit.
+    After a drop the count restarts at 0; the lowest error stays. At most `max_drops` drops; None: no limit.
     AlexNet (Krizhevsky et al. 2012, section 5) and the ResNet paper's ImageNet nets (section 3.4) lower their
-    rate when the error stops improving, AlexNet three times. How long they waited is in neither paper.
+    rate when the error stops improving, AlexNet three times. Neither paper says how long it waits.
     """
 
     def schedule(step, lowest_error=0.0, evaluations=()):
@@ -40,7 +41,7 @@ def plateau(base, patience, max_drops=None, factor=0.1):
 
 
 def warm_up(rate, until_error, then):
-    """`rate` while the training error has never been below `until_error` percent; the schedule `then` after.
+    """`rate` until the training error has once been below `until_error` percent; then the schedule `then`.
 
     The ResNet paper starts its 110-layer net so: 0.01 until 80 % (section 4.2).
     """
@@ -50,7 +51,7 @@ def warm_up(rate, until_error, then):
 
 
 def warm_up_for(rate, steps, then):
-    """`rate` in the first `steps` steps; the schedule `then` after, which counts from the start all the same.
+    """`rate` in the first `steps` steps; then the schedule `then`, which counts from the start of the run.
 
     Identity Mappings (He et al. 2016, appendix) starts all its CIFAR nets so: 0.01 for 400 steps.
     """

@@ -14,7 +14,7 @@ class SGD:
     with g + m v in place of v for Nesterov's variant. Weight decay acts on all parameters, batch norm's
     included, as in the ResNet paper. Change `lr` between steps to follow a schedule.
 
-    params: an iterable of Parameters. One without a gradient is left alone.
+    params: an iterable of Parameters. A parameter without a gradient stays as it is.
     Raises OptionError for an option out of range.
     """
 
@@ -31,7 +31,7 @@ class SGD:
         self.lr, self.momentum, self.weight_decay = float(lr), float(momentum), float(weight_decay)
         self.nesterov = nesterov
         self.velocities = [library(p.data).zeros_like(p.data) for p in self.params]
-        self.workspace = {}  # what the kernel keeps for its next call
+        self.workspace = {}  # in which the kernel keeps objects for its next call
 
     def __repr__(self):
         options = ("lr", "momentum", "weight_decay", "nesterov")
@@ -60,13 +60,13 @@ class SGD:
             p.grad = None
 
     def state_dict(self):
-        """{"velocity.0": array of NumPy, ...}, one for each parameter in order; shared, not copied."""
+        """{"velocity.0": array of NumPy, ...}, one for each parameter in order; on the CPU without a copy."""
         return {f"velocity.{i}": to_numpy(v) for i, v in enumerate(self.velocities)}
 
     def load_state_dict(self, state):
         """Take over velocities from `state_dict`; CheckpointError if they belong to other parameters."""
-        wanted = {f"velocity.{i}": v.shape for i, v in enumerate(self.velocities)}
-        if {name: np.shape(v) for name, v in state.items()} != wanted:
-            raise CheckpointError("the optimizer's state belongs to other parameters than these")
+        expected = {f"velocity.{i}": v.shape for i, v in enumerate(self.velocities)}
+        if {name: np.shape(v) for name, v in state.items()} != expected:
+            raise CheckpointError("the optimizer's state belongs to other parameters")
         for i, v in enumerate(self.velocities):
             v[...] = to_device(np.asarray(state[f"velocity.{i}"]), "cpu" if library(v) is np else "cuda")

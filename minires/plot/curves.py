@@ -23,12 +23,12 @@ def plot_runs(histories, path):
 def plot_run(history, name, path):
     """One run: error on the left, loss on the right (logarithmic), as a PNG at `path`."""
     figure, (errors, losses) = new_figure(columns=2, width=5)
-    for axes, train, test, what in (
+    for axes, train, test, quantity in (
         (errors, "train_error", "test_error", "error"),
         (losses, "loss", "test_loss", "loss"),
     ):
-        draw(axes, *history.series(train), color=color(0, 2), label=f"training {what}", **THIN)
-        draw(axes, *history.series(test), color=color(1, 2), label=f"test {what}", marker=".", **BOLD)
+        draw(axes, *history.series(train), color=color(0, 2), label=f"training {quantity}", **THIN)
+        draw(axes, *history.series(test), color=color(1, 2), label=f"test {quantity}", marker=".", **BOLD)
         axes.set_xlabel("step")
         axes.legend(frameon=False)
     errors.set_ylabel("error (%)")

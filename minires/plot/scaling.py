@@ -1,11 +1,11 @@
-"""How the cost of a training step grows: one figure of what benchmarks/scaling.py measured."""
+"""How the cost of a training step grows: a figure of the results of benchmarks/scaling.py."""
 
 from minires.plot.style import color, new_figure, save
 
 
 def plot_scaling(results, path):
-    """Three panels: time an image over the batch size, time a step over the depth, peak memory over the
-    batch.
+    """Three panels: time per image against the batch size, time per step against the depth, and peak memory
+    against the batch size.
 
     results: {"batch": rows, "depth": rows}, each row {"model", "batch_size", "threads", "seconds",
     "peak_bytes"}; path: of the PNG.

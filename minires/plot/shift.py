@@ -3,18 +3,18 @@
 from minires.plot.style import color, draw, new_figure, save
 
 LABELS = {"mlp": "MLP", "convnet": "convolutional net"}
-GUESSING = 90  # error in percent with ten classes
+GUESSING_ERROR = 90  # error in percent with ten classes
 
 
 def plot_shift(results, path):
-    """The test error against the shift, a line for each net, and what guessing would give.
+    """The test error against the shift, a line for each net, and the error of random guessing.
 
     results: what lab.shift_experiment returns; path: of the PNG.
     """
     figure, (axes,) = new_figure()
     nets = results["nets"]
-    axes.axhline(GUESSING, color="0.6", linewidth=1, linestyle="--")
-    axes.annotate("guessing", (0, GUESSING), (0, 4), textcoords="offset points", color="0.4")
+    axes.axhline(GUESSING_ERROR, color="0.6", linewidth=1, linestyle="--")
+    axes.annotate("guessing", (0, GUESSING_ERROR), (0, 4), textcoords="offset points", color="0.4")
     for i, (name, net) in enumerate(nets.items()):
         label = f"{LABELS[name]}, {net['parameters']:,} parameters"
         style = {"color": color(i, len(nets)), "marker": "o", "linewidth": 2.6, "label": label}

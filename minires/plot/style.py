@@ -1,4 +1,4 @@
-"""What all figures share."""
+"""Colours, axes, lines and files of all figures."""
 
 from matplotlib import colormaps
 from matplotlib.figure import Figure
@@ -26,7 +26,7 @@ def new_figure(columns=1, width=6.4, height=4.2, **options):
 
 
 def draw(axes, steps, values, **style):
-    """A line, or a dot where there is only one point and no line would show."""
+    """A line; a dot for a single point, of which a line would show nothing."""
     style.setdefault("marker", "o" if len(values) == 1 else None)
     axes.plot(steps, values, **style)
 

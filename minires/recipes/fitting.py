@@ -1,4 +1,4 @@
-"""What a recipe takes from its data set: the length of an epoch, and an augmentation that suits it."""
+"""The parts of a recipe that depend on the data set: the length of an epoch, and the augmentation."""
 
 from numbers import Integral
 
@@ -34,8 +34,8 @@ def in_epochs(model, dataset, options, *, epochs, batch_size, drops=(), **protoc
 def augmentation(model, dataset):
     """Pad 4, crop and flip for pictures of one size; for photos a random crop of the network's size and flip.
 
-    The photo's shorter side is 8/7 of the crop, as 256 is of 224. Nothing for digits, whose mirror images
-    mean something else.
+    The photo's shorter side is 8/7 of the crop, as 256 is of 224. There is no augmentation for digits, whose
+    mirror images mean something else.
     """
     if dataset.name in ("digits", "svhn"):
         return {}

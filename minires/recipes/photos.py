@@ -1,8 +1,8 @@
 """Published protocols for photos: how the papers trained on ImageNet.
 
-Means and colours are those of at most 1,000 training photos (ImageFolder.sample). The plateau schedule looks
-at the errors on the data set's test split. Where these are to be reported, let that split be validation
-images, or they have had a say in the training.
+Means and colours are those of at most 1,000 training photos (ImageFolder.sample). The plateau schedule reads
+the errors on the data set's test split. To report test errors, take validation images for that split, and
+measure on the test images after the training: images that decide the schedule are part of the training.
 """
 
 from minires.recipes.fitting import epoch_length, in_epochs
@@ -19,8 +19,8 @@ def resnet_imagenet(model, dataset, **options):
     weight decay 1e-4, momentum 0.9, per-pixel mean subtracted, shorter side from 256 to 480, random 224 x 224
     crop, flip, AlexNet's colour noise.
 
-    The paper says no more of the plateau: a patience of five epochs is ours. Its 256 images lay on eight
-    GPUs, so that its batch norm saw 32.
+    The paper does not say when an error has stopped improving: a patience of five epochs is our choice. It
+    spread the 256 images over eight GPUs, so that its batch norm saw 32.
     """
     batch_size = options.get("batch_size", 256)
     epoch = epoch_length(dataset, batch_size)
@@ -32,9 +32,9 @@ def resnet_imagenet(model, dataset, **options):
 def preact_imagenet(model, dataset, **options):
     """Pre-activation ResNet on ImageNet (He et al. 2016, section 5 and appendix).
 
-    Batches of 256 images, learning rate divided by 10 after 30 and 60 epochs. Ours: that it starts at 0.1, as
-    on CIFAR, and ends after 90; what is not named here is as in `resnet_imagenet`. The best ResNet-200 had
-    the scale and aspect-ratio augmentation of `resnext_imagenet`: crop_scales=None, crop_area=True. The
+    Batches of 256 images, learning rate divided by 10 after 30 and 60 epochs. Our choices: it starts at 0.1,
+    as on CIFAR, and ends after 90 epochs. The rest is as in `resnet_imagenet`. The best ResNet-200 had the
+    scale and aspect-ratio augmentation of `resnext_imagenet`: crop_scales=None, crop_area=True. The
     paper's pre-activation nets for photos, of 152 and 200 layers, are not built here.
     """
     return in_epochs(
@@ -76,8 +76,9 @@ def alexnet(model, dataset, **options):
     error stops improving, momentum 0.9, weight decay 5e-4, per-pixel mean subtracted, shorter side 256,
     random 224 x 224 crop, flip, colour noise 0.1.
 
-    How long the authors waited is not said: a patience of five epochs is ours. In their update, which we have
-    from memory and not verified, the velocity contains the learning rate: another one only just after a drop.
+    The paper does not say how long the authors waited: a patience of five epochs is our choice. In their
+    update (from memory, not verified) the velocity contains the learning rate, so that it differs from SGD's
+    here just after a drop.
     """
     return in_epochs(
         model,
@@ -103,8 +104,8 @@ def googlenet(model, dataset, **options):
     Learning rate times 0.96 every 8 epochs, momentum 0.9, Polyak averaging, crops of random area and shape to
     224 x 224, of which the paper says that they were found to work well after the competition.
 
-    It says nothing of the rest. Ours are AlexNet's first rate 0.01, batches of 128 images, weight decay 5e-4,
-    90 epochs, flip and per-pixel mean, and that only the second half of the steps is averaged.
+    The paper does not give the rest. Our choices: AlexNet's first rate 0.01, batches of 128 images, weight
+    decay 5e-4, 90 epochs, flip and per-pixel mean, and an average over the second half of the steps only.
     """
     return in_epochs(
         model,

@@ -14,11 +14,12 @@ def resnet_cifar(model, dataset, **options):
     until the training error is below 80 %.
 
     The paper's two GPUs took 64 images each, so that its batch norm saw 64 images where this one sees 128.
-    Whether the nets in its Table 6 were trained on all 50,000 images or on 45,000 is open: the text names the
-    split only for how the schedule was chosen. 64,000 steps are 164 epochs of 50,000 images.
+    The paper leaves open whether the nets of its Table 6 were trained on all 50,000 images or on 45,000: it
+    names the split only where it says how the schedule was chosen. 64,000 steps are 164 epochs of 50,000
+    images.
     """
     depth = re.fullmatch(r"(?:resnet|plain)(\d+)(?:_v1_5)?", model)
-    warm = {"warm_up_rate": 0.01} if depth and int(depth[1]) >= 110 else {}
+    warm_up = {"warm_up_rate": 0.01} if depth and int(depth[1]) >= 110 else {}
     batch_size = options.get("batch_size", 128)
     protocol = {
         "iterations": 64_000,
@@ -26,14 +27,16 @@ def resnet_cifar(model, dataset, **options):
         "drops": (32_000, 48_000),
         "evaluate_every": epoch_length(dataset, batch_size),
     }
-    return Recipe(model=model, data=dataset.name, **protocol | augmentation(model, dataset) | warm | options)
+    return Recipe(
+        model=model, data=dataset.name, **protocol | augmentation(model, dataset) | warm_up | options
+    )
 
 
 def preact_cifar(model, dataset, **options):
     """Identity Mappings on CIFAR (He et al. 2016, appendix): ResNet's protocol, but all nets warm up.
 
-    At 0.01 for 400 steps, which the paper finds unnecessary for its new unit. Its best ResNet-1001 had
-    batches of 64 images: batch_size=64.
+    The warm-up is 400 steps at 0.01. The paper finds it unnecessary for its new unit. Its best ResNet-1001
+    had batches of 64 images: batch_size=64.
     """
     return resnet_cifar(model, dataset, **{"warm_up_rate": 0.01, "warm_up_steps": 400} | options)
 

@@ -1,33 +1,11 @@
 """Recipe: everything that decides how a run ends, as data."""
 
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
-from numbers import Integral, Real
 
 from minires.data import NORMALIZATIONS
-from minires.errors import CheckpointError, OptionError, UnknownNameError
+from minires.errors import CheckpointError, OptionError
 from minires.optim import cosine, plateau, step_decay, warm_up, warm_up_for
-
-# What the fields with a word may say, of which kind those with a number are, and how small they may be.
-WORDS = {
-    "schedule": ("steps", "cosine", "plateau"),
-    "normalization": tuple(NORMALIZATIONS),
-    "padding_mode": ("zero", "reflect"),
-}
-KINDS = {
-    **dict.fromkeys(("iterations", "batch_size", "log_every", "evaluate_every", "seed"), Integral),
-    **dict.fromkeys(("patience", "max_drops", "warm_up_steps", "crop_size", "crop_padding"), Integral),
-    **dict.fromkeys(("learning_rate", "drop_factor", "warm_up_rate", "warm_up_error"), Real),
-    **dict.fromkeys(("momentum", "weight_decay", "colour_noise"), Real),
-    **dict.fromkeys(("nesterov", "average_weights", "flip", "crop_area"), bool),
-}
-KIND_NAMES = {Integral: "a whole number", Real: "a number", bool: "true or false"}
-MAY_BE_NONE = ("max_drops", "warm_up_steps", "warm_up_rate", "crop_size")
-LEAST = {
-    **dict.fromkeys(("iterations", "batch_size", "log_every", "evaluate_every"), 1),
-    **dict.fromkeys(("patience", "max_drops", "warm_up_steps", "crop_size"), 1),
-    **dict.fromkeys(("seed", "crop_padding", "colour_noise", "warm_up_rate"), 0),
-    **dict.fromkeys(("learning_rate", "momentum", "weight_decay"), 0),
-}
+from minires.recipes.fields import check_fields, flag, number, whole_number, whole_numbers, word
 
 
 @dataclass(frozen=True)
@@ -43,55 +21,45 @@ class Recipe:
 
     model: str
     data: str
-    iterations: int
-    batch_size: int = 128
-    seed: int = 0
+    iterations: int = whole_number(least=1)
+    batch_size: int = whole_number(128, least=1)
+    seed: int = whole_number(0, least=0)
     model_options: dict = field(default_factory=dict)
     data_options: dict = field(default_factory=dict)
-    learning_rate: float = 0.1
-    schedule: str = "steps"  # or "cosine" or "plateau"
-    drops: tuple[int, ...] = ()  # for "steps": when the learning rate is multiplied by drop_factor
-    drop_factor: float = 0.1
-    patience: int = 5  # for "plateau": a drop after so many evaluations without a new lowest test error
-    max_drops: int | None = None  # for "plateau": None for no limit
-    warm_up_rate: float | None = None  # the learning rate at first: for warm_up_steps if these are given,
-    warm_up_steps: int | None = None
-    warm_up_error: float = 80.0  # and else until the training error falls below this
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float = 1e-4
-    average_weights: bool = False  # evaluate the mean of the weights after each step of the second half
-    normalization: str = "pixel"  # or "channel" or "unit"
-    crop_padding: int = 0
-    padding_mode: str = "zero"  # or "reflect"
-    flip: bool = False
-    crop_size: int | None = None  # the side of the square that is cut out of a photo, in pixels
+
+    learning_rate: float = number(0.1, least=0)
+    schedule: str = word("steps", ("steps", "cosine", "plateau"))
+    drops: tuple[int, ...] = whole_numbers()  # for "steps": when the rate is multiplied by drop_factor
+    drop_factor: float = number(0.1, bounds=(0, 1))
+    # For "plateau": a drop after `patience` evaluations without a new lowest test error, at most max_drops.
+    patience: int = whole_number(5, least=1)
+    max_drops: int | None = whole_number(None, least=1, optional=True)
+    # The learning rate at first: for warm_up_steps, or without these until the training error falls below
+    # warm_up_error.
+    warm_up_rate: float | None = number(None, least=0, optional=True)
+    warm_up_steps: int | None = whole_number(None, least=1, optional=True)
+    warm_up_error: float = number(80.0)
+    momentum: float = number(0.9, least=0)
+    nesterov: bool = flag(False)
+    weight_decay: float = number(1e-4, least=0)
+    average_weights: bool = flag(False)  # evaluate the mean of the weights after each step of the second half
+
+    normalization: str = word("pixel", NORMALIZATIONS)
+    crop_padding: int = whole_number(0, least=0)
+    padding_mode: str = word("zero", ("zero", "reflect"))
+    flip: bool = flag(False)
+    crop_size: int | None = whole_number(None, least=1, optional=True)  # side of the square cut from a photo
     crop_scales: tuple[int, int] | None = None  # before that, its shorter side gets a length in this range
-    crop_area: bool = False  # or a part of random area and shape is resized to the square
-    colour_noise: float = 0.0  # standard deviation along the principal components of the colours
-    log_every: int = 100
-    evaluate_every: int = 391
+    crop_area: bool = flag(False)  # or a part of random area and shape is resized to the square
+    colour_noise: float = number(0.0, least=0)  # deviation along the principal components of the colours
+
+    log_every: int = whole_number(100, least=1)
+    evaluate_every: int = whole_number(391, least=1)
 
     def __post_init__(self):
-        for name, words in WORDS.items():
-            if getattr(self, name) not in words:
-                raise UnknownNameError(name, getattr(self, name), words)
-        for name, kind in KINDS.items():
-            value = getattr(self, name)
-            if value is None and name in MAY_BE_NONE:
-                continue
-            if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-                raise OptionError(f"recipe: {name} must be {KIND_NAMES[kind]}, not {value!r}")
-        if not all(isinstance(drop, Integral) for drop in self.drops):
-            raise OptionError(f"recipe: drops must be whole numbers, not {self.drops!r}")
-        for name, least in LEAST.items():
-            value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise OptionError(f"recipe: {name} must be at least {least}, not {value}")
+        check_fields(self)
         if "generator" in self.model_options:
             raise OptionError("recipe: model_options cannot hold a generator; the seed decides the weights")
-        if not 0 < self.drop_factor < 1:
-            raise OptionError(f"recipe: drop_factor must be between 0 and 1, not {self.drop_factor}")
         if self.warm_up_steps is not None and self.warm_up_rate is None:
             raise OptionError(f"recipe: warm_up_steps {self.warm_up_steps} needs a warm_up_rate")
         self._check_crops()
@@ -117,13 +85,14 @@ class Recipe:
 
     @property
     def central_square(self):
-        """Whether crops come from the central square of a photo: AlexNet's one scale has it so."""
+        """Whether crops come from the central square of a photo, as AlexNet's with its one scale do."""
         return self.crop_scales is not None and self.crop_scales[0] == self.crop_scales[1]
 
     def learning_rate_at(self, step, lowest_error=100.0, evaluations=()):
-        """The learning rate after `step` steps and what was measured in them.
+        """The learning rate after `step` steps.
 
-        lowest_error: the lowest training error; evaluations: all test errors, in order. In percent.
+        lowest_error: the lowest training error so far; evaluations: all test errors so far, in order. Both in
+        percent.
         """
         if self.schedule == "cosine":
             schedule = cosine(self.learning_rate, self.iterations)
@@ -146,9 +115,9 @@ class Recipe:
         def scaled(step):
             return max(1, round(step * iterations / self.iterations))
 
-        warm = None if self.warm_up_steps is None else scaled(self.warm_up_steps)
+        warm_up_steps = None if self.warm_up_steps is None else scaled(self.warm_up_steps)
         drops = tuple(scaled(drop) for drop in self.drops)
-        return replace(self, iterations=iterations, drops=drops, warm_up_steps=warm)
+        return replace(self, iterations=iterations, drops=drops, warm_up_steps=warm_up_steps)
 
     def to_json(self):
         """A dict for json.dumps."""
@@ -156,7 +125,7 @@ class Recipe:
 
     @classmethod
     def from_json(cls, values):
-        """The inverse of `to_json`. A field that came after the recipe was written takes its default.
+        """The inverse of `to_json`. A field that is missing in an older recipe takes its default.
 
         Raises CheckpointError for an unknown field, and for one that is missing and has no default.
         """
@@ -172,12 +141,12 @@ class Recipe:
         return cls(**{k: tuple(v) if k in lists and v is not None else v for k, v in values.items()})
 
     def differences(self, other):
-        """Names of the fields in which another recipe differs; where the data lies and who reads it aside."""
-        mine, theirs = self.to_json(), other.to_json()
-        for values in (mine, theirs):
+        """Names of the fields in which another recipe differs, but for the data's folder and its readers."""
+        own_values, other_values = self.to_json(), other.to_json()
+        for values in (own_values, other_values):
             options = values["data_options"].items()
             values["data_options"] = {k: v for k, v in options if k not in ("data_dir", "workers")}
-        return [name for name in mine if _listed(mine[name]) != _listed(theirs[name])]
+        return [name for name, value in own_values.items() if _listed(value) != _listed(other_values[name])]
 
 
 def _listed(value):

@@ -1,11 +1,11 @@
-"""The table of recipes, and which of them is a network's own paper's."""
+"""The table of recipes, and the table of each paper's own."""
 
 from minires.errors import OptionError, UnknownNameError
 from minires.models import input_size
 from minires.recipes.photos import alexnet, googlenet, preact_imagenet, resnet_imagenet, resnext_imagenet
 from minires.recipes.pictures import preact_cifar, quick, resnet_cifar, resnext_cifar, wide_cifar, wide_svhn
 
-# How a network's name begins: its paper's protocol for pictures of one size, and for photos.
+# The beginning of a network's name: its paper's protocols, for pictures of one size and for photos.
 PAPERS = {
     "resnet1001": (preact_cifar, resnet_imagenet),
     "resnet164": (preact_cifar, resnet_imagenet),
@@ -24,13 +24,14 @@ IDENTITY_MAPPINGS = ("constant_scaling", "exclusive_gating", "shortcut_gating", 
 def paper(model, dataset, **options):
     """The protocol of the paper that the network is from, for this kind of data; see PAPERS.
 
-    Raises OptionError for photos and a network for 32 x 32 pixels: no paper has such a protocol. Nets with a
-    shortcut of Identity Mappings have its protocol. The ResNet paper's is for all others: its own
-    nets and their plain twins, but also VGG and NiN, whose own protocols are not built here. Nor is that of
-    Wide ResNet on photos, which has the ResNet paper's as well.
+    Nets with a shortcut type of Identity Mappings get that paper's protocol. The ResNet paper's is for all
+    nets that PAPERS does not name: its own and their plain twins, but also VGG and NiN, whose own protocols
+    are not built here. Wide ResNet on photos gets it for the same reason.
+
+    Raises OptionError for photos and a network for 32 x 32 pixels: no paper has such a protocol.
     """
-    found = (protocols for beginning, protocols in PAPERS.items() if model.startswith(beginning))
-    of_one_size, photos = next(found, (resnet_cifar, resnet_imagenet))
+    matches = (protocols for beginning, protocols in PAPERS.items() if model.startswith(beginning))
+    of_one_size, photos = next(matches, (resnet_cifar, resnet_imagenet))
     if options.get("model_options", {}).get("shortcut", "A") in IDENTITY_MAPPINGS:
         of_one_size = preact_cifar
     if not dataset.train.of_one_size and input_size(model) != 224:

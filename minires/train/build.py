@@ -9,24 +9,24 @@ from minires.train.input_format import InputFormat
 
 
 def build_model(recipe, channels, classes):
-    """The recipe's model for images of so many channels and classes, its weights drawn from its seed."""
-    fitting = {"in_channels": channels, "classes": classes}
+    """The recipe's model for so many channels and classes; the recipe's seed determines its weights."""
+    sizes = {"in_channels": channels, "classes": classes}
     generator = np.random.default_rng((recipe.seed, 2))
-    return create(recipe.model, generator=generator, **fitting | recipe.model_options)
+    return create(recipe.model, generator=generator, **sizes | recipe.model_options)
 
 
 def measure_input(recipe, dataset):
-    """The InputFormat of a data set as the recipe's network sees it."""
+    """The InputFormat of a data set, with its photos seen through the recipe's views."""
     train, test = with_views(recipe, dataset)
     scale = None if test.of_one_size else test.view.scale
     return InputFormat.measured(train, scale, recipe.normalization, dataset.classes)
 
 
 def build_loaders(recipe, dataset, input_format=None):
-    """The shuffled, augmented training batches and the plain test batches.
+    """Two Loaders: the shuffled, augmented training batches and the plain test batches.
 
-    input_format: what measure_input gave; measured anew if left out.
-    Raises OptionError where the recipe asks for what this kind of data does not have.
+    input_format: what measure_input returned; measured anew if left out.
+    Raises OptionError if the recipe's crops do not fit the data.
     """
     train, test = with_views(recipe, dataset)
     input_format = input_format or measure_input(recipe, dataset)
@@ -39,15 +39,15 @@ def build_loaders(recipe, dataset, input_format=None):
     size, seed, normalize = recipe.batch_size, recipe.seed, input_format.normalize
     return (
         Loader(train, size, normalize=normalize, augment=augment, seed=seed),
-        # Without gradients to come, four times as many images need no more memory; but photos are large.
+        # Without a backward pass four times as many images need no more memory; but photos are large.
         Loader(test, 4 * size if train.of_one_size else min(size, 32), normalize=normalize, shuffle=False),
     )
 
 
 def with_views(recipe, dataset):
-    """The data set's two parts; photos through the views that the recipe asks for.
+    """(training split, test split); photos are seen through the views that the recipe asks for.
 
-    Without a crop_size photos are treated as small pictures are: all of them get the network's size.
+    Without a crop_size photos are treated like small pictures: all of them get the network's size.
     """
     size, train, test = recipe.crop_size, dataset.train, dataset.test
     if train.of_one_size:
@@ -57,15 +57,15 @@ def with_views(recipe, dataset):
                 f"the pictures of {dataset.name} have one size"
             )
         return train, test
-    fixed = size is None
-    size = input_size(recipe.model) if fixed else size
-    asked = recipe.data_options.get("crop_size", size)
-    if asked != size:
-        raise OptionError(f"the data's crop_size {asked} is not the recipe's, {size}; leave it out")
-    if fixed:
+    as_pictures = size is None
+    size = input_size(recipe.model) if as_pictures else size
+    data_size = recipe.data_options.get("crop_size", size)
+    if data_size != size:
+        raise OptionError(f"the data's crop_size {data_size} is not the recipe's, {size}; leave it out")
+    if as_pictures:
         view = CentreCrop(size, usual_scale(size))
     elif recipe.crop_area:
         view = RandomAreaCrop(size, flip=recipe.flip)
     else:
         view = RandomCrop(size, recipe.crop_scales, central_square=recipe.central_square, flip=recipe.flip)
-    return train.seen_through(view), test.seen_through(CentreCrop(size, usual_scale(size)))
+    return train.with_view(view), test.with_view(CentreCrop(size, usual_scale(size)))

@@ -1,4 +1,4 @@
-"""Classifier: a trained network together with what it expects of a photo."""
+"""Classifier: a trained network together with the size and the normalization of its input."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +23,9 @@ CIFAR = (0.4914, 0.4824, 0.4467), (0.2471, 0.2435, 0.2616)
 class Classifier:
     """A network for inference, the side of its input in pixels, its normalization, the names of its classes.
 
-    normalize: called on uint8 (N, C, H, W), gives float32. scale: the shorter side of the photo of which the
-    input is cut out; the input's own if left out. channels: 1 for grey images, or 3.
+    normalize: called on uint8 (N, C, H, W), returns float32. scale: the shorter side to which a photo is
+    scaled before the input is cut out of it; if left out, the input's side, or data.usual_scale of it for
+    ten crops. channels: 1 for grey images, or 3.
     """
 
     model: Module
@@ -39,12 +40,12 @@ class Classifier:
         """The network called `name` with the weights in a file.
 
         options: those of the network. mean, std: of the channels in 0..1, ImageNet's or CIFAR's if left out.
-        classes: a text file with their names; see data.class_names.
-        Raises OptionError for statistics that do not fit, CheckpointError for weights that do not.
+        classes: a text file with the names of the classes; see data.class_names.
+        Raises OptionError if mean or std do not fit the network, CheckpointError if the weights do not.
         """
         state, options = read_weights(path), dict(options or {})
         if name == "googlenet" and not any(key.startswith("aux") for key in state):
-            options.setdefault("heads", False)  # which libraries take off their trained weights
+            options.setdefault("heads", False)  # libraries remove the heads from trained weights
         with skip_init():
             model = create(name, **options)
         model.load_state_dict(state)
@@ -56,7 +57,7 @@ class Classifier:
             per_channel("std", usual_std if std is None else std, channels),
         )
         size = model.input_size
-        scale = usual_scale(size) if size == 224 else None  # small pictures are seen as a whole
+        scale = usual_scale(size) if size == 224 else None  # small pictures have no border to cut off
         return cls(
             for_inference(model.to(device)), size, normalize, class_names(count, classes), scale, channels
         )
@@ -65,13 +66,12 @@ class Classifier:
     def from_run(cls, path, device="cpu"):
         """The network of a run's latest checkpoint, with the input and the classes of its training."""
         run = load_run(path, device=device)
-        given = run.input_format
-        return cls(
-            for_inference(run.model), given.size, given.normalize, given.classes, given.scale, given.channels
-        )
+        size, normalize = run.input_format.size, run.input_format.normalize
+        classes, scale, channels = run.input_format.classes, run.input_format.scale, run.input_format.channels
+        return cls(for_inference(run.model), size, normalize, classes, scale, channels)
 
     def __call__(self, photo, crops=1):
-        """The probability of each class, (classes,), for an image of Pillow, looked at in 1 or 10 crops."""
+        """The probability of each class, (classes,), for a Pillow image; the mean over its 1 or 10 crops."""
         if crops not in (1, 10):
             raise OptionError(f"crops must be 1 or 10, not {crops!r}")
         if crops == 10:
@@ -90,10 +90,10 @@ def grey(images):
 
 
 def per_channel(name, values, channels):
-    """`channels` numbers as float32 (channels, 1, 1); OptionError for another number of them."""
+    """The values as float32 (channels, 1, 1); OptionError for another number or values out of range."""
     array = np.asarray(values, np.float32)
-    good = np.isfinite(array).all() and (name != "std" or (array > 0).all())
-    if array.shape != (channels,) or not good:
-        what = "positive numbers" if name == "std" else "numbers"
-        raise OptionError(f"{name} must be {channels} {what}, one for each channel, not {values}")
+    valid = np.isfinite(array).all() and (name != "std" or (array > 0).all())
+    if array.shape != (channels,) or not valid:
+        numbers = "positive numbers" if name == "std" else "numbers"
+        raise OptionError(f"{name} must be {channels} {numbers}, one for each channel, not {values}")
     return array[:, None, None]

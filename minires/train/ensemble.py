@@ -1,4 +1,4 @@
-"""Several looks at the test images: ten crops, several scales, several networks; probabilities averaged."""
+"""Probabilities of the test images, averaged over ten crops, several scales, or several networks."""
 
 from dataclasses import dataclass
 
@@ -6,44 +6,44 @@ import numpy as np
 
 from minires.data import Loader, Normalization, TenCrops, Whole
 from minires.errors import DataError, OptionError
-from minires.train.evaluation import images_to_test, load_run
-from minires.train.prediction import for_inference, probabilities, probabilities_of_whole
+from minires.train.evaluation import build_test_loader, load_run
+from minires.train.prediction import for_inference, probabilities, probabilities_of_whole_photos
 
 
 @dataclass(frozen=True)
 class Score:
-    """How good probabilities are: the mean loss; how often, in percent, the label is not among the best."""
+    """How good probabilities are: the mean loss, and the share of wrong predictions in percent."""
 
     loss: float
-    error: float  # the best one
-    top5_error: float  # the best five
+    error: float  # the label is not the most probable class
+    top5_error: float  # the label is not among the five most probable classes
 
 
 def score(p, labels):
-    """The Score of probabilities (n, classes) for labels (n,). Of equal ones the first counts as the best."""
-    own = p[np.arange(len(labels)), labels][:, None]
-    first = np.arange(p.shape[1]) < labels[:, None]
-    before = ((p > own) | ((p == own) & first)).sum(axis=1)  # classes that come before the label
+    """The Score of probabilities (n, classes) for labels (n,). Of equal ones the first counts as highest."""
+    label_p = p[np.arange(len(labels)), labels][:, None]
+    lower_index = np.arange(p.shape[1]) < labels[:, None]
+    rank = ((p > label_p) | ((p == label_p) & lower_index)).sum(axis=1)  # 0 for the most probable class
     tiny = np.finfo(p.dtype).tiny  # a probability may have been rounded to 0
     return Score(
-        loss=float(-np.log(np.maximum(own, tiny)).mean()),
-        error=100 * float((before >= 1).mean()),
-        top5_error=100 * float((before >= 5).mean()),
+        loss=float(-np.log(np.maximum(label_p, tiny)).mean()),
+        error=100 * float((rank >= 1).mean()),
+        top5_error=100 * float((rank >= 5).mean()),
     )
 
 
 def evaluate_together(paths, data_dir=None, crops=1, scales=(), device="cpu"):
     """Runs one by one and as an ensemble: ([(path, step, Score), ...], Score of their mean probabilities).
 
-    crops: 10 looks at photos in ten crops (Krizhevsky et al. 2012, section 4.1).
-    scales: looks at whole photos, their shorter side at each of these lengths, and applies the network at
+    crops: 10 averages over ten crops of each photo (Krizhevsky et al. 2012, section 4.1).
+    scales: averages over whole photos, their shorter side at each of these lengths; the network is applied at
         every position (He et al. 2015, section 3.4: 224, 256, 384, 480, 640).
-    Raises OptionError for runs whose test images differ, and for crops and scales of what is no photo.
+    Raises OptionError for runs whose test images differ, and for crops or scales of data without photos.
     """
     results, total, first = [], 0, None
     for path in paths:
         run = load_run(path, data_dir, device)
-        loader = images_to_test(run, data_dir)
+        loader = build_test_loader(run, data_dir)
         first = first or (run, loader.split)
         same_classes = run.input_format.classes == first[0].input_format.classes
         if not (same_classes and same_images(loader.split, first[1])):
@@ -79,22 +79,22 @@ def probabilities_of_run(run, loader, crops=1, scales=()):
             f"{run.path} has small pictures ({run.recipe.data}); crops and scales are for photos"
         )
     if scales:
-        found = [
-            probabilities_of_split(model, split.seen_through(Whole(s)), any_size(normalize), 1)
+        predictions = [
+            probabilities_of_split(model, split.with_view(Whole(s)), for_any_size(normalize), 1)
             for s in scales
         ]
-        return sum(p for p, _ in found) / len(found), found[0][1]
+        return sum(p for p, _ in predictions) / len(predictions), predictions[0][1]
     if crops == 10:
         view = split.view
-        split = split.seen_through(TenCrops(view.size, view.scale, central_square=run.recipe.central_square))
+        split = split.with_view(TenCrops(view.size, view.scale, central_square=run.recipe.central_square))
     return probabilities_of_split(model, split, normalize, max(1, loader.batch_size // crops))
 
 
 def probabilities_of_split(model, split, normalize, batch_size):
     """(probabilities, labels) of all images of a split."""
     loader = Loader(split, batch_size, normalize=normalize, shuffle=False)
-    whole = isinstance(getattr(split, "view", None), Whole)
-    predict = probabilities_of_whole if whole else probabilities
+    at_every_position = isinstance(getattr(split, "view", None), Whole)
+    predict = probabilities_of_whole_photos if at_every_position else probabilities
     parts = [(predict(model, x), labels) for x, labels in loader.epoch()]
     if not parts:
         raise DataError("there are no images to evaluate on")
@@ -102,7 +102,7 @@ def probabilities_of_split(model, split, normalize, batch_size):
     return np.concatenate(p), np.concatenate(labels)
 
 
-def any_size(normalize):
+def for_any_size(normalize):
     """A normalization for images of any size: the mean of each pixel becomes that of its channel."""
     mean = normalize.mean
     return Normalization(mean.mean(axis=(-2, -1), keepdims=True) if mean.ndim else mean, normalize.std)

@@ -26,15 +26,16 @@ from minires.train.run_folder import RunFolder
 def evaluate(model, loader, average=None):
     """(mean loss, error in percent) over one epoch of `loader`, in evaluation mode.
 
-    It computes with a copy of the model whose batch norms are folded into convolutions (nn.utils), or with
-    the model itself where a forward hook watches it. What a forward sets on `self` stays with the copy.
+    It computes with a copy of the model whose batch norms are folded into convolutions (nn.utils). Attributes
+    that a forward sets on `self` are set on the copy. A model with forward hooks, or with a forward that was
+    set on a module's instance, is not copied.
     average: the model's WeightAverage, to evaluate the mean instead of the weights as they are.
     """
     sums = None
     with model.evaluating(), nullcontext() if average is None else average.in_use():
         net = for_inference(model)
         for images, labels in loader.epoch():
-            # Where the images are: a GPU is asked once, at the end.
+            # The sums are where the images are; so a GPU is waited for only once, at the end.
             sums = library(images).zeros(3, np.float64) if sums is None else sums
             logits = net(Tensor(images))
             kernels.count_batch(sums, cross_entropy(logits, labels).data, logits.data, labels)
@@ -46,7 +47,7 @@ def evaluate(model, loader, average=None):
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A run as its latest checkpoint left it; the model has averaged weights if the recipe says so."""
+    """A run at its latest checkpoint; the model has the averaged weights if the recipe averages them."""
 
     path: Path
     recipe: Recipe
@@ -58,7 +59,7 @@ class TrainedRun:
 def load_run(path, data_dir=None, device="cpu"):
     """The TrainedRun in a folder, its model on `device`; CheckpointError if there is no run or no checkpoint.
 
-    Of the data only a run of an older version needs something, whose folder does not say what its input is.
+    The data is not read, except for a run of an older version, whose folder has no input.safetensors.
     data_dir: where the data lies now, if it has moved.
     """
     folder = RunFolder(path)
@@ -80,16 +81,16 @@ def load_run(path, data_dir=None, device="cpu"):
 
 def load_data(recipe, data_dir=None):
     """The recipe's Dataset. data_dir: where the data lies now, if it has moved."""
-    moved = {} if data_dir is None else {"data_dir": str(data_dir)}
-    return load(recipe.data, **recipe.data_options | moved)
+    location = {} if data_dir is None else {"data_dir": str(data_dir)}
+    return load(recipe.data, **recipe.data_options | location)
 
 
-def images_to_test(run, data_dir=None):
+def build_test_loader(run, data_dir=None):
     """The Loader of a TrainedRun's test images; CheckpointError if the data has other classes."""
     dataset = load_data(run.recipe, data_dir)
     if dataset.classes != run.input_format.classes:
         raise CheckpointError(
-            f"{run.path} knows the classes {first_few(run.input_format.classes)}, but the data has "
+            f"{run.path} was trained on the classes {first_few(run.input_format.classes)}, but the data has "
             f"{first_few(dataset.classes)}"
         )
     return build_loaders(run.recipe, dataset, run.input_format)[1]
@@ -98,9 +99,9 @@ def images_to_test(run, data_dir=None):
 def evaluate_run(path, data_dir=None, device="cpu"):
     """(step, test loss, test error in percent) of the latest checkpoint in a run's folder.
 
-    See load_run and images_to_test.
+    See load_run and build_test_loader.
     """
     with enough_memory_for("the network and its images", device):
         run = load_run(path, data_dir, device)
-        loader = images_to_test(run, data_dir)
+        loader = build_test_loader(run, data_dir)
         return run.step, *evaluate(run.model, loader if device == "cpu" else on_device(loader))

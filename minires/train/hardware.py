@@ -1,44 +1,47 @@
-"""Where a network trains, and how: on the CPU, or on a GPU with the fastest kernels that take it."""
+"""Where a network trains, and how: on the CPU, or on a GPU with kernels of one rung and one precision."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from minires.backend.cuda import ladder
+from minires.backend.cuda import kernel_settings
 from minires.backend.cuda.card import Card, card
 from minires.backend.cuda.graph import Recorder
-from minires.backend.cuda.implicit import fits
+from minires.backend.cuda.implicit_gemm import fits
 from minires.backend.device import bfloat16
 from minires.data import on_device
 from minires.errors import DeviceError, OptionError
 from minires.nn import Conv2d, Dropout
 from minires.train.running_sums import DeviceRunningSums, RunningSums
-from minires.train.step import RecordedStep, Step
+from minires.train.step_runner import RecordingStepRunner, StepRunner
 
 
 class Hardware:
     """What a run computes on: a CPU or a GPU, two classes with the same methods. `Hardware.choose` makes one.
 
-    device: "cpu" or "cuda". checkpoint_every: steps between two checkpoints where nothing else is asked for.
+    device: "cpu" or "cuda". checkpoint_every: steps between two checkpoints if the caller gives no number.
     """
 
     @staticmethod
     def choose(device="cpu", rung=None, precision=None):
-        """The hardware asked for; None for the fastest rung and precision that it has.
+        """The CPU or the GPU of this machine.
 
-        Raises DeviceError where there is no such thing, with what to install or to type.
+        rung, precision: of the GPU's kernels. None for its highest rung, and for "tf32" or, on a GPU without
+            tensor cores for it, "fp32".
+        Raises DeviceError where there is no such hardware, with what to install or to type, and OptionError
+        for an unknown rung or precision, or for one of the CPU.
         """
         if device == "cpu":
             if rung is not None or precision is not None:
-                asked = f"--rung {rung}" if precision is None else f"--precision {precision}"
-                raise OptionError(f"{asked} is for a GPU; add --device cuda")
+                option = f"--rung {rung}" if precision is None else f"--precision {precision}"
+                raise OptionError(f"{option} is for a GPU; add --device cuda")
             return CPU()
         if device != "cuda":
             raise DeviceError(f"unknown device {device!r}; use 'cpu' or 'cuda'")
-        ladder.check(rung, precision)
-        fastest = "tf32" if card().has_tensor_cores else "fp32"
-        return GPU(card(), rung or ladder.highest(card()), precision or fastest)
+        kernel_settings.check(rung, precision)
+        default = "tf32" if card().has_tf32_tensor_cores else "fp32"
+        return GPU(card(), rung or kernel_settings.highest_rung(card()), precision or default)
 
 
 class CPU(Hardware):
@@ -48,27 +51,27 @@ class CPU(Hardware):
     checkpoint_every = 100
 
     def for_model(self, model):
-        """The same hardware, now that it is known what will be trained."""
+        """The hardware for training this model. A CPU is the same for all models."""
         return self
 
     def __str__(self):
         return "CPU"
 
     def to_json(self):
-        """A dict for json.dumps, for the record."""
+        """A dict for json.dumps, to be kept in recipe.json."""
         return {"device": "cpu"}
 
     def loader(self, loader, classes):
-        """A Loader whose batches lie where the network does. classes: how many the data has."""
+        """The loader, with its batches on the network's device. classes: how many the data has."""
         return loader
 
     def running_sums(self, check, like):
-        """RunningSums for which Python does not wait. `like`: an array where the network lies."""
+        """RunningSums on the network's device; see there for `check`. `like`: an array on that device."""
         return RunningSums(check)
 
-    def step(self, train_on, loader, optimizer):
-        """A Step, see there. optimizer: the SGD that train_on(images, labels) calls."""
-        return Step(train_on, loader)
+    def step_runner(self, train_on_batch, loader, optimizer):
+        """A StepRunner. optimizer: the SGD that train_on_batch(images, labels) calls."""
+        return StepRunner(train_on_batch, loader)
 
     def in_use(self):
         """The context in which everything is computed."""
@@ -79,31 +82,31 @@ class CPU(Hardware):
 class GPU(Hardware):
     """An NVIDIA GPU. Its steps are recorded as CUDA graphs where that is possible.
 
-    rung, precision: see backend/cuda/ladder.py.
-    not_recorded: why its steps are not recorded, None if they are.
+    rung, precision: see backend/cuda/kernel_settings.py.
+    why_not_recorded: why its steps are not recorded, None if they are.
     """
 
     card: Card
     rung: str
     precision: str
-    not_recorded: str | None = None
+    why_not_recorded: str | None = None
 
     device = "cuda"
     checkpoint_every = 2000  # steps take so much less time than on a CPU
 
     def for_model(self, model):
         """The same hardware with the reason, if there is one, why this model's steps cannot be recorded."""
-        return replace(self, not_recorded=why_not_recorded(model, self.rung))
+        return replace(self, why_not_recorded=why_not_recorded(model, self.rung))
 
     def __str__(self):
         how = "each step one CUDA graph"
-        if self.not_recorded is not None:
-            how = f"kernels started one by one, since {self.not_recorded}"
+        if self.why_not_recorded is not None:
+            how = f"kernels started one by one, since {self.why_not_recorded}"
         return f"{self.card.name}, rung {self.rung}, precision {self.precision}, {how}"
 
     def to_json(self):
         """As for a CPU; the device is the GPU's name."""
-        recorded = self.not_recorded is None
+        recorded = self.why_not_recorded is None
         return {
             "device": self.card.name,
             "rung": self.rung,
@@ -119,16 +122,16 @@ class GPU(Hardware):
         """As for a CPU."""
         return DeviceRunningSums(check, like)
 
-    def step(self, train_on, loader, optimizer):
+    def step_runner(self, train_on_batch, loader, optimizer):
         """As for a CPU, but on a stream of its own."""
         recorder = Recorder()
-        if self.not_recorded is not None:
-            return Step(train_on, loader, recorder.working)
-        return RecordedStep(train_on, loader, optimizer, recorder)
+        if self.why_not_recorded is not None:
+            return StepRunner(train_on_batch, loader, recorder.working)
+        return RecordingStepRunner(train_on_batch, loader, optimizer, recorder)
 
     def in_use(self):
-        """The context in which kernels are of this rung and precision."""
-        return ladder.using(self.rung, self.precision)
+        """The context in which the kernels have this rung and precision."""
+        return kernel_settings.using(self.rung, self.precision)
 
 
 def why_not_recorded(model, rung):

@@ -24,7 +24,7 @@ class History:
             return
         size = os.path.getsize(path) if os.path.exists(path) else 0
         if size < keep:
-            raise CheckpointError(f"{path} has {size} bytes, but the checkpoint knows {keep}")
+            raise CheckpointError(f"{path} has {size} bytes, but had {keep} at the checkpoint")
         try:
             self.file = open(path, "a+b")  # noqa: SIM115, closed by close()
         except OSError as error:

@@ -1,7 +1,7 @@
 """InputFormat: how images become a network's input, and what its outputs mean.
 
 It is measured once, on the training images, when a run begins, and kept with the run. So a network can be
-used where its data is not, and a run does not go on with other images than it began with.
+used without its data, and a run refuses to go on with other images than those with which it began.
 """
 
 import json
@@ -17,7 +17,7 @@ from minires.errors import CheckpointError, first_few
 from minires.train.files import force_to_disk
 
 ARRAYS = ("mean", "std", "components", "eigenvalues")
-ABOUT = ("size", "scale", "classes", "labels")
+METADATA = ("size", "scale", "classes", "labels")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +25,9 @@ class InputFormat:
     """What was measured on the training images.
 
     mean, std: of the images in 0..1, float32 of shape (), (C, 1, 1) or (C, H, W). components (C, C),
-    eigenvalues (C,): of their colours (data/colour.py). size: the side of the images in pixels. scale: the
-    shorter side of a photo of which they are cut out, None where all pictures have that size. classes: the
-    names of the outputs. labels: a hash of all training labels in their order.
+    eigenvalues (C,): of their colours (data/colour_noise.py). size: the side of the images in pixels. scale:
+    the shorter side of the photos from which they are cut out, None where all pictures have that size.
+    classes: the names of the outputs. labels: a hash of all training labels in their order.
     """
 
     mean: np.ndarray
@@ -41,7 +41,7 @@ class InputFormat:
 
     @classmethod
     def measured(cls, split, scale, normalization, classes):
-        """From the training images of a Split or an ImageFolder. normalization: a key of NORMALIZATIONS."""
+        """That of the images in a Split or an ImageFolder. normalization: a key of NORMALIZATIONS."""
         sample = split.sample()
         normalize = NORMALIZATIONS[normalization](sample)
         statistics = normalize.mean, normalize.std, *principal_components(sample)
@@ -50,7 +50,7 @@ class InputFormat:
 
     @property
     def channels(self):
-        """C of the images."""
+        """The number of channels C of the images."""
         return len(self.eigenvalues)
 
     @property
@@ -62,38 +62,38 @@ class InputFormat:
         """The ColourNoise of a normalized batch."""
         return ColourNoise(self.components, self.eigenvalues, deviation, self.std)
 
-    def check_same(self, other, where):
-        """CheckpointError if `other` was measured on other training images than those of this run."""
+    def check_same(self, other, run):
+        """CheckpointError if `other` was measured on other training images. run: a name, for the message."""
         if self.classes != other.classes:
             raise CheckpointError(
-                f"{where} was begun with the classes {first_few(self.classes)}, but the data now has "
+                f"{run} began with the classes {first_few(self.classes)}, but the data now has "
                 f"{first_few(other.classes)}"
             )
-        theirs = other.statistics()
+        others = other.statistics()
         different = [
             name
-            for name, mine in self.statistics().items()
-            if mine.shape != theirs[name].shape or not np.allclose(mine, theirs[name], rtol=0, atol=0.01)
+            for name, array in self.statistics().items()
+            if array.shape != others[name].shape or not np.allclose(array, others[name], rtol=0, atol=0.01)
         ]
         different += ["labels"] if self.labels != other.labels else []
         if different:
             raise CheckpointError(
-                f"{where} was begun with other training images: their {first_few(different)} differ; give "
+                f"{run} began with other training images: their {first_few(different)} differ; give "
                 "the same data, or start anew with --overwrite"
             )
 
     def statistics(self):
-        """What every machine finds; single components are arbitrary where eigenvalues are equal."""
+        """Statistics on which all machines agree; components alone are arbitrary if eigenvalues are equal."""
         covariance = self.components * self.eigenvalues @ self.components.T
         return {"mean": self.mean, "std": self.std, "colours": covariance}
 
     def save(self, path):
-        """Write it to a safetensors file; CheckpointError if the disk does not take it."""
+        """Write it to a safetensors file; CheckpointError if that fails."""
         arrays = {name: np.array(getattr(self, name), order="C") for name in ARRAYS}
-        about = {name: json.dumps(getattr(self, name)) for name in ABOUT}
+        metadata = {name: json.dumps(getattr(self, name)) for name in METADATA}
         temporary = path.with_name(path.name + ".writing")
         try:
-            save_file(arrays, temporary, about)
+            save_file(arrays, temporary, metadata)
             force_to_disk(temporary)
             temporary.replace(path)
         except (OSError, SafetensorError) as error:
@@ -105,7 +105,7 @@ class InputFormat:
         try:
             with safe_open(path, framework="numpy") as file:
                 arrays = [file.get_tensor(name) for name in ARRAYS]
-                size, scale, classes, labels = (json.loads(file.metadata()[name]) for name in ABOUT)
+                size, scale, classes, labels = (json.loads(file.metadata()[name]) for name in METADATA)
                 return cls(*arrays, size, scale, tuple(classes), labels)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise CheckpointError(

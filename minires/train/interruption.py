@@ -7,27 +7,27 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def polite_signals():
-    """While this is open, Ctrl-C and SIGTERM only ask: yields a function that tells whether they did.
+def deferred_signals():
+    """A context in which Ctrl-C and SIGTERM only set a flag; yields a function that tells whether it is set.
 
-    A second Ctrl-C interrupts at once. Outside of the main thread, where Python delivers no signals, nothing
-    is ever asked.
+    A second signal raises KeyboardInterrupt at once. Outside of the main thread, where Python delivers no
+    signals, the flag is never set.
     """
-    asked = threading.Event()
+    signalled = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield signalled.is_set
         return
 
     def on_signal(number, frame):
-        if asked.is_set():
+        if signalled.is_set():
             print("\nStopped at once. --resume goes on from the last checkpoint.", file=sys.stderr)
             raise KeyboardInterrupt
-        asked.set()
+        signalled.set()
         print("\nFinishing this step, then saving. Ctrl-C again stops at once.", file=sys.stderr)
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked.is_set
+        yield signalled.is_set
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)

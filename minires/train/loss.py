@@ -1,4 +1,4 @@
-"""What training makes smaller."""
+"""The loss that training minimizes."""
 
 from minires.nn.functional import cross_entropy
 
@@ -10,9 +10,9 @@ def classification_loss(outputs, labels):
 
     loss = cross_entropy(logits) + 0.3 * (the sum of the auxiliary heads' cross_entropy)
 
-    outputs: logits (N, classes), or a tuple of these and of one such Tensor for each auxiliary head, as of
-        GoogLeNet, whose paper the weight is from (Szegedy et al. 2014, section 5).
-    labels: int64 (N,). What is evaluated are the logits alone.
+    outputs: logits (N, classes), or a tuple of logits: the network's own, then those of each auxiliary head,
+        as in GoogLeNet. The weight 0.3 is that of GoogLeNet's paper (Szegedy et al. 2014, section 5).
+    labels: int64 (N,). Evaluation uses the network's own logits alone.
     """
     logits, *heads = outputs if isinstance(outputs, tuple) else (outputs,)
     loss = cross_entropy(logits, labels)

@@ -1,4 +1,4 @@
-"""What a person is told where a GPU's memory is too small, and which batch would fit."""
+"""The error for a GPU's memory that is too small, with the size of a batch that would fit."""
 
 import gc
 from contextlib import contextmanager
@@ -13,29 +13,29 @@ from minires.errors import DeviceMemoryError
 from minires.train.loss import classification_loss
 from minires.train.prediction import for_inference
 
-PROBE_IMAGES = 4, 8  # two batches to measure: what a step takes grows in proportion to the batch
-LEFT_FREE = 0.05  # of the memory: blocks of many sizes never fill it up
+PROBE_IMAGES = 4, 8  # two batches to measure: the memory of a step is a linear function of the batch size
+UNUSED_FRACTION = 0.05  # of the memory: gaps between blocks of many sizes
 
 
 @contextmanager
-def enough_memory_for(what, device):
-    """DeviceMemoryError where a GPU's memory is too small for `what` is done inside of `with`."""
+def enough_memory_for(contents, device):
+    """Inside of `with`, a GPU's MemoryError becomes a DeviceMemoryError that names `contents`, a plural."""
     try:
         yield
     except MemoryError as error:
         if device == "cpu":
             raise
         raise DeviceMemoryError(
-            f"{what} do not fit into the GPU's memory, of which {_gibibytes(_free_memory())} are free; "
+            f"{contents} do not fit into the GPU's memory, of which {_gibibytes(_free_memory())} are free; "
             "take a smaller network, or --device cpu"
         ) from error
 
 
 @contextmanager
 def enough_memory_for_steps(trainer):
-    """DeviceMemoryError, saying which batch would fit, where a GPU's memory is too small for training steps.
+    """Inside of `with`, a GPU's MemoryError becomes a DeviceMemoryError that says which batch would fit.
 
-    The trainer is of no use afterwards: what its steps had taken is given back.
+    The trainer cannot be used after the error: the memory of its steps is freed.
     """
     try:
         yield
@@ -48,18 +48,18 @@ def enough_memory_for_steps(trainer):
 def out_of_memory(trainer, error):
     """The DeviceMemoryError to raise where the MemoryError `error` ended a training run."""
     size = trainer.recipe.batch_size
-    trainer.training_step = None  # and with it what it recorded
+    trainer.step_runner = None  # frees its recordings
     trainer.model.zero_grad()
-    clear_frames(error.__traceback__)  # the step that failed still holds its maps
+    clear_frames(error.__traceback__)  # frees the maps of the step that failed
     free = _free_memory()
     try:
-        small, larger = (_memory_of_a_run(trainer, n) for n in PROBE_IMAGES)
+        fewer_bytes, more_bytes = (_memory_of_a_run(trainer, n) for n in PROBE_IMAGES)
     except MemoryError:
         fits = 0
     else:
-        room = (1 - LEFT_FREE) * free - small
+        room = (1 - UNUSED_FRACTION) * free - fewer_bytes
         fewer, more = PROBE_IMAGES
-        fits = min(fewer + int(room * (more - fewer) // max(larger - small, 1)), size - 1)
+        fits = min(fewer + int(room * (more - fewer) // max(more_bytes - fewer_bytes, 1)), size - 1)
     advice = f"{fits} would fit: --batch-size {fits}"
     if fits < 1:
         advice = f"not even {PROBE_IMAGES[1]} fit; take a smaller network, or the CPU"
@@ -75,41 +75,41 @@ def _free_memory():
     return load_cupy().cuda.runtime.memGetInfo()[0]
 
 
-def _gibibytes(count):
-    return f"{count / 2**30:.1f} GiB"
+def _gibibytes(byte_count):
+    return f"{byte_count / 2**30:.1f} GiB"
 
 
 def _memory_of_a_run(trainer, batch_size):
-    """Bytes for steps and, beside what is kept for these, for evaluations and for an epoch's last, smaller
-    batch; the weights aside.
+    """Bytes for training steps, and for an evaluation or an epoch's smaller last batch beside them; without
+    the weights.
     """
     size, test = trainer.recipe.batch_size, trainer.test_loader.loader
-    tested = min(batch_size * test.batch_size // size, len(test.split))
-    last = batch_size * (len(trainer.train_loader.loader.split) % size) // size
+    test_batch_size = min(batch_size * test.batch_size // size, len(test.split))
+    last_batch_size = batch_size * (len(trainer.train_loader.loader.split) % size) // size
 
-    def step(images, labels):
+    def forward_and_backward(images, labels):
         classification_loss(trainer.model(images), labels)[0].backward()
         trainer.model.zero_grad()
 
-    def evaluation(images, labels):
+    def evaluate(images, labels):
         with no_grad(), trainer.model.evaluating():
             for_inference(trainer.model)(images)
 
-    beside = [_memory_of(evaluation, trainer, tested)]
-    if last > 1:
-        beside.append(_memory_of(step, trainer, last))
-    return _memory_of(step, trainer, batch_size) + max(beside)
+    additional = [_memory_of(evaluate, trainer, test_batch_size)]
+    if last_batch_size > 1:
+        additional.append(_memory_of(forward_and_backward, trainer, last_batch_size))
+    return _memory_of(forward_and_backward, trainer, batch_size) + max(additional)
 
 
-def _memory_of(work, trainer, batch_size):
-    """Bytes that work(images, labels) takes at most at a time."""
-    cuda, given = load_cupy().cuda, trainer.input_format
+def _memory_of(function, trainer, batch_size):
+    """The most bytes that function(images, labels) has in use at a time, for a batch of this size."""
+    cuda, input_format = load_cupy().cuda, trainer.input_format
     pool = cuda.MemoryPool()
     parameters = list(trainer.model.parameters())
     with trainer.hardware.in_use(), cuda.using_allocator(pool.malloc):
-        shape = batch_size, given.channels, given.size, given.size
+        shape = batch_size, input_format.channels, input_format.size, input_format.size
         images = library(parameters[0].data).zeros(shape, np.float32)
         labels = to_device(np.zeros(batch_size, np.int64), "cuda")
-        work(Tensor(images), labels)
-        del images, labels  # before the pool goes, which takes its memory with it
+        function(Tensor(images), labels)
+        del images, labels  # before the pool, which frees their memory
         return pool.total_bytes()

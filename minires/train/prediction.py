@@ -1,4 +1,4 @@
-"""What a network says about images: the probability of each class."""
+"""A network's predictions for images: the probability of each class."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ from minires.nn.utils import fuse_conv_bn_eval
 def for_inference(model):
     """The network that computes predictions: a copy of the model with folded batch norms.
 
-    It is the model itself where a forward hook watches it or where a module has a forward of its own.
+    It is the model itself if a module has a forward hook, or a forward that was set on the instance.
     """
-    unusual = any(module._forward_hooks or "forward" in vars(module) for module in model.modules())
-    return model if unusual else fuse_conv_bn_eval(model)
+    is_customized = any(module._forward_hooks or "forward" in vars(module) for module in model.modules())
+    return model if is_customized else fuse_conv_bn_eval(model)
 
 
 @no_grad()
@@ -31,29 +31,29 @@ def probabilities(model, x):
     views = 1 if x.ndim == 4 else x.shape[1]
     with model.evaluating():
         p = softmax(model(Tensor(x.reshape(-1, *x.shape[-3:])).to(device_of(model)))).numpy()
-    return finite(p).reshape(-1, views, p.shape[-1]).mean(axis=1)
+    return require_finite(p).reshape(-1, views, p.shape[-1]).mean(axis=1)
 
 
 @no_grad()
-def probabilities_of_whole(model, x):
-    """The same from whole images of any size, float32 (N, C, H, W): the model is applied at every position.
+def probabilities_of_whole_photos(model, x):
+    """The same for whole photos of any size, float32 (N, C, H, W): the model is applied at every position.
 
-    A network with global average pooling does so by itself. The fully connected layers of another are applied
-    as convolutions, and their logits averaged over the positions (ConvNet.score_map).
+    A network with global average pooling does so by itself. The fully connected layers of other networks are
+    applied as convolutions, and their logits are averaged over the positions (ConvNet.score_map).
     """
     with model.evaluating():
         x = Tensor(x).to(device_of(model))
         logits = model.score_map(x).mean((2, 3)) if hasattr(model, "score_map") else model(x)
-        return finite(softmax(logits).numpy())
+        return require_finite(softmax(logits).numpy())
 
 
 def device_of(model):
-    """Where a model's parameters are; the CPU if it has none."""
+    """The device of a model's parameters; "cpu" if it has none."""
     return next((parameter.device for parameter in model.parameters()), "cpu")
 
 
-def finite(p):
-    """p as it is; CheckpointError if some of it is not finite."""
+def require_finite(p):
+    """p itself; CheckpointError if some of its values are not finite."""
     if not np.isfinite(p).all():
         raise CheckpointError(
             "the network's probabilities are not finite; its weights or its input are ruined"

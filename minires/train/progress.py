@@ -1,10 +1,10 @@
-"""What a person sees while nets train."""
+"""The progress that the terminal shows while nets train."""
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from minires.train.watching import now_and_then
+from minires.train.watching import throttled
 
 
 class TrainingProgress:
@@ -13,8 +13,8 @@ class TrainingProgress:
         with TrainingProgress() as progress:
             train(recipe, on_step=progress.follow("resnet20", recipe.iterations))
 
-    Below 100 columns the speed is left out. Where the output is no terminal, there is a line for each
-    evaluation instead.
+    Below 100 columns the images per second are left out. If the output is not a terminal, there is a line for
+    each evaluation instead.
     """
 
     def __init__(self, console=None):
@@ -34,17 +34,17 @@ class TrainingProgress:
         return self
 
     def __exit__(self, *_):
-        # Where a run was refused before its first step, empty bars would only stand in the way.
+        # If an error came before the first step, the empty bars are removed from the terminal.
         self.bars.live.transient = not any(task.completed for task in self.bars.tasks)
         self.bars.stop()
 
     def follow(self, name, steps):
         """Add a line for a run of so many steps; returns the on_step for train()."""
         show = self.line(name, steps)
-        return now_and_then(lambda trainer: show(trainer.report()))
+        return throttled(lambda trainer: show(trainer.report()))
 
     def line(self, name, steps):
-        """The same for a run elsewhere; returns the function that is called with its Reports."""
+        """Add a line for a run in another process; returns the function to call with its Reports."""
         task = self.bars.add_task(name, total=steps, figures="waiting", start=False)
 
         def show(report):
@@ -58,7 +58,7 @@ class TrainingProgress:
 
 
 def describe(report, speed=True):
-    """A Report in words, with the speed if asked for."""
+    """A Report in words; with the images per second if `speed` is true."""
     test = "" if report.test_error is None else f" test {report.test_error:.2f}%"
     images = f" {report.images_per_second:,.0f} images/s" if speed else ""
     return f"loss {report.loss:.3f} train {report.train_error:.2f}%{test}{images}"

@@ -1,17 +1,17 @@
 """RunFolder: where a run keeps its recipe, metrics, curves and checkpoints.
 
-    RUN/recipe.json                        what was run, and with which versions
+    RUN/recipe.json                        the recipe, the versions, and the hardware
     RUN/input.safetensors                  how images become input, measured on the training images
     RUN/metrics.jsonl                      one row per log step and per evaluation
     RUN/curves.png                         training and test error
     RUN/checkpoints/step-00001000/         the latest checkpoint
         weights.safetensors                parameters and buffers
         optimizer.safetensors              velocities
-        average.safetensors                sums of the weights so far, where the recipe averages them
+        average.safetensors                sums of the weights so far, if the recipe averages them
         state.json                         step, random generators, running sums, position in the history
 
 A checkpoint is written under another name, forced to the disk, and renamed. So a crash at any moment leaves
-the one before it.
+a complete checkpoint, the new one or the one before it.
 """
 
 import json
@@ -44,31 +44,32 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
 
     def check(self, recipe, resume=False, overwrite=False):
-        """Refuse what `prepare` would refuse, and write nothing.
+        """Raise the errors that `prepare` would raise before it writes; write nothing.
 
-        Raises CheckpointError if the folder cannot be used, if it holds a run and neither `resume` nor
-        `overwrite` is given, or if the run to resume has another recipe or has lost its own.
+        Raises OptionError if both `resume` and `overwrite` are given. Raises CheckpointError if the folder
+        cannot be used, if it holds a run and neither is given, or if the run to resume has another recipe or
+        its recipe.json cannot be read.
         """
         if resume and overwrite:
             raise OptionError("give --resume or --overwrite, not both")
-        with self._usable():
-            held = self.held()
-        if held and not (resume or overwrite):
+        with self._os_errors_explained():
+            existing = self.held()
+        if existing and not (resume or overwrite):
             raise CheckpointError(
-                f"{self.path} already holds a run ({', '.join(held)}); add --resume to go on with it, "
+                f"{self.path} already holds a run ({', '.join(existing)}); add --resume to go on with it, "
                 "--overwrite to start anew, or choose another folder with --out"
             )
-        if held and resume:
+        if existing and resume:
             self._check_same(recipe)
 
     def prepare(self, recipe, resume=False, overwrite=False, hardware=None):
         """Make the folder ready for `recipe`; returns the checkpoint to go on from, None for a new run.
 
-        hardware: the Hardware that a new run begins on, for the record.
+        hardware: the Hardware on which a new run begins, to be kept in recipe.json.
         Raises what `check` raises, and CheckpointError if the folder cannot be written.
         """
         self.check(recipe, resume, overwrite)
-        with self._usable():
+        with self._os_errors_explained():
             if resume and self.held():
                 self.checkpoints.mkdir(exist_ok=True)
                 return self.latest()
@@ -79,9 +80,9 @@ class RunFolder:
         return None
 
     def held(self):
-        """The names of a run's files and folders that are here already."""
-        ours = (self.recipe_file, self.input_file, self.metrics_file, self.curves_file, self.checkpoints)
-        return [path.name for path in ours if path.exists()]
+        """The names of a run's files and folders that exist already."""
+        paths = (self.recipe_file, self.input_file, self.metrics_file, self.curves_file, self.checkpoints)
+        return [path.name for path in paths if path.exists()]
 
     def clear(self):
         """Delete a run's files, and nothing else."""
@@ -103,9 +104,9 @@ class RunFolder:
         return Recipe.from_json(values)
 
     def same_input(self, measured):
-        """The InputFormat that the run was begun with, or `measured` if the folder has none.
+        """The InputFormat with which the run began, or `measured` if the folder has none.
 
-        Raises CheckpointError if `measured`, on the data of now, is another one.
+        Raises CheckpointError if `measured`, the InputFormat of the present data, differs from it.
         """
         if not self.input_file.exists():
             return measured
@@ -114,14 +115,14 @@ class RunFolder:
         return kept
 
     def latest(self):
-        """The folder of the latest checkpoint, None before the first."""
+        """The folder of the latest checkpoint; None if there is none."""
         return max(self.checkpoints.glob("step-????????"), default=None)
 
     def save(self, step, model, optimizer, state, average=None):
         """Write the checkpoint of `step` and drop the older ones. `state` is a dict for JSON.
 
         average: the WeightAverage to keep with it, if there is one.
-        Raises CheckpointError if the disk does not take it; the checkpoint before it is then still there.
+        Raises CheckpointError if it cannot be written; the checkpoint before it is then still there.
         """
         final = self.checkpoints / f"step-{step:08d}"
         if final.exists():
@@ -146,7 +147,11 @@ class RunFolder:
                 shutil.rmtree(older, ignore_errors=True)
 
     def load(self, checkpoint, model, optimizer=None, average=None):
-        """Restore the model, and what else is given, from a checkpoint's folder; returns its state."""
+        """Restore the model, and the optimizer and average if given, from a checkpoint's folder.
+
+        Returns the `state` that was given to `save`. Raises CheckpointError if the checkpoint is damaged, of
+        another format, or of another model.
+        """
         try:
             state = json.loads((checkpoint / "state.json").read_text())
             weights = load_file(checkpoint / "weights.safetensors")
@@ -169,7 +174,7 @@ class RunFolder:
         return state
 
     @contextmanager
-    def _usable(self):
+    def _os_errors_explained(self):
         try:
             yield
         except OSError as error:
@@ -178,19 +183,19 @@ class RunFolder:
             ) from error
 
     def _check_same(self, recipe):
-        there = self.recipe()
-        names = there.differences(recipe)
+        kept = self.recipe()
+        names = kept.differences(recipe)
         if names:
-            details = ", ".join(f"{n} {getattr(there, n)!r}, not {getattr(recipe, n)!r}" for n in names)
+            details = ", ".join(f"{n} {getattr(kept, n)!r}, not {getattr(recipe, n)!r}" for n in names)
             raise CheckpointError(
                 f"{self.path} holds a run of another recipe ({details}); repeat its options or use --out"
             )
 
 
 def environment(hardware=None):
-    """What a run was made with, for the record."""
-    here = {"python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine()}
-    return here if hardware is None else here | hardware.to_json()
+    """The versions and the hardware that a run is made with, to be kept with its results."""
+    versions = {"python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine()}
+    return versions if hardware is None else versions | hardware.to_json()
 
 
 def _contiguous(arrays):

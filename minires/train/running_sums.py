@@ -1,4 +1,4 @@
-"""Running sums over training steps: what comes out of them, for the history and for people to watch."""
+"""Running sums over training steps: the mean loss and the error, for the history and for reports."""
 
 from typing import NamedTuple
 
@@ -8,15 +8,15 @@ from minires.backend import kernels, library
 
 
 class Sums(NamedTuple):
-    """Sums over the images of some steps, and the means that they give."""
+    """Sums over the images of several steps, and their means."""
 
-    loss_sum: float = 0.0  # each batch's mean loss times its images
+    loss_sum: float = 0.0  # of each batch's mean loss times its number of images
     error_count: int = 0  # wrong predictions
     image_count: int = 0
 
     @property
     def loss(self):
-        """The mean loss of an image."""
+        """The mean loss over the images."""
         return self.loss_sum / self.image_count
 
     @property
@@ -26,9 +26,9 @@ class Sums(NamedTuple):
 
 
 class RunningSums:
-    """The Sums of the steps since they were last written, on the CPU.
+    """The Sums of the steps since the last `write`, on the CPU.
 
-    check: called as check(value) with each loss, to stop where it is not finite.
+    check: called as check(value) with each loss; raises an error if it is not finite.
     """
 
     def __init__(self, check):
@@ -36,7 +36,7 @@ class RunningSums:
         self.write(Sums())
 
     def add(self, loss, logits, labels):
-        """Count a batch: its mean loss (one element), logits (N, classes) and labels (N,)."""
+        """Add a batch: its mean loss (one element), logits (N, classes) and labels (N,)."""
         value = loss.item()
         self.check(value)
         wrong = int((logits.numpy().argmax(1) != labels).sum())
@@ -44,7 +44,7 @@ class RunningSums:
         self.sums = Sums(loss_sum + value * len(labels), error_count + wrong, image_count + len(labels))
 
     def read(self):
-        """The Sums of this moment."""
+        """The Sums so far."""
         return self.sums
 
     def write(self, sums):
@@ -53,23 +53,23 @@ class RunningSums:
 
 
 class DeviceRunningSums(RunningSums):
-    """The same on a GPU, in float64. Python waits for them in `read` only, and `check` is called there.
+    """The same on a GPU, in float64. Only `read` waits for the GPU, and calls `check` with the loss sum.
 
     like: an array on that GPU.
     """
 
     def __init__(self, check, like):
-        self.there = library(like).zeros(3, np.float64)
+        self.array = library(like).zeros(3, np.float64)
         super().__init__(check)
 
     def add(self, loss, logits, labels):
-        kernels.count_batch(self.there, loss.data, logits.data, labels)
+        kernels.count_batch(self.array, loss.data, logits.data, labels)
 
     def read(self):
-        loss_sum, error_count, image_count = self.there.get().tolist()
+        loss_sum, error_count, image_count = self.array.get().tolist()
         self.check(loss_sum)
         return Sums(loss_sum, int(error_count), int(image_count))
 
     def write(self, sums):
         for i, value in enumerate(sums):
-            self.there[i] = value
+            self.array[i] = value

@@ -18,7 +18,7 @@ from minires.train.build import build_loaders, build_model, measure_input
 from minires.train.evaluation import evaluate
 from minires.train.hardware import Hardware
 from minires.train.history import History
-from minires.train.interruption import polite_signals
+from minires.train.interruption import deferred_signals
 from minires.train.loss import classification_loss
 from minires.train.out_of_memory import enough_memory_for, enough_memory_for_steps
 from minires.train.run_folder import RunFolder
@@ -26,8 +26,8 @@ from minires.train.running_sums import Sums
 from minires.train.watching import Report
 
 
-def forward_backward_step(images, labels, model, optimizer, sums):
-    """What one batch does to a network. `sums`: the RunningSums that count it."""
+def train_on_batch(images, labels, model, optimizer, sums):
+    """Train the model on one batch. `sums`: the RunningSums to which the batch is added."""
     loss, logits = classification_loss(model(Tensor(images)), labels)
     sums.add(loss, logits, labels)
     optimizer.zero_grad()
@@ -37,7 +37,7 @@ def forward_backward_step(images, labels, model, optimizer, sums):
 
 @dataclass
 class State:
-    """Where a run stands. With recipe, weights, velocities, sums and history it decides how it goes on."""
+    """How far a run has come. A checkpoint holds it with all else that determines the steps to come."""
 
     step: int = 0
     lowest_error: float = 100.0  # of the training rows so far, in percent
@@ -47,8 +47,8 @@ class State:
 class Trainer:
     """One run of a recipe.
 
-    recipe: a Recipe; dataset: what data.load(recipe.data, ...) gave; hardware: a Hardware, the CPU if left
-    out.
+    recipe: a Recipe; dataset: the Dataset that data.load(recipe.data, ...) returned; hardware: a Hardware,
+    the CPU if left out.
     folder: the RunFolder to keep the run in. `resume` goes on from the checkpoint there, `overwrite` starts
         anew; see RunFolder.prepare. Nothing is written before everything is built.
     """
@@ -72,7 +72,7 @@ class Trainer:
                 nesterov=recipe.nesterov,
             )
             self._try_one_image()
-        self._prepare_batches()
+        self._prepare_steps()
         self.average = WeightAverage(self.model) if recipe.average_weights else None
         self.state, self.history = State(), History()
         self.stopping = False
@@ -80,11 +80,12 @@ class Trainer:
             self._open(folder, resume, overwrite)
 
     def run(self, on_step=None, checkpoint_every=None):
-        """Train to the end; `on_step(trainer)` is called after every step, and first where a run is resumed.
+        """Train to the end; `on_step(trainer)` is called after each step, and at the start of a resumed run.
 
         A checkpoint is saved at the end and every `checkpoint_every` steps; left out, every 100 on the CPU,
-        every 2,000 on a GPU. Ctrl-C or stop() finish the step, save, and raise
-        TrainingInterrupted. Weights or a loss that are not finite raise DivergenceError.
+        every 2,000 on a GPU. After Ctrl-C, SIGTERM or stop() it finishes the step, saves, and raises
+        TrainingInterrupted. It raises DivergenceError if the loss or, at a checkpoint, the weights are not
+        finite.
         """
         self.stopping = False
         checkpoint_every = checkpoint_every or self.hardware.checkpoint_every
@@ -92,8 +93,8 @@ class Trainer:
             on_step(self)
         try:
             with (
-                polite_signals() as interrupted,
-                # NumPy's warnings of overflow say nothing about where; the loss is checked instead.
+                deferred_signals() as interrupted,
+                # NumPy's overflow warnings do not say in which step; the loss is checked instead.
                 np.errstate(over="ignore", invalid="ignore"),
                 one_thread_per_product(),
                 enough_memory_for_steps(self),
@@ -115,29 +116,29 @@ class Trainer:
         self.plot()
 
     def step(self):
-        """One batch: forward, backward, update; then the rows of the history that are due."""
+        """Train on one batch: forward, backward, update. Then append the rows of the history that are due."""
         start, state, recipe = time.perf_counter(), self.state, self.recipe
         evaluations = self.history.series("test_error")[1] if recipe.schedule == "plateau" else ()
         self.optimizer.lr = recipe.learning_rate_at(state.step, state.lowest_error, evaluations)
-        self.training_step.run(state.step)
+        self.step_runner.run(state.step)
         state.step += 1
-        # The mean of the whole run would hold on to the random weights that it began with.
+        # A mean over the whole run would include the random weights of its beginning.
         if self.average is not None and state.step > recipe.iterations // 2:
             self.average.update()
         state.seconds += time.perf_counter() - start
         self._record()
 
     def stop(self):
-        """End the run after this step, in the way of Ctrl-C; for on_step to call."""
+        """End the run after this step, as Ctrl-C does. An on_step function may call it."""
         self.stopping = True
 
     def save(self):
-        """Save a checkpoint of this moment."""
+        """Save a checkpoint of the current state, if the run has a folder."""
         if self.folder is None:
             return
         sums = self._read_sums()
         for name, array in self.model.state_dict().items():
-            self._check_finite(name, array)  # a good checkpoint must not give way to a ruined one
+            self._check_finite(name, array)  # NaN must not replace a good checkpoint
         saved = {
             "run": asdict(self.state) | sums._asdict(),
             "history_bytes": self.history.sync(),
@@ -151,12 +152,12 @@ class Trainer:
             plot_run(self.history, self.recipe.model, self.folder.curves_file)
 
     def keep_in(self, folder, resume=False, overwrite=False):
-        """The old way to give a run its folder: as Trainer(..., folder=folder), with a warning."""
+        """Deprecated: write Trainer(..., folder=folder). Gives the run its folder, with a warning."""
         warn("Trainer.keep_in: write Trainer(..., folder=folder) instead", DeprecationWarning, stacklevel=2)
         folder.check(self.recipe, resume, overwrite)
         if resume:
             self.input_format = folder.same_input(self.input_format)
-            self._prepare_batches()
+            self._prepare_steps()
         self._open(folder, resume, overwrite)
 
     @property
@@ -166,12 +167,12 @@ class Trainer:
 
     @property
     def evaluated(self):
-        """Whether there was an evaluation after this very step."""
+        """Whether the latest step was followed by an evaluation."""
         row = self.history.rows[-1] if self.history.rows else {}
         return "test_error" in row and row["step"] == self.state.step
 
     def report(self):
-        """A Report of this moment."""
+        """A Report of the current state."""
         sums, history = self._read_sums(), self.history
         return Report(
             step=self.state.step,
@@ -183,46 +184,46 @@ class Trainer:
         )
 
     def _try_one_image(self):
-        """Let the network refuse images of this size before anything is written."""
-        given = self.input_format
-        image = np.zeros((1, given.channels, given.size, given.size), np.float32)
+        """Let the network refuse images of this size before a file is written."""
+        side = self.input_format.size
+        image = np.zeros((1, self.input_format.channels, side, side), np.float32)
         with no_grad(), self.model.evaluating(), self.hardware.in_use():
             self.model(Tensor(image).to(self.hardware.device))
 
-    def _prepare_batches(self):
-        """The batches to train and to test on, where the network is, and what trains on them."""
-        self.train_loader = self.test_loader = self.training_step = None  # with what they have on a GPU
+    def _prepare_steps(self):
+        """Make the loaders, with their batches on the network's device, the sums and the step runner."""
+        self.train_loader = self.test_loader = self.step_runner = None  # frees the GPU memory of older ones
         loaders = build_loaders(self.recipe, self.dataset, self.input_format)
         classes = len(self.dataset.classes)
         with enough_memory_for("the network and its images", self.hardware.device):
             self.train_loader, self.test_loader = (self.hardware.loader(one, classes) for one in loaders)
         self.sums = self.hardware.running_sums(self._check_loss, next(self.model.parameters()).data)
-        work = partial(forward_backward_step, model=self.model, optimizer=self.optimizer, sums=self.sums)
-        self.training_step = self.hardware.step(work, self.train_loader, self.optimizer)
+        train_model = partial(train_on_batch, model=self.model, optimizer=self.optimizer, sums=self.sums)
+        self.step_runner = self.hardware.step_runner(train_model, self.train_loader, self.optimizer)
 
     def _open(self, folder, resume, overwrite):
-        """Make the folder this run's, and go on from the checkpoint there, if there is one."""
-        checkpoint, kept = folder.prepare(self.recipe, resume, overwrite, self.hardware), 0
+        """Keep the run in the folder from now on, and go on from the checkpoint there, if there is one."""
+        checkpoint, history_bytes = folder.prepare(self.recipe, resume, overwrite, self.hardware), 0
         if checkpoint is not None:
             saved = folder.load(checkpoint, self.model, self.optimizer, self.average)
-            run, kept = saved["run"], saved["history_bytes"]
+            run, history_bytes = saved["run"], saved["history_bytes"]
             self.sums.write(Sums(**{name: run.pop(name) for name in Sums._fields}))
             self.state = State(**run)
             for generator, state in zip(self._generators(), saved["generators"], strict=True):
                 generator.bit_generator.state = state
-        self.history = History(folder.metrics_file, kept)
-        self.input_format.save(folder.input_file)  # now that nothing was refused
+        self.history = History(folder.metrics_file, history_bytes)
+        self.input_format.save(folder.input_file)  # only after the folder and its checkpoint were accepted
         self.folder = folder
 
     @contextmanager
     def working(self):
-        """The context in which `step` may be called: as the hardware wants to be used."""
-        with self.hardware.in_use(), self.training_step.working():
+        """The context in which `step` is called: the hardware's kernels, and a GPU's stream."""
+        with self.hardware.in_use(), self.step_runner.working():
             yield
 
     def _read_sums(self):
         """The Sums since the last training row."""
-        start = time.perf_counter()  # a GPU first ends the steps that it was given, and that is training time
+        start = time.perf_counter()  # read() waits until a GPU has finished its steps: training time
         sums = self.sums.read()
         self.state.seconds += time.perf_counter() - start
         return sums
@@ -237,10 +238,10 @@ class Trainer:
         if not (log or test):
             return
         sums = self._read_sums()
-        where = {"step": state.step, "epoch": state.step / len(self.train_loader)}
+        position = {"step": state.step, "epoch": state.step / len(self.train_loader)}
         if log:
             self.history.append(
-                **where,
+                **position,
                 loss=sums.loss,
                 train_error=sums.error,
                 learning_rate=self.optimizer.lr,
@@ -251,24 +252,24 @@ class Trainer:
         if test:
             loss, error = evaluate(self.model, self.test_loader, self.average)
             self._check_finite("test loss", loss)
-            self.history.append(**where, test_loss=loss, test_error=error)
+            self.history.append(**position, test_loss=loss, test_error=error)
 
     def _check_loss(self, loss):
         self._check_finite("loss", loss)
 
-    def _check_finite(self, what, value):
+    def _check_finite(self, name, value):
         """DivergenceError unless the number or array `value` is finite."""
         if np.isfinite(value).all():
             return
         latest = self.folder and self.folder.latest()
         raise DivergenceError(
-            f"the {what} became {value if np.isscalar(value) else 'infinite or NaN'} around step "
+            f"the {name} became {value if np.isscalar(value) else 'infinite or NaN'} around step "
             f"{self.state.step + 1} (learning rate {self.optimizer.lr:g}); the last checkpoint is "
             f"{latest or 'none'}; try a smaller learning rate"
         )
 
     def _generators(self):
-        """The random generators in the model (dropout's), in definition order."""
+        """The random generators in the model (dropout's), in the order of its modules."""
         return [g for m in self.model.modules() for _, g in m.named_members(np.random.Generator)]
 
 
@@ -285,7 +286,7 @@ def train(
 ):
     """Run a recipe, in the folder `out` if given, and return the Trainer with its model and history.
 
-    dataset: what data.load gave, to load it only once. For `resume` and `overwrite` see RunFolder.prepare,
+    dataset: the Dataset, if it is loaded already. For `resume` and `overwrite` see RunFolder.prepare,
     for `on_step` and `checkpoint_every` see Trainer.run, for `hardware` Trainer. Where the recipe averages
     the weights, the model has those of the last step; it has the mean inside of
     `with trainer.average.in_use():`.

@@ -1,4 +1,4 @@
-"""Watching a run without holding it up: its Report, and how often to ask for one."""
+"""Watching a run without slowing it down: its Report, and a limit to how often one is made."""
 
 import math
 import time
@@ -7,28 +7,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Report:
-    """How a run stands at one moment; None for what has not been measured yet."""
+    """The state of a run at one moment; None for what has not been measured yet."""
 
     step: int
-    loss: float | None  # these two: since the last training row of the history, or of that row itself
+    # Means since the last training row of the history; those of that row if no step came after it.
+    loss: float | None
     train_error: float | None  # in percent
     test_error: float | None  # in percent, of the last evaluation
-    evaluated: bool  # whether that was after this very step
+    evaluated: bool  # whether that evaluation followed this very step
     images_per_second: float
 
 
-def now_and_then(show, seconds=0.1):
-    """An on_step for train(): show(trainer), at most once in so many seconds, and after every evaluation.
+def throttled(show, seconds=0.1):
+    """An on_step for train(): calls show(trainer) at most once in so many seconds, and after each evaluation.
 
-    A GPU has to finish what it was given before it can be asked how things stand.
+    A GPU has to finish the steps that were started before their sums can be read.
     """
-    shown = -math.inf
+    last_shown = -math.inf
 
     def on_step(trainer):
-        nonlocal shown
+        nonlocal last_shown
         now = time.monotonic()
-        if now - shown >= seconds or trainer.evaluated:
-            shown = now
+        if now - last_shown >= seconds or trainer.evaluated:
+            last_shown = now
             show(trainer)
 
     return on_step

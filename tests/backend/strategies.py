@@ -1,4 +1,4 @@
-"""What Hypothesis draws for the kernels' tests."""
+"""Hypothesis strategies for the kernels' tests."""
 
 from hypothesis import assume
 from hypothesis import strategies as st

@@ -14,12 +14,12 @@ def test_numpy_arrays_live_on_the_cpu():
 
 
 @pytest.mark.parametrize("data", [[1, 2], [1.0, 2.0], 3, (True, False)])
-def test_what_brings_no_dtype_becomes_float32(data):
+def test_data_without_a_dtype_becomes_float32(data):
     assert as_array(data).dtype == np.float32
 
 
 @pytest.mark.parametrize("scalar", [np.float32(1), np.float64(1), np.int64(1), np.bool_(True)])
-def test_numpy_scalars_bring_their_dtype(scalar):
+def test_numpy_scalars_keep_their_dtype(scalar):
     array = as_array(scalar)
     assert isinstance(array, np.ndarray)
     assert array.shape == ()
@@ -33,12 +33,12 @@ def test_floats_are_single_or_double_precision(before, after):
     assert as_array(np.ones(2, before)).dtype == after
 
 
-def test_asked_for_dtype_wins_and_copies_only_if_it_must():
+def test_a_given_dtype_is_used_and_copies_only_if_needed():
     array = np.ones(2, np.float32)
     assert as_array(array, "float32") is array
     assert as_array(array, "float64").dtype == np.float64
 
 
-def test_what_is_no_array_has_no_library():
+def test_only_arrays_have_a_library():
     with pytest.raises(TypeError, match="NumPy or CuPy, not float"):
         library(2.5)

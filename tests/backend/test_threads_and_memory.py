@@ -1,4 +1,4 @@
-"""How the work is dealt out, and memory that comes back."""
+"""How the threads share the work, and how memory is reused."""
 
 import gc
 import os
@@ -19,7 +19,7 @@ from minires.errors import OptionError
 
 
 @pytest.fixture(autouse=True)
-def usual_threads():
+def restored_thread_count():
     before = threads.get_num_threads()
     yield
     threads.set_num_threads(before)
@@ -52,31 +52,31 @@ def test_every_job_is_done_once_and_results_keep_their_order(count, jobs):
 
 def test_threads_work_at_the_same_time():
     threads.set_num_threads(3)
-    all_here = threading.Barrier(3, timeout=10)
-    assert threads.parallel_map(lambda job: all_here.wait() >= 0, range(3)) == [True] * 3
+    all_present = threading.Barrier(3, timeout=10)
+    assert threads.parallel_map(lambda job: all_present.wait() >= 0, range(3)) == [True] * 3
 
 
-def test_an_error_in_a_thread_arrives_after_all_have_stopped():
+def test_an_error_in_a_thread_is_raised_after_all_threads_have_stopped():
     threads.set_num_threads(2)
-    both_here, finished = threading.Barrier(2, timeout=10), threading.Event()
+    both_present, finished = threading.Barrier(2, timeout=10), threading.Event()
 
     def work(job):
-        both_here.wait()
+        both_present.wait()
         if job == 0:
-            raise ValueError("here")
+            raise ValueError("job 0 fails")
         finished.set()
 
-    with pytest.raises(ValueError, match="here"):
+    with pytest.raises(ValueError, match="job 0 fails"):
         threads.parallel_map(work, [0, 1])
     assert finished.is_set()
 
 
-def test_numpy_settings_hold_in_every_thread():
+def test_numpy_settings_apply_in_every_thread():
     threads.set_num_threads(2)
-    both_here = threading.Barrier(2, timeout=10)
+    both_present = threading.Barrier(2, timeout=10)
 
     def work(job):
-        both_here.wait()
+        both_present.wait()
         return np.array([1e38], np.float32) * 10
 
     with np.errstate(over="ignore"):
@@ -89,7 +89,7 @@ def test_a_wrong_number_of_threads_is_refused(count):
         minires.set_num_threads(count)
 
 
-def test_the_environment_decides_on_the_threads():
+def test_the_environment_sets_the_number_of_threads():
     code = "import minires; print(minires.get_num_threads())"
     for variable, expected in (("3", 3), (None, threads.available_cores())):
         environment = {k: v for k, v in os.environ.items() if k != "MINIRES_THREADS"}
@@ -100,27 +100,27 @@ def test_the_environment_decides_on_the_threads():
         assert int(out.stdout) == expected
 
 
-def threads_of_products():
+def thread_counts_of_products():
     return {library.num_threads for library in blas.libraries()}
 
 
-def test_a_kernel_holds_products_to_one_thread_and_lets_them_go(monkeypatch):
+def test_products_use_one_thread_inside_of_a_kernel_only(monkeypatch):
     threads.set_num_threads(2)
     inside = []
-    monkeypatch.setattr(cpu.products, "parallel_map", lambda *_: inside.append(threads_of_products()))
+    monkeypatch.setattr(cpu.products, "parallel_map", lambda *_: inside.append(thread_counts_of_products()))
     a = np.ones((256, 256), np.float32)
     kernels.matmul(a, a)
     assert inside == [{1}]
-    assert threads_of_products() == {2}
+    assert thread_counts_of_products() == {2}
     with blas.one_thread_per_product():
         threads.set_num_threads(3)
         kernels.matmul(a, a)
-        assert threads_of_products() == {1}
-    assert threads_of_products() == {3}
+        assert thread_counts_of_products() == {1}
+    assert thread_counts_of_products() == {3}
     assert inside == [{1}, {1}]
 
 
-def test_products_get_back_the_threads_that_nobody_chose():
+def test_products_get_back_the_number_of_threads_that_the_library_chose():
     code = """
 import numpy as np
 from minires.backend import kernels, one_thread_per_product
@@ -137,70 +137,71 @@ assert [library.num_threads for library in libraries()] == before
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork where threads run
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # about a fork while threads run
 def test_a_fork_in_the_middle_of_a_kernel_leaves_the_child_able_to_compute():
     threads.set_num_threads(2)
     with blas.one_thread_per_product():
         child = os.fork()
         if child == 0:
             a = np.ones((256, 256), np.float32)
-            right = (kernels.matmul(a, a) == 256).all() and threads_of_products() == {2}
-            os._exit(0 if right else 1)
+            is_right = (kernels.matmul(a, a) == 256).all() and thread_counts_of_products() == {2}
+            os._exit(0 if is_right else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_what_has_time_is_computed_by_a_thread_that_has_time():
+def test_a_background_task_is_computed_by_an_idle_worker():
     threads.set_num_threads(2)
-    met = threading.Barrier(2, timeout=10)
-    value = threads.later(lambda a, b: (a + b, met.wait()), 3, 4)
-    met.wait()  # while this thread does something else
-    assert value.result()[0] == 7
-    assert value.result() is value.result()
+    both_present = threading.Barrier(2, timeout=10)
+    future = threads.run_in_background(lambda a, b: (a + b, both_present.wait()), 3, 4)
+    both_present.wait()  # this thread waits here, so a worker computes it
+    assert future.result()[0] == 7
+    assert future.result() is future.result()
 
 
-def test_what_nobody_had_time_for_is_computed_when_it_is_needed():
+def test_without_an_idle_worker_a_background_task_is_computed_when_its_result_is_needed():
     threads.set_num_threads(2)
-    begun, go_on = threading.Semaphore(0), threading.Event()
-    busy = [
-        threads.later(lambda: (begun.release(), go_on.wait(10))) for _ in range(threads._helpers.count + 1)
+    started, go_on = threading.Semaphore(0), threading.Event()
+    blocking = [
+        threads.run_in_background(lambda: (started.release(), go_on.wait(10)))
+        for _ in range(threads._workers.count + 1)
     ]
-    for _ in range(threads._helpers.count):
-        assert begun.acquire(timeout=10)
-    value = threads.later(threading.get_ident)
-    assert value.result() == threading.get_ident()
+    for _ in range(threads._workers.count):
+        assert started.acquire(timeout=10)
+    future = threads.run_in_background(threading.get_ident)
+    assert future.result() == threading.get_ident()
     go_on.set()
-    assert all(task.result()[1] for task in busy)
+    assert all(task.result()[1] for task in blocking)
 
 
-def test_one_thread_puts_nothing_off():
+def test_with_one_thread_nothing_runs_in_the_background():
     threads.set_num_threads(1)
-    assert threads.later(lambda a: a + 1, 2) == 3
+    assert threads.run_in_background(lambda a: a + 1, 2) == 3
 
 
-def test_only_what_takes_long_is_put_off():
+def test_only_large_arrays_are_computed_in_the_background():
     threads.set_num_threads(2)
-    x = np.ones(kernels.LATER_FROM_ELEMENTS, np.float32)
-    assert isinstance(kernels.later(kernels.relu, x), threads.Future)
-    np.testing.assert_array_equal(kernels.later(kernels.relu, x).result(), x)
-    np.testing.assert_array_equal(kernels.later(kernels.relu, x[1:]), x[1:])
-    for at_once in (kernels.nothing_later, kernels.reference_kernels):
-        with at_once():
-            np.testing.assert_array_equal(kernels.later(kernels.relu, x), x)
+    x = np.ones(kernels.BACKGROUND_FROM_ELEMENTS, np.float32)
+    assert isinstance(kernels.run_in_background(kernels.relu, x), threads.Future)
+    np.testing.assert_array_equal(kernels.run_in_background(kernels.relu, x).result(), x)
+    np.testing.assert_array_equal(kernels.run_in_background(kernels.relu, x[1:]), x[1:])
+    for without_background in (kernels.nothing_in_background, kernels.reference_kernels):
+        with without_background():
+            np.testing.assert_array_equal(kernels.run_in_background(kernels.relu, x), x)
 
 
-def test_an_error_waits_for_who_asks():
+def test_an_error_in_the_background_is_raised_by_result():
     threads.set_num_threads(2)
-    value = threads.later(lambda: 1 / 0)
+    future = threads.run_in_background(lambda: 1 / 0)
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
-            value.result()
+            future.result()
 
 
 def test_weights_used_several_times_add_up_in_the_same_order(rng):
-    """Which thread is faster must not show: four uses of one filter, the same bits in every run."""
+    """Four uses of one filter give the same bits in every run, no matter which thread is faster."""
     threads.set_num_threads(3)
     x = minires.Tensor(rng.standard_normal((16, 16, 24, 24)).astype(np.float32), requires_grad=True)
-    assert x.data.size >= kernels.LATER_FROM_ELEMENTS
+    assert x.data.size >= kernels.BACKGROUND_FROM_ELEMENTS
     W = minires.nn.Parameter(rng.standard_normal((16, 16, 3, 3)).astype(np.float32) / 12)
     results = set()
     for _ in range(5):
@@ -213,8 +214,8 @@ def test_weights_used_several_times_add_up_in_the_same_order(rng):
     assert len(results) == 1
 
 
-def test_a_gradient_that_was_put_off_may_be_needed_on_the_way(rng):
-    """The filter is not a leaf: what computed it needs the filter's gradient."""
+def test_a_gradient_from_the_background_may_be_needed_during_backward(rng):
+    """The filter is not a leaf: the operation that computed it needs the filter's gradient."""
     x = rng.standard_normal((16, 8, 32, 32))
     gradients = []
     for count in (1, 2):
@@ -225,8 +226,8 @@ def test_a_gradient_that_was_put_off_may_be_needed_on_the_way(rng):
     np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-10, atol=1e-10)
 
 
-def test_memory_that_another_thread_drops_returns_to_its_own():
-    buffers.release()
+def test_memory_returns_to_its_own_thread_if_another_drops_the_array():
+    buffers.release_unused()
     held = [buffers.empty((1 << 18,), np.float32)]
     address = held[0].ctypes.data
     other = threading.Thread(target=held.clear)
@@ -247,7 +248,7 @@ def test_threads_agree_to_rounding_on_a_training_step(rng):
         assert np.abs(other - gradients[0]).max() < 1e-4 * np.abs(gradients[0]).max()
 
 
-def test_memory_comes_back_when_the_last_view_is_gone():
+def test_memory_is_reused_when_the_last_view_is_gone():
     first = buffers.empty((1 << 18,), np.float32)
     address = first.ctypes.data
     view = first.reshape(512, 512)[1:, ::2].T
@@ -260,36 +261,36 @@ def test_memory_comes_back_when_the_last_view_is_gone():
     assert address in {array.ctypes.data for array in both}
 
 
-def test_living_arrays_never_share_memory(rng):
-    """Take and drop at random; each array must keep the number that was written into it."""
-    alive = []
+def test_arrays_in_use_never_share_memory(rng):
+    """Make and drop arrays at random; each array must keep the number that was written into it."""
+    in_use = []
     for step in range(500):
-        if alive and rng.random() < 0.5:
-            array, value = alive.pop(rng.integers(len(alive)))
+        if in_use and rng.random() < 0.5:
+            array, value = in_use.pop(rng.integers(len(in_use)))
             assert (array == value).all()
         else:
             shape = (int(rng.integers(1, 5)), 1 << int(rng.integers(14, 17)))
             array = buffers.empty(shape, np.float32)
             array[...] = step
-            alive.append((array, step))
-    assert all((array == value).all() for array, value in alive)
+            in_use.append((array, step))
+    assert all((array == value).all() for array, value in in_use)
 
 
 def test_memory_starts_on_a_cache_line():
     assert all(buffers.empty((1 << 16, n), np.float32).ctypes.data % 64 == 0 for n in (1, 2, 3))
 
 
-def test_unused_memory_can_be_given_back():
+def test_unused_memory_can_be_released():
     array = buffers.empty((1 << 20,), np.float32)
     del array
-    assert buffers.unused() >= 1 << 22
-    buffers.release()
-    assert buffers.unused() == 0
+    assert buffers.unused_bytes() >= 1 << 22
+    buffers.release_unused()
+    assert buffers.unused_bytes() == 0
 
 
-def test_other_sizes_do_not_pile_up():
-    buffers.release()
+def test_memory_of_other_sizes_does_not_pile_up():
+    buffers.release_unused()
     for n in range(1, 60):
         buffers.empty((n << 18,), np.float32)
     largest = 60 << 20
-    assert buffers.unused() <= 3 * largest
+    assert buffers.unused_bytes() <= 3 * largest

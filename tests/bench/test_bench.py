@@ -1,4 +1,4 @@
-"""The benchmark measures what it says: the same net on both sides, in turn, and every operation once."""
+"""The benchmark measures the same net in both libraries, in turn, and counts every operation once."""
 
 import json
 from importlib.util import find_spec
@@ -49,7 +49,7 @@ def test_a_larger_batch_needs_more_memory():
     small, large = (peak_bytes("minires", "resnet8", size, 1) for size in (8, 64))
     maps = (
         64 * 7 * 16 * 32 * 32 * 4 / 4
-    )  # bytes: at the least, a quarter of what seven of the widest maps take
+    )  # bytes: a quarter of the memory of seven maps of the largest size, for 64 images
     assert large > small + maps / 2
 
 
@@ -74,13 +74,13 @@ def test_report_without_pytorch(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.skipif(not find_spec("torch"), reason="needs PyTorch")
 def test_report_beside_pytorch():
-    said = []
-    report = benchmark("resnet8", batch_size=4, repeats=1, follow=said.append)
-    assert said == ["training", "inference", "operations", "memory"]
-    ours, theirs, ratio = report["minires"], report["pytorch"], report["ratio"]
-    assert ratio["train"] == ours["train_images_per_s"] / theirs["train_images_per_s"]
-    assert ratio["infer"] == ours["infer_images_per_s"] / theirs["infer_images_per_s"]
-    assert ratio["memory"] == ours["peak_bytes"] / theirs["peak_bytes"]
+    announced = []
+    report = benchmark("resnet8", batch_size=4, repeats=1, follow=announced.append)
+    assert announced == ["training", "inference", "operations", "memory"]
+    own, other, ratio = report["minires"], report["pytorch"], report["ratio"]
+    assert ratio["train"] == own["train_images_per_s"] / other["train_images_per_s"]
+    assert ratio["infer"] == own["infer_images_per_s"] / other["infer_images_per_s"]
+    assert ratio["memory"] == own["peak_bytes"] / other["peak_bytes"]
     _, speed, _ = describe(report, 1)
     assert [column.header for column in speed.columns] == ["", "minires", "pytorch", "ratio"]
 
@@ -90,14 +90,14 @@ def test_the_twin_in_pytorch_is_the_same_net(shortcut, rng):
     torch = pytest.importorskip("torch")
     from minires.bench.pytorch import twin
 
-    ours = models.CifarResNet(14, shortcut, generator=0)
-    theirs = twin(ours).eval()
-    pairs = list(zip(ours.parameters(), theirs.parameters(), strict=True))
+    model = models.CifarResNet(14, shortcut, generator=0)
+    torch_model = twin(model).eval()
+    pairs = list(zip(model.parameters(), torch_model.parameters(), strict=True))
     for p, q in pairs:
         assert p.shape == tuple(q.shape)
         with torch.no_grad():
             q.copy_(torch.from_numpy(p.numpy()))
     x = rng.standard_normal((3, 3, 32, 32)).astype(np.float32)
-    with no_grad(), ours.evaluating(), torch.no_grad():
-        expected = theirs(torch.from_numpy(x)).numpy()
-        np.testing.assert_allclose(ours(Tensor(x)).numpy(), expected, rtol=1e-4, atol=1e-4)
+    with no_grad(), model.evaluating(), torch.no_grad():
+        expected = torch_model(torch.from_numpy(x)).numpy()
+        np.testing.assert_allclose(model(Tensor(x)).numpy(), expected, rtol=1e-4, atol=1e-4)

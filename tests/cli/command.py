@@ -16,7 +16,7 @@ console.width = 120
 
 
 def minires(*arguments, folder="."):
-    """Run the command in this process, which has imported already what a new one would have to."""
+    """Run the command in this process, which is faster, since everything is imported already."""
     arguments, threads = ["minires", *map(str, arguments)], get_num_threads()
     code, stdout, stderr = 0, StringIO(), StringIO()
     with (
@@ -36,7 +36,7 @@ def minires(*arguments, folder="."):
     return subprocess.CompletedProcess(arguments, code, stdout.getvalue(), stderr.getvalue())
 
 
-def minires_alone(*arguments, warnings="error"):
+def minires_process(*arguments, warnings="error"):
     """Run the command in a process of its own."""
     command = [sys.executable, "-m", "minires.cli", *map(str, arguments)]
     environment = os.environ | {"COLUMNS": "120", "PYTHONWARNINGS": warnings}

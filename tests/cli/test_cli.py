@@ -1,4 +1,4 @@
-"""The command line as a user meets it: output, files, exit codes, one line for an error."""
+"""The command line as users see it: output, files, exit codes, one line for an error."""
 
 import json
 import re
@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from command import minires, minires_alone
+from command import minires, minires_process
 from PIL import Image
 
-from minires import models, ops
+from minires import __version__, models, ops
 from minires.lab import gradients
 from minires.lab.gradients import BLOCKS, OPERATIONS
 
@@ -21,9 +21,9 @@ SMALL = ("--iterations", 6, "--batch-size", 16, "--lr", 0.05, "--option", "width
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A finished run of six steps: its folder, and what the command printed."""
+    """A finished run of six steps: its folder, and the result of the command."""
     out = tmp_path_factory.mktemp("runs") / "resnet8"
-    return out, minires_alone("train", "resnet8", *SMALL, "--out", out)
+    return out, minires_process("train", "resnet8", *SMALL, "--out", out)
 
 
 def test_train_reports_and_leaves_a_run(run):
@@ -69,9 +69,9 @@ def test_plot_finds_the_runs_in_a_folder(run, tmp_path):
 
 def test_the_same_folder_again_is_refused_then_resumed(run):
     out, _ = run
-    again = minires("train", "resnet8", *SMALL, "--out", out)
-    assert again.returncode == 2
-    assert "--resume" in again.stderr
+    second = minires("train", "resnet8", *SMALL, "--out", out)
+    assert second.returncode == 2
+    assert "--resume" in second.stderr
     assert minires("train", "resnet8", *SMALL, "--out", out, "--resume").returncode == 0
 
 
@@ -91,13 +91,13 @@ def test_gradcheck_checks_every_operation_and_block():
 
 
 def test_gradcheck_prints_a_row_for_every_operation_and_block(monkeypatch):
-    """Without the checks themselves, which are those of tests/lab/test_gradients.py."""
+    """Without the checks themselves, which run in tests/lab/test_gradients.py."""
 
-    def right(name):
+    def passing_check(name):
         kind = "operation" if name in OPERATIONS else "block" if name in BLOCKS else "network"
         return gradients.Result(kind, name, 1, "one by one", error=1e-9, tolerance=1e-6)
 
-    monkeypatch.setattr(gradients, "check", right)
+    monkeypatch.setattr(gradients, "check", passing_check)
     assert_every_row_is_right(minires("gradcheck"))
 
 
@@ -118,7 +118,7 @@ def test_gradcheck_of_a_block_and_a_net():
 
 
 def test_bench_measures_prints_and_writes(tmp_path, monkeypatch):
-    """Without PyTorch, which tests/bench/test_bench.py measures."""
+    """Without PyTorch; tests/bench/test_bench.py measures with it."""
     monkeypatch.setattr("minires.bench.compare.find_spec", lambda name: None)
     file = tmp_path / "bench.json"
     arguments = ("--model", "resnet8", "--batch-size", 4, "--repeats", 1, "--threads", 1, "--json", file)
@@ -136,15 +136,16 @@ def test_threads_are_taken_from_the_option():
     assert minires("gradcheck", "relu", "--threads", 0).returncode == 2
 
 
-def test_doctor_says_what_the_machine_can_do():
+def test_doctor_reports_what_the_machine_offers():
     result = minires("doctor")
     assert result.returncode == 0, result.stderr
-    for what in ("Python", "numpy", "threads", "GPU", "data cache"):
-        assert what in result.stdout
+    for item in ("Python", "numpy", "threads", "GPU", "data cache"):
+        assert item in result.stdout
+    assert re.search(rf"\bminires\W+{re.escape(__version__)}\b", result.stdout)
 
 
-def test_degradation_prints_what_is_found(monkeypatch):
-    """What was recorded, in place of an experiment."""
+def test_degradation_prints_the_results(monkeypatch):
+    """With the recorded results in place of an experiment."""
     recorded = json.loads((RESULTS / "results.json").read_text())
     monkeypatch.setattr("minires.lab.degradation", lambda *arguments, **options: recorded)
     result = minires("degradation")

@@ -1,10 +1,10 @@
-"""convert, predict and evaluate at the command line: what they print, write and refuse."""
+"""convert, predict and evaluate at the command line: their output, files and errors."""
 
 import re
 
 import numpy as np
 import pytest
-from command import minires, minires_alone
+from command import minires, minires_process
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
@@ -16,14 +16,14 @@ SMALL = ("--model", "resnet8", "--option", "widths=4,6,8")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Weights under other names, three photos, and a file that is none."""
+    """Weights under the names of minires and under others, three photos, and a file that is no photo."""
     path = tmp_path_factory.mktemp("weights")
     rng = np.random.default_rng(0)
     state = CifarResNet(8, widths=(4, 6, 8), generator=rng).state_dict()
-    save_file(state, path / "ours.safetensors")
+    save_file(state, path / "native.safetensors")
     save_file(
         {f"module.{name.replace('fc', 'linear')}": a for name, a in state.items()},
-        path / "theirs.safetensors",
+        path / "other.safetensors",
     )
     for i, size in enumerate([(40, 52), (32, 32), (200, 90)]):
         Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(path / f"photo{i}.png")
@@ -33,10 +33,10 @@ def folder(tmp_path_factory):
 
 def test_convert_renames_and_fits(folder, tmp_path):
     renames = ("--rename", "^module.=", "--rename", "linear=fc")
-    result = minires("convert", folder / "theirs.safetensors", tmp_path / "new.safetensors", *SMALL, *renames)
+    result = minires("convert", folder / "other.safetensors", tmp_path / "new.safetensors", *SMALL, *renames)
     assert result.returncode == 0, result.stderr
     assert "tensors, which fit resnet8" in result.stdout
-    new, expected = load_file(tmp_path / "new.safetensors"), load_file(folder / "ours.safetensors")
+    new, expected = load_file(tmp_path / "new.safetensors"), load_file(folder / "native.safetensors")
     assert new.keys() == expected.keys()
     for name, array in expected.items():
         np.testing.assert_array_equal(new[name], array)
@@ -44,7 +44,7 @@ def test_convert_renames_and_fits(folder, tmp_path):
 
 def test_convert_lists_what_does_not_fit_and_writes_nothing(folder, tmp_path):
     target = tmp_path / "new.safetensors"
-    result = minires("convert", folder / "theirs.safetensors", target, *SMALL, "--rename", "^module.=")
+    result = minires("convert", folder / "other.safetensors", target, *SMALL, "--rename", "^module.=")
     assert result.returncode == 2
     assert set(result.stdout.split("\n")[:4]) == {
         "missing fc.weight",
@@ -57,7 +57,7 @@ def test_convert_lists_what_does_not_fit_and_writes_nothing(folder, tmp_path):
 
 
 def test_convert_leaves_out_what_the_network_does_not_have(folder, tmp_path):
-    state = load_file(folder / "ours.safetensors") | {"head.weight": np.zeros(3, np.float32)}
+    state = load_file(folder / "native.safetensors") | {"head.weight": np.zeros(3, np.float32)}
     save_file(state, tmp_path / "more.safetensors")
     result = minires("convert", tmp_path / "more.safetensors", tmp_path / "new.safetensors", *SMALL)
     assert result.returncode == 0, result.stderr
@@ -67,7 +67,7 @@ def test_convert_leaves_out_what_the_network_does_not_have(folder, tmp_path):
 
 def test_convert_without_a_network_only_renames(folder, tmp_path):
     result = minires(
-        "convert", folder / "theirs.safetensors", tmp_path / "new.safetensors", "--rename", "^module.="
+        "convert", folder / "other.safetensors", tmp_path / "new.safetensors", "--rename", "^module.="
     )
     assert result.returncode == 0, result.stderr
     assert "not compared with a network (give --model)" in result.stdout
@@ -76,7 +76,7 @@ def test_convert_without_a_network_only_renames(folder, tmp_path):
 
 def test_predict_lists_five_classes_for_each_photo_and_draws_them(folder, tmp_path):
     photos = sorted(folder.glob("photo*.png"))
-    weights = ("--weights", folder / "ours.safetensors")
+    weights = ("--weights", folder / "native.safetensors")
     result = minires("predict", *photos, *SMALL, *weights, "--picture", tmp_path / "guesses.png")
     assert result.returncode == 0, result.stderr
     rows = re.findall(r"(\w+) +│ +([\d.]+) %", result.stdout)
@@ -90,13 +90,13 @@ def test_predict_lists_five_classes_for_each_photo_and_draws_them(folder, tmp_pa
         assert picture.format == "PNG"
 
 
-def test_predict_by_ten_crops_with_names_and_statistics_of_ones_own(folder, tmp_path):
+def test_predict_by_ten_crops_with_given_names_and_statistics(folder, tmp_path):
     (tmp_path / "names.txt").write_text("\n".join(f"kind {i}" for i in range(10)))
     result = minires(
         "predict",
         folder / "photo0.png",
         *SMALL,
-        *("--weights", folder / "ours.safetensors", "--classes", tmp_path / "names.txt"),
+        *("--weights", folder / "native.safetensors", "--classes", tmp_path / "names.txt"),
         *("--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25", "--crops", 10),
     )
     assert result.returncode == 0, result.stderr
@@ -107,25 +107,25 @@ def test_predict_by_ten_crops_with_names_and_statistics_of_ones_own(folder, tmp_
     ("arguments", "message"),
     [
         (
-            ("photo0.png", "--weights", "ours.safetensors"),
+            ("photo0.png", "--weights", "native.safetensors"),
             "give the network that the weights are for, as --model",
         ),
         (("photo0.png", "--weights", "no.safetensors", *SMALL), "cannot read weights from no.safetensors"),
-        (("no.png", "--weights", "ours.safetensors", *SMALL), "cannot read the photo no.png: No such file"),
+        (("no.png", "--weights", "native.safetensors", *SMALL), "cannot read the photo no.png: No such file"),
         (
-            ("broken.jpg", "--weights", "ours.safetensors", *SMALL),
-            "cannot read the photo broken.jpg: Pillow knows",
+            ("broken.jpg", "--weights", "native.safetensors", *SMALL),
+            "cannot read the photo broken.jpg: Pillow does not recognize",
         ),
         (
-            ("photo0.png", "--weights", "theirs.safetensors", *SMALL),
+            ("photo0.png", "--weights", "other.safetensors", *SMALL),
             "weights do not fit CifarResNet: missing",
         ),
         (
-            ("photo0.png", "--weights", "ours.safetensors", *SMALL, "--mean", "a,b,c"),
+            ("photo0.png", "--weights", "native.safetensors", *SMALL, "--mean", "a,b,c"),
             "--mean must be numbers separated by commas, not 'a,b,c'",
         ),
         (
-            ("photo0.png", "--weights", "ours.safetensors", *SMALL, "--crops", "2"),
+            ("photo0.png", "--weights", "native.safetensors", *SMALL, "--crops", "2"),
             "crops must be 1 or 10, not 2",
         ),
         (("photo0.png", "--weights", "."), ". holds no run"),
@@ -182,7 +182,7 @@ def test_a_network_learns_from_a_folder_of_photos(folder, tmp_path):
     assert refused.returncode == 2
     assert "broken.png" in refused.stderr
     assert 'load the folder with bad_files="skip"' in refused.stderr
-    result = minires_alone(*words, "--data-option", "bad_files=skip", "--overwrite", warnings="default")
+    result = minires_process(*words, "--data-option", "bad_files=skip", "--overwrite", warnings="default")
     assert result.returncode == 0, result.stderr
     assert "left out: cannot read the photo" in result.stderr
     guess = minires("predict", folder / "photo0.png", "--weights", tmp_path / "run", "--crops", 10)
@@ -204,15 +204,15 @@ def test_truth_values_of_options_may_be_written_as_in_python(yes, no):
     ("arguments", "message"),
     [
         (
-            ("convert", "ours.safetensors", "new.npz"),
+            ("convert", "native.safetensors", "new.npz"),
             "weights are written as safetensors; call the file new.safe",
         ),
         (
-            ("convert", "ours.safetensors", "n.safetensors", "--option", "a=1"),
-            "--option is for a network; give it as",
+            ("convert", "native.safetensors", "n.safetensors", "--option", "a=1"),
+            "--option is for a network; name the network, for example --model",
         ),
         (
-            ("convert", "ours.safetensors", "n.safetensors", "--rename", "=x"),
+            ("convert", "native.safetensors", "n.safetensors", "--rename", "=x"),
             "a rename must be OLD=NEW, not '=x'",
         ),
         (("train", "resnet8", "--option", "generator=3"), "model_options cannot hold a generator"),
@@ -225,7 +225,7 @@ def test_truth_values_of_options_may_be_written_as_in_python(yes, no):
         (("train", "resnet8", "--data", "folder", "--data-dir", "nowhere"), "nowhere lacks the folder train"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_in_one_line(folder, arguments, message):
+def test_wrong_arguments_are_refused_in_one_line(folder, arguments, message):
     result = minires(*arguments, folder=folder)
     assert result.returncode == 2, result.stdout
     (line,) = result.stderr.splitlines()

@@ -1,4 +1,4 @@
-"""Starting Python with AddressSanitizer, which must be there before anything else is."""
+"""Starts Python with AddressSanitizer, which must be loaded before all other libraries."""
 
 import os
 import subprocess
@@ -22,15 +22,15 @@ def path_of(name):
 
 
 def python(*arguments, **options):
-    """Run Python with these arguments, AddressSanitizer, and emulated kernels that it watches."""
+    """Run Python with these arguments and AddressSanitizer, which also watches the emulated kernels."""
     environment = {
         **os.environ,
         "MINIRES_SANITIZE": "1",
-        # C++'s own library, too: AddressSanitizer stops the first exception of one that is loaded later.
+        # C++'s library must be loaded early, too: else AddressSanitizer ends the process at an exception.
         "LD_PRELOAD": " ".join(filter(None, (library(), path_of("libstdc++.so.6")))),
-        "ASAN_OPTIONS": "detect_leaks=0",  # Python's own
+        "ASAN_OPTIONS": "detect_leaks=0",  # Python itself has leaks
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    command = ["nice", sys.executable, *map(str, arguments)]  # it may run beside other tests
+    command = ["nice", sys.executable, *map(str, arguments)]  # with low priority, since other tests may run
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, **options)

@@ -1,8 +1,8 @@
-"""`with Capturing(cupy) as captured: ...`, and afterwards `captured.graph`."""
+"""Captures a CUDA graph: `with Capturing(cupy) as captured: ...`, and afterwards `captured.graph`."""
 
 
 class Capturing:
-    """What is inside is written down, on memory of a pool of its own."""
+    """The work inside of the context is captured, on memory of a separate pool."""
 
     def __init__(self, cupy, non_blocking=True):
         self.cupy, self.pool = cupy, cupy.cuda.MemoryPool()
@@ -26,7 +26,7 @@ class Capturing:
 
     @property
     def graph(self):
-        """What was written down; raises the error instead if that makes no graph."""
+        """The captured graph; raises the error of the capture if it failed."""
         if self._error:
             raise self._error
         return self._graph

@@ -1,4 +1,4 @@
-"""CUDA's compilers, which need no GPU: what ptxas says of each kernel, and the PTX that it was made from."""
+"""CUDA's compilers, which need no GPU: the report of ptxas on each kernel, and its PTX."""
 
 import getpass
 import hashlib
@@ -14,19 +14,19 @@ from pathlib import Path
 
 from filelock import FileLock
 
-FLAGS = ("--std=c++17", "-ftz=true", "-Xptxas", "-v")  # as CuPy compiles; and the report
+FLAGS = ("--std=c++17", "-ftz=true", "-Xptxas", "-v")  # those of CuPy; the last two make ptxas report
 
 
 class CompileError(RuntimeError):
-    """What the compiler says."""
+    """The compiler's message about a source that does not compile."""
 
 
 @dataclass(frozen=True)
 class Kernel:
     """A compiled kernel.
 
-    registers: of a thread; local_memory: bytes of memory that stand in for registers; threads: the most of a
-    block, or 0 if its source does not say __launch_bounds__; ptx: what ptxas made it from.
+    registers: of a thread; local_memory: bytes of memory for numbers that do not fit into registers; threads:
+    the most threads of a block, or 0 if its source has no __launch_bounds__; ptx: its PTX.
     """
 
     name: str
@@ -37,9 +37,9 @@ class Kernel:
 
 
 def compiler():
-    """A function (source, architecture) -> (report, PTX) that compiles, or None.
+    """A function (source, architecture) -> (report, PTX) that compiles, or None if there is no compiler.
 
-    NVRTC by way of CuPy, which compiles for a GPU with it, else nvcc.
+    It is NVRTC, which comes with CuPy, else nvcc.
     """
     return nvrtc if loaded_nvrtc() else nvcc if shutil.which("nvcc") else None
 
@@ -67,21 +67,21 @@ def kernel(name, report, ptx):
 
 
 def nvcc(source, architecture):
-    """What nvcc says, which stays in the system's temporary folder: it is asked once for each source."""
+    """(report, PTX) by nvcc, kept in the system's temporary folder: nvcc runs once for each source."""
     key = hashlib.sha256("\0".join((source, architecture, *FLAGS, version_of_nvcc())).encode()).hexdigest()
     folder = Path(tempfile.gettempdir()) / f"minires-nvcc-{getpass.getuser()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    said = folder / f"{key[:24]}.json"
-    with FileLock(f"{said}.lock"):  # another process may be at it
-        if not said.exists():
+    cached = folder / f"{key[:24]}.json"
+    with FileLock(f"{cached}.lock"):  # another process may be compiling it
+        if not cached.exists():
             with tempfile.TemporaryDirectory(dir=folder) as work:
-                answer = Path(work, "answer.json")
-                answer.write_text(json.dumps(ask_nvcc(Path(work), source, architecture)), encoding="utf-8")
-                os.replace(answer, said)
-    return json.loads(said.read_text(encoding="utf-8"))
+                result = Path(work, "result.json")
+                result.write_text(json.dumps(run_nvcc(Path(work), source, architecture)), encoding="utf-8")
+                os.replace(result, cached)
+    return json.loads(cached.read_text(encoding="utf-8"))
 
 
-def ask_nvcc(work, source, architecture):
+def run_nvcc(work, source, architecture):
     (work / "kernels.cu").write_text(source, encoding="utf-8")
     command = ("nvcc", "-cubin", f"-arch={architecture}", *FLAGS, "--keep", "kernels.cu")
     done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The device that the tests of GPU code run on: a fake one, and the real one where there is one."""
+"""The device on which the tests of GPU code run: the fake one, and the real one if there is one."""
 
 import sys
 
@@ -12,14 +12,14 @@ from minires.backend.cuda import card, launch
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.gpu)])
 def cupy(request, monkeypatch):
     """CuPy: the fake one, registered under CuPy's name, or the real one."""
-    forget()
-    yield real_cupy() if request.param == "real" else fake(monkeypatch)
-    forget()
+    clear_caches()
+    yield import_real_cupy() if request.param == "real" else install_fake_cupy(monkeypatch)
+    clear_caches()
 
 
 @pytest.fixture
 def device(cupy):
-    """What a test may change about the fake device; see fake_cupy/device.py. A real one stays as it is."""
+    """The properties of the fake device, which the test may change; see fake_cupy/device.py."""
     if cupy is not fake_cupy:
         pytest.skip("needs the fake GPU")
     return cupy.cuda.device
@@ -27,26 +27,26 @@ def device(cupy):
 
 @pytest.fixture
 def cp():
-    """The fake CuPy by its own name, to be tested itself."""
+    """The fake CuPy under its own name, for tests of the fake itself."""
     fake_cupy.reset()
     yield fake_cupy
     fake_cupy.reset()
 
 
-def forget():
-    """What was compiled for, or found out about, whoever was CuPy before."""
-    for remembered in (launch.kernel, launch.module, card.card):
-        remembered.cache_clear()
+def clear_caches():
+    """Forget the kernels and the card of the CuPy that was in use before."""
+    for function in (launch.kernel, launch.module, card.card):
+        function.cache_clear()
 
 
 @pytest.fixture(params=["forward", "reversed"])
 def turns(request):
-    """The order in which the emulator lets threads take their turns: a test that asks for it runs in both."""
+    """Runs a test twice, with the emulator's threads in one order and in the other."""
     with emulator.turns(request.param):
         yield
 
 
-def fake(monkeypatch):
+def install_fake_cupy(monkeypatch):
     if emulator.compiler() is None:
         pytest.skip("needs g++, to compile kernels for the CPU")
     fake_cupy.reset()
@@ -55,7 +55,7 @@ def fake(monkeypatch):
     return fake_cupy
 
 
-def real_cupy():
+def import_real_cupy():
     cupy = pytest.importorskip("cupy")
     if not cupy.cuda.is_available():
         pytest.skip("needs an NVIDIA GPU")

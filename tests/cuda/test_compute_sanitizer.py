@@ -1,4 +1,4 @@
-"""CUDA's own tools watch a tiny run on a real GPU: accesses out of bounds, races, missing barriers."""
+"""CUDA's compute-sanitizer watches a tiny run on a real GPU: accesses to memory, races, barriers."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""A loader's batches on the GPU: the same bits as on the CPU, also where drawing them is recorded."""
+"""A loader's batches on the GPU: the same bits as on the CPU, also if drawing them is recorded in a graph."""
 
 import numpy as np
 import pytest
@@ -24,12 +24,12 @@ def split(n=11, C=3, H=6, W=5):
     return Split(rng.integers(0, 256, (n, C, H, W), np.uint8), rng.integers(0, 10, n))
 
 
-def assert_same(ours, expected):
-    """Batches with the same bits, ours on the GPU."""
-    for array, other in zip(ours, expected, strict=True):
+def assert_same(batch, expected):
+    """Assert that a batch on the GPU has the same bits as one on the CPU."""
+    for array, expected_array in zip(batch, expected, strict=True):
         array = array.get()
-        assert (array.shape, array.dtype) == (other.shape, other.dtype)
-        np.testing.assert_array_equal(array, other)
+        assert (array.shape, array.dtype) == (expected_array.shape, expected_array.dtype)
+        np.testing.assert_array_equal(array, expected_array)
 
 
 @pytest.mark.parametrize("padding_mode", ["zero", "reflect"])
@@ -37,61 +37,61 @@ def assert_same(ours, expected):
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.parametrize("C", [1, 3])
 def test_batches_are_those_of_the_loader(cupy, padding_mode, flip, normalization, C):
-    """In any order of steps: each one depends on seed and step alone."""
+    """In any order of steps: each batch depends on the seed and the step alone."""
     data = split(C=C)
     options = {
         "normalize": NORMALIZATIONS[normalization](data.images),
         "augment": CropAndFlip(2, flip, padding_mode),
         "seed": 2**70,
     }
-    loader, here = Loader(data, 4, **options), on_device(Loader(data, 4, **options), classes=10)
-    assert (type(here), len(here)) == (DeviceLoader, 3)
+    loader, gpu_loader = Loader(data, 4, **options), on_device(Loader(data, 4, **options), classes=10)
+    assert (type(gpu_loader), len(gpu_loader)) == (DeviceLoader, 3)
     for step in (0, 1, 2, 3, 100, 5, 4, 1):
-        assert_same(here.batch(step), loader.batch(step))
-        assert here.prepare(step) == len(loader.batch(step)[1])
+        assert_same(gpu_loader.batch(step), loader.batch(step))
+        assert gpu_loader.prepare(step) == len(loader.batch(step)[1])
 
 
 @pytest.mark.parametrize("options", [{}, {"shuffle": False}, {"drop_last": True}, {"seed": 3}])
 def test_epochs_without_augmentation(cupy, options):
     data = split()
-    loader, here = Loader(data, 4, **options), on_device(Loader(data, 4, **options))
-    assert type(here) is DeviceLoader
+    loader, gpu_loader = Loader(data, 4, **options), on_device(Loader(data, 4, **options))
+    assert type(gpu_loader) is DeviceLoader
     for epoch in (0, 1, 0):
-        for ours, expected in zip(here.epoch(epoch), loader.epoch(epoch), strict=True):
-            assert_same(ours, expected)
+        for batch, expected in zip(gpu_loader.epoch(epoch), loader.epoch(epoch), strict=True):
+            assert_same(batch, expected)
 
 
-def test_images_that_do_not_lie_in_order(cupy):
+def test_images_that_are_stored_in_another_order(cupy):
     data = split()
-    turned = Split(np.asfortranarray(data.images), np.repeat(data.labels, 2)[::2])
-    loader = Loader(turned, 4, augment=CropAndFlip(1))
+    reordered = Split(np.asfortranarray(data.images), np.repeat(data.labels, 2)[::2])
+    loader = Loader(reordered, 4, augment=CropAndFlip(1))
     assert_same(on_device(loader).batch(1), loader.batch(1))
 
 
 def test_a_recorded_draw_makes_every_batch(cupy):
-    """Over three epochs and back; the last batch of an epoch has a recording of its own."""
+    """Over three epochs and back. The last, smaller batch of an epoch has its own recording."""
     loader = Loader(split(), 4, augment=CropAndFlip(2), seed=5)
-    here, recorder, recorded = on_device(loader), Recorder(), {}
+    gpu_loader, recorder, recorded = on_device(loader), Recorder(), {}
     with recorder.working():
         for step in (0, 2):
-            N, batch = len(here.batch(step)[1]), []
-            recorded[N] = recorder.record(lambda N=N, batch=batch: batch.extend(here.draw(N))), batch
+            N, batch = len(gpu_loader.batch(step)[1]), []
+            recorded[N] = recorder.record(lambda N=N, batch=batch: batch.extend(gpu_loader.draw(N))), batch
         assert sorted(recorded) == [3, 4]
         for step in (*range(9), 4, 4, 1):
-            repeat, batch = recorded[here.prepare(step)]
+            repeat, batch = recorded[gpu_loader.prepare(step)]
             repeat()
             assert_same(batch, loader.batch(step))
 
 
 def test_two_runs_have_the_same_bits(cupy):
-    one, two = (on_device(Loader(split(), 4, augment=CropAndFlip(2), seed=5)) for _ in range(2))
+    first, second = (on_device(Loader(split(), 4, augment=CropAndFlip(2), seed=5)) for _ in range(2))
     for step in range(4):
-        for ours, again in zip(one.batch(step), two.batch(step), strict=True):
-            np.testing.assert_array_equal(ours.get(), again.get())
+        for one, other in zip(first.batch(step), second.batch(step), strict=True):
+            np.testing.assert_array_equal(one.get(), other.get())
 
 
 class OtherSplit(Split):
-    """Who knows how it reads."""
+    """A subclass, which might read its images in another way."""
 
 
 def loaders():
@@ -106,14 +106,14 @@ def loaders():
 
 
 @pytest.mark.parametrize(("name", "loader"), list(loaders()))
-def test_what_a_gpu_does_not_make_the_host_does(cupy, name, loader):
-    here = on_device(loader)
-    assert (type(here), len(here)) == (HostLoader, len(loader))
-    assert_same(here.batch(4), loader.batch(4))
+def test_batches_that_the_gpu_cannot_make_are_made_on_the_cpu(cupy, name, loader):
+    gpu_loader = on_device(loader)
+    assert (type(gpu_loader), len(gpu_loader)) == (HostLoader, len(loader))
+    assert_same(gpu_loader.batch(4), loader.batch(4))
     for step in (0, 5, 1):  # two shapes
-        assert_same(here.draw(here.prepare(step)), loader.batch(step))
-    for ours, expected in zip(here.epoch(1), loader.epoch(1), strict=True):
-        assert_same(ours, expected)
+        assert_same(gpu_loader.draw(gpu_loader.prepare(step)), loader.batch(step))
+    for batch, expected in zip(gpu_loader.epoch(1), loader.epoch(1), strict=True):
+        assert_same(batch, expected)
 
 
 def test_a_composition_of_one_crop_or_of_nothing_is_made_on_the_gpu(cupy):
@@ -124,7 +124,7 @@ def test_a_composition_of_one_crop_or_of_nothing_is_made_on_the_gpu(cupy):
 
 
 @pytest.mark.parametrize("wrong", [-1, 10])
-def test_labels_are_checked_before_a_graph_cannot(cupy, wrong):
+def test_labels_are_checked_at_the_start_because_a_graph_cannot_check_them(cupy, wrong):
     data = split()
     data.labels[7] = wrong
     with pytest.raises(DataError, match=rf"label {wrong} is out of range for 10 classes \(0 to 9\)"):

@@ -1,4 +1,4 @@
-"""--device cuda at the command line: what it prints, what it keeps, and what it refuses in one line."""
+"""--device cuda at the command line: what it prints, what it writes, and its errors, one line each."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def minires(*arguments):
 
 
 @pytest.fixture(autouse=True)
-def few_images(monkeypatch):
+def six_images(monkeypatch):
     """Six images of 8 x 8 in place of any data set."""
     rng = np.random.default_rng(0)
     split = Split(rng.integers(0, 256, (6, 3, 8, 8), np.uint8), rng.integers(0, 3, 6))
@@ -56,8 +56,8 @@ def test_train_says_how_and_evaluate_takes_the_run(cupy, tmp_path):
 
 def test_doctor_names_the_gpu_and_tries_a_kernel(cupy):
     output = minires("doctor").output
-    for finding in ("GiB, compute capability", "compile and run", "multiply TF32", "fused, of explicit"):
-        assert finding in output
+    for text in ("GiB, compute capability", "compile and run", "multiply TF32", "fused, of explicit"):
+        assert text in output
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_wrong_options(cupy, arguments, message):
     assert message in str(result.exception)
 
 
-def broken(tmp_path, code):
-    """An environment in which importing CuPy runs this code."""
+def broken_cupy(tmp_path, code):
+    """Environment variables with which importing CuPy runs this code."""
     (tmp_path / "cupy.py").write_text(code)
     paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     return os.environ | {"PYTHONPATH": paths}
@@ -105,7 +105,7 @@ def broken(tmp_path, code):
 def test_without_a_gpu_there_is_one_line(tmp_path, code, message):
     command = [sys.executable, "-m", "minires.cli", *TRAIN, "--device", "cuda"]
     result = subprocess.run(
-        command, capture_output=True, text=True, env=broken(tmp_path, code), cwd=tmp_path, timeout=60
+        command, capture_output=True, text=True, env=broken_cupy(tmp_path, code), cwd=tmp_path, timeout=60
     )
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1

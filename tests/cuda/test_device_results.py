@@ -1,4 +1,4 @@
-"""On the device, too, a tensor has its numbers when the operation returns."""
+"""On the device, as on the CPU, a tensor has its values when the operation returns."""
 
 from contextlib import nullcontext
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minires import Tensor, models, nn, no_grad
-from minires.backend.cuda import ladder
+from minires.backend.cuda import kernel_settings
 
 LAYERS = {
     "conv": lambda: nn.Conv2d(3, 4, 3, generator=0),
@@ -26,7 +26,7 @@ LAYERS = {
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 @pytest.mark.parametrize("recorded", [True, False], ids=["gradients", "no_grad"])
-def test_every_tile_has_a_result_of_its_own(cupy, name, training, recorded, rng):
+def test_an_input_that_is_overwritten_later_does_not_change_a_result(cupy, name, training, recorded, rng):
     layer = LAYERS[name]().to("cuda").train(training)
 
     class Tiles(nn.Module):
@@ -38,7 +38,7 @@ def test_every_tile_has_a_result_of_its_own(cupy, name, training, recorded, rng)
             return results
 
     tiles = cupy.asarray(rng.standard_normal((2, 2, 3, 6, 6)).astype(np.float32))
-    with ladder.using("fused"), nullcontext() if recorded else no_grad():
+    with kernel_settings.using("fused"), nullcontext() if recorded else no_grad():
         results = Tiles()(tiles)
         for tile, result in zip(tiles, results, strict=True):
             np.testing.assert_array_equal(result.numpy(), layer(Tensor(tile)).numpy())
@@ -55,6 +55,6 @@ def test_weights_may_change_inside_of_an_outer_forward(cupy, rng):
             bn.bias.data += 1
             return y, expected
 
-    with ladder.using("fused"):
+    with kernel_settings.using("fused"):
         y, expected = Net()(Tensor(rng.standard_normal((2, 3, 6, 6)), dtype="float32").to("cuda"))
     np.testing.assert_array_equal(y.numpy(), expected)

@@ -1,4 +1,4 @@
-"""Arrays of the CPU and of the GPU in one operation: one line that names it, and what to type."""
+"""Arrays of the CPU and of the GPU in one operation: a line of error that names it and says what to type."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from minires.nn import functional as F
 from minires.ops.shape import concatenate
 from minires.optim import SGD
 
-HERE_AND_THERE = [("cuda", "cpu"), ("cpu", "cuda")]
+TWO_DEVICES = [("cuda", "cpu"), ("cpu", "cuda")]
 
 
 def tensor(device, *shape):
@@ -19,7 +19,7 @@ def tensor(device, *shape):
 
 
 class InEvaluation(nn.Module):
-    """A convolution that takes in the batch norm behind it."""
+    """A convolution and a batch norm, which evaluation computes as one convolution."""
 
     def __init__(self, device, running):
         self.running, self.weight, self.factors = running, tensor(device, 4, 4, 3, 3), tensor(device, 4)
@@ -48,16 +48,16 @@ MIXTURES = {
     "cross_entropy": lambda a, b: F.cross_entropy(tensor(a, 2, 3), to_device(np.array([0, 1]), b)),
     "concatenate": lambda a, b: concatenate([tensor(a, 3), tensor(b, 3)]),
     "backward": lambda a, b: (2 * tensor(a, 3)).backward(tensor(b, 3)),
-    "SGD": lambda a, b: updated(tensor(a, 3), tensor(b, 3)),
+    "SGD": lambda a, b: update(tensor(a, 3), tensor(b, 3)),
 }
 
 
-def updated(parameter, gradient):
+def update(parameter, gradient):
     parameter.grad = gradient
     SGD([parameter], lr=0.1).step()
 
 
-@pytest.mark.parametrize(("a", "b"), HERE_AND_THERE)
+@pytest.mark.parametrize(("a", "b"), TWO_DEVICES)
 @pytest.mark.parametrize("name", MIXTURES)
 def test_a_mixture_is_refused(cupy, name, a, b):
     with pytest.raises(DeviceError, match=rf"^{name}.* on '{a}' but .* '{b}'; move .*with .*\.to\("):

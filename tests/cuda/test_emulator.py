@@ -1,4 +1,4 @@
-"""The emulator finds the faults that it is there to find."""
+"""The emulator computes what a GPU computes, and finds the faults that it is made to find."""
 
 import os
 import subprocess
@@ -140,7 +140,7 @@ def test_faults_are_errors_that_name_the_kernel_and_the_line(turns, name, argume
         run(name, *arguments, threads=64, shared=128)
 
 
-def test_after_a_fault_all_is_well():
+def test_a_launch_works_after_a_fault():
     with pytest.raises(emulator.EmulatorError):
         run("some_leave", threads=64)
     y = floats(1)
@@ -149,7 +149,7 @@ def test_after_a_fault_all_is_well():
 
 
 @pytest.mark.parametrize(
-    ("how", "message"),
+    ("launch", "message"),
     [
         ({"blocks": (0, 1, 1)}, "0 blocks along x"),
         ({"blocks": (1, 65536, 1)}, "65536 blocks along y"),
@@ -158,9 +158,9 @@ def test_after_a_fault_all_is_well():
         ({"shared": 49 << 10}, "50176 bytes of shared memory"),
     ],
 )
-def test_launches_that_a_gpu_refuses(how, message):
+def test_launches_that_a_gpu_refuses(launch, message):
     with pytest.raises(emulator.EmulatorError, match=f"total: {message}"):
-        run("total", floats(1), floats(1), np.int32(1), **how)
+        run("total", floats(1), floats(1), np.int32(1), **launch)
 
 
 def test_launch_bounds_hold():
@@ -183,7 +183,7 @@ def test_arguments_of_other_types_are_refused(arguments):
         run("total", *arguments)
 
 
-def test_shared_memory_holds_nothing_useful_at_first():
+def test_shared_memory_is_full_of_nan_at_first():
     y = floats(32)
     run("shared", y, shared=128)
     assert np.isnan(y).all()
@@ -212,7 +212,7 @@ def test_matrix_product(rng, turns):
     assert np.array_equal(D, exact[0] @ exact[1] + 1)
     ones = np.full((16, 8), 1 + 2**-11, np.float32), np.ones((8, 8), np.float32)
     run("product", *ones, D, np.int32(0))
-    assert (D == 9).all()  # cut off
+    assert (D == 9).all()  # the last bits are cut off
     run("product", *ones, D, np.int32(1))
     assert (D == 9 + 2**-7).all()  # a tie, rounded away from zero
 
@@ -220,7 +220,7 @@ def test_matrix_product(rng, turns):
 def test_bfloat16(rng):
     x = rng.standard_normal(32).astype(np.float32)
     x[:5] = np.nan, np.inf, 1 + 2**-8, 1 + 3 * 2**-8, 3.4e38
-    x[5:6].view(np.uint32)[:] = 0x7F800001  # a NaN that must not be cut down to an infinity
+    x[5:6].view(np.uint32)[:] = 0x7F800001  # a NaN that must not become an infinity
     narrow, wide = np.zeros(32, np.uint16), floats(32)
     run("narrowed", x, narrow, wide)
     assert np.isnan(wide[[0, 5]]).all()
@@ -249,8 +249,8 @@ def test_a_source_that_does_not_compile_says_why():
 
 
 def test_fibers_of_the_operating_system(monkeypatch, turns):
-    """What other machines than x86-64 with Linux take."""
-    monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-DEMULATOR_ASKS_THE_SYSTEM"))
+    """Used on other machines than x86-64 with Linux."""
+    monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-DEMULATOR_USES_SWAPCONTEXT"))
     code, y = CODE + "// other flags", floats(64)
     x = (np.ones(64, np.float32).ctypes.data, np.dtype("float32"))
     emulator.Kernel(code, "total")((1, 1, 1), 64, [x, (y.ctypes.data, y.dtype), np.int32(64)], 8)
@@ -267,5 +267,5 @@ def test_processes_may_compile_the_same_at_once(tmp_path):
     command = [sys.executable, "-c", program]
     processes = [subprocess.Popen(command, env=environment) for _ in range(2)]
     assert [process.wait() for process in processes] == [0, 0]
-    left = [file.suffix for folder in tmp_path.glob("minires-*") for file in folder.iterdir()]
-    assert sorted(left) == [".lock", ".so"]
+    suffixes = [file.suffix for folder in tmp_path.glob("minires-*") for file in folder.iterdir()]
+    assert sorted(suffixes) == [".lock", ".so"]

@@ -1,4 +1,4 @@
-"""The fake CuPy computes what NumPy does, and refuses what CuPy refuses."""
+"""The fake CuPy computes the same as NumPy, and refuses what CuPy refuses."""
 
 import inspect
 import re
@@ -86,7 +86,7 @@ def test_refuses_to_mix_with_the_host(cp, x, function):
         function(x, cp)
 
 
-def test_refuses_float64_by_accident(cp, x):
+def test_refuses_accidental_float64(cp, x):
     with pytest.raises(AssertionError, match="float64"):
         x * np.float64(2)
 
@@ -113,7 +113,7 @@ def test_has_no_more_than_cupy(cp, name):
     assert not hasattr(cp, name)
 
 
-def test_takes_an_empty_shape_for_none_at_all(cp, x):
+def test_refuses_an_empty_shape_which_cupy_would_ignore(cp, x):
     with pytest.raises(ValueError, match=r"shape \(\)"):
         cp.zeros_like(x, shape=())
 
@@ -137,7 +137,7 @@ def test_takes_an_empty_shape_for_none_at_all(cp, x):
     ],
 )
 def test_results_lie_in_memory_as_those_of_cupy(cp, x, function, keeps_order):
-    """In C's order, unless a function says otherwise; NumPy keeps that of the arguments."""
+    """In C order, unless a function says otherwise; NumPy keeps the order of the arguments."""
     y = function(x.transpose(1, 0, 2)[::2], cp)
     assert y.flags.c_contiguous != keeps_order
     assert y.nbytes == y.size * y.itemsize
@@ -185,21 +185,22 @@ def test_adds_where_indices_repeat(cp):
 def test_functions_are_called_as_those_of_cupy():
     """Needs CuPy, but no GPU."""
     cupy = pytest.importorskip("cupy")
-    ours = FUNCTIONS | {f"ndarray.{name}": signature for name, signature in METHODS.items()}
-    assert {name: str(signature) for name, signature in ours.items()} == {
-        name: str(signature_of(attrgetter(name)(cupy))) for name in ours
+    signatures = FUNCTIONS | {f"ndarray.{name}": signature for name, signature in METHODS.items()}
+    assert {name: str(signature) for name, signature in signatures.items()} == {
+        name: str(signature_of(attrgetter(name)(cupy))) for name in signatures
     }
     assert [name for name in OF_NUMPY if not hasattr(cupy, name)] == []
 
 
 def signature_of(function):
-    """What Python, or for what is compiled the documentation, says of a function of CuPy, without types."""
+    """The signature of a function of CuPy, without types; from its docstring if the function is compiled."""
     try:
-        found = inspect.signature(function)
+        found_signature = inspect.signature(function)
     except ValueError:
         text = re.search(r"\(.*?\)(?=$| ->)", function.__doc__.replace("\\", ""), re.M)[0]
         return signature(re.sub(r"\b(int|Py_ssize_t|_ndarray_base) (?=\w)", "", text))
     parameters = [
-        parameter.replace(annotation=inspect.Parameter.empty) for parameter in found.parameters.values()
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for parameter in found_signature.parameters.values()
     ]
     return inspect.Signature(parameters)

@@ -1,4 +1,4 @@
-"""What the fake CuPy writes down while a stream is captured, and what it refuses meanwhile."""
+"""What the fake CuPy records while a stream is captured, and what it refuses meanwhile."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def test_a_graph_does_what_was_captured_and_not_before(cp):
 
 
 @pytest.mark.parametrize("copies", [False, True])
-def test_a_graph_reads_anew_what_may_be_a_view_or_a_copy(cp, copies):
+def test_a_graph_reads_again_what_may_be_a_view_or_a_copy(cp, copies):
     x = cp.zeros((2, 3), np.float32)
     with Capturing(cp) as captured:
         rows = cp.ascontiguousarray(x.T if copies else x)
@@ -73,7 +73,7 @@ def test_a_graph_launched_in_a_capture_becomes_part_of_it(cp):
     ],
 )
 def test_cupy_refuses(cp, x, function):
-    """Before CUDA hears of it, so that the capture goes on."""
+    """CuPy refuses it before it calls CUDA, so that the capture goes on."""
     function(x, cp)
     with Capturing(cp) as captured:
         with pytest.raises(RuntimeError):
@@ -99,7 +99,7 @@ def x_on_host(x):
     ],
 )
 def test_cuda_refuses(cp, x, function):
-    """And then the capture is of no use any more, though the stream is."""
+    """Then the capture is useless, but the stream can still be used."""
     error = cp.cuda.runtime.CUDARuntimeError
     function(cp.cuda)
     with Capturing(cp) as captured:
@@ -188,15 +188,15 @@ def test_a_stream_may_be_waited_for_by_way_of_another(cp):
 
 
 @pytest.mark.parametrize("waited", [False, True])
-def test_work_that_nobody_waits_for(cp, waited):
+def test_work_that_no_stream_waits_for(cp, waited):
     x = cp.zeros(4, np.float32)
     with Capturing(cp) as captured:
         other = fork(cp, captured.stream)
-        if waited:  # but too early
+        if waited:  # before the work, so that it does not count
             captured.stream.wait_event(other.record())
         with other:
             x += 1
-    with pytest.raises(cp.cuda.runtime.CUDARuntimeError, match="nobody waits"):
+    with pytest.raises(cp.cuda.runtime.CUDARuntimeError, match="no stream waits"):
         captured.graph.launch()
     assert not other.is_capturing()
 

@@ -70,12 +70,12 @@ def test_refuses_numbers_of_another_type(cp, add_one, n):
 
 @pytest.mark.skipif(emulator.SANITIZED, reason="AddressSanitizer ends the process")
 @pytest.mark.parametrize(("position", "side"), [(60, "behind"), (-1, "before")])
-def test_finds_what_is_written_beside_an_array(cp, module, position, side):
+def test_finds_writes_outside_of_an_array(cp, module, position, side):
     with pytest.raises(emulator.EmulatorError, match=f"write: wrote {side} an array of 240 bytes"):
         module.get_function("write")((1,), (32,), (cp.zeros(60, np.float32), np.int32(position)))
 
 
-def test_shared_memory_beyond_48_kilobytes_must_be_asked_for(cp, add_one):
+def test_the_limit_of_48_kilobytes_of_shared_memory_must_be_raised(cp, add_one):
     x = cp.zeros(32, np.float32)
     with pytest.raises(emulator.EmulatorError, match="shared memory"):
         add_one((1,), (32,), (x, x, np.int32(32)), shared_mem=64 << 10)
@@ -85,7 +85,7 @@ def test_shared_memory_beyond_48_kilobytes_must_be_asked_for(cp, add_one):
         add_one.max_dynamic_shared_size_bytes = 228 << 10
 
 
-def test_minires_takes_the_fake_for_cupy(cupy):
+def test_minires_uses_the_fake_as_cupy(cupy):
     from minires.backend import device, kernels, reference
 
     x = np.ones((1, 2, 3, 3), np.float32)

@@ -1,11 +1,11 @@
-"""The fake CuPy's memory: pools, their limits, and what a graph may use."""
+"""The fake CuPy's memory: pools, their limits, and the memory that a graph may use."""
 
 import numpy as np
 import pytest
 from capturing import Capturing
 
 
-def test_new_memory_holds_nothing_useful(cp):
+def test_new_memory_is_full_of_nan(cp):
     x = cp.empty(5, np.float32)
     assert np.isnan(x.get()).all()
     x[...] = 1
@@ -41,14 +41,14 @@ def test_all_pools_together_have_the_memory_of_the_device(cp):
         cp.empty(2 << 10, np.float32)
     del x
     assert cp.cuda.runtime.memGetInfo()[0] == 4 << 10  # its pool keeps it
-    cp.empty(3 << 10, np.float32)  # unless more is needed
+    cp.empty(3 << 10, np.float32)  # until more memory is needed
     pools[0].free_all_blocks()
     assert cp.cuda.runtime.memGetInfo()[0] == 12 << 10
     del y, pools
     assert cp.cuda.runtime.memGetInfo()[0] == 16 << 10
 
 
-def test_memory_that_hangs_in_a_cycle_is_found(cp):
+def test_memory_of_an_unreachable_cycle_is_freed(cp):
     cp.cuda.device.memory = 8 << 10
     cycle = [cp.empty(2 << 10, np.float32)]
     cycle.append(cycle)
@@ -65,7 +65,7 @@ def test_a_captured_stream_may_not_use_the_default_pool(cp):
         stream.end_capture()
 
 
-def test_what_a_graph_frees_is_handed_out_again_and_given_back_memory_is_not_used(cp):
+def test_memory_that_a_graph_frees_is_handed_out_again_and_memory_given_back_is_not_used(cp):
     x = cp.ones(4, np.float32)
     with Capturing(cp) as captured:
         y = x + 1
@@ -77,14 +77,14 @@ def test_what_a_graph_frees_is_handed_out_again_and_given_back_memory_is_not_use
             other = cp.zeros(4, np.float32)
         assert other.data.ptr == pointer
         captured.graph.launch()
-        assert other.get().tolist() == [2] * 4  # as CuPy's users find out
+        assert other.get().tolist() == [2] * 4  # the graph writes to it, as with CuPy itself
         del other
         captured.pool.free_all_blocks()
         with pytest.raises(RuntimeError, match="given back"):
             captured.graph.launch()
 
 
-def test_a_graph_finds_nothing_useful_in_new_memory_either(cp):
+def test_new_memory_is_full_of_nan_at_each_launch_of_a_graph(cp):
     with Capturing(cp) as captured:
         x = cp.empty(4, np.float32)
         y = x + 0

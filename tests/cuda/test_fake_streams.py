@@ -1,4 +1,4 @@
-"""Streams of the fake CuPy: no two of them may use memory without waiting for each other."""
+"""Streams of the fake CuPy: two streams may not use the same memory unless one waits for the other."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def test_one_stream_works_in_order(streams, x):
     use_on(streams[0], x)
 
 
-def test_two_streams_do_not(cp, streams, x):
+def test_two_streams_may_not_use_the_same_memory(cp, streams, x):
     for other in (streams[1], cp.cuda.Stream.null):
         with pytest.raises(AssertionError, match="16 bytes are used on one stream while work on another"):
             use_on(other, x)
@@ -42,7 +42,7 @@ def test_two_streams_do_not(cp, streams, x):
         lambda cp, streams, x: x.get(stream=streams[0]),
     ],
 )
-def test_but_for_one_that_waits(cp, streams, x, wait):
+def test_unless_the_second_stream_waits(cp, streams, x, wait):
     wait(cp, streams, x)
     use_on(streams[1], x)
 
@@ -56,13 +56,13 @@ def test_but_for_one_that_waits(cp, streams, x, wait):
         lambda cp, streams, x: x.get(stream=streams[0], blocking=False),
     ],
 )
-def test_and_waits_for_the_right_thing(cp, streams, x, wait):
+def test_waiting_for_something_else_is_not_enough(cp, streams, x, wait):
     wait(cp, streams, x)
     with pytest.raises(AssertionError, match="used on one stream"):
         use_on(streams[1], x)
 
 
-def test_what_comes_after_an_event_is_not_waited_for(streams, x):
+def test_an_event_does_not_cover_the_work_after_it(streams, x):
     event = streams[0].record()
     use_on(streams[0], x)
     streams[1].wait_event(event)
@@ -70,7 +70,7 @@ def test_what_comes_after_an_event_is_not_waited_for(streams, x):
         use_on(streams[1], x)
 
 
-def test_waiting_goes_on_from_stream_to_stream(streams, x):
+def test_waiting_is_transitive(streams, x):
     streams[1].wait_event(streams[0].record())
     streams[2].wait_event(streams[1].record())
     use_on(streams[2], x)

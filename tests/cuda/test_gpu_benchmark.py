@@ -1,4 +1,4 @@
-"""benchmarks/gpu.py: that it runs to its end and writes what it prints. The figures are for a GPU to say."""
+"""benchmarks/gpu.py runs to its end, and writes what it prints. Only a real GPU can give useful times."""
 
 import importlib.util
 import json
@@ -33,8 +33,8 @@ def test_it_measures_prints_and_writes(cupy, benchmark, tmp_path, capsys):
     report = json.loads(file.read_text())
     assert (report["batch_size"], report["cupy"]) == (2, cupy.__version__)
     measured = report["nets"]["resnet8"]
-    ours = ["minires explicit fp32", "minires explicit tf32", "minires fused tf32"]
-    assert [name for name in measured if name.startswith("minires")] == ours
+    names = ["minires explicit fp32", "minires explicit tf32", "minires fused tf32"]
+    assert [name for name in measured if name.startswith("minires")] == names
     assert all(row["ms"] > 0 and row["MiB"] > 0 for row in measured.values())
     printed = capsys.readouterr().out
-    assert all(name in printed for name in ours)
+    assert all(name in printed for name in names)

@@ -1,4 +1,4 @@
-"""Loading kernels: what a person is told where that fails."""
+"""Loading kernels, and the messages if that fails."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from minires.backend.cuda import launch
 from minires.errors import DeviceError
 
 
-def test_headers_are_put_in_once():
+def test_each_header_is_included_once():
     text = launch.source("convolution.cu")
     assert "#include" not in text
     assert "#pragma once" not in text

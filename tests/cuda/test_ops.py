@@ -1,4 +1,4 @@
-"""Every operation on the device: values and gradients as on the CPU, gradients as finite differences say."""
+"""Every operation on the device: values and gradients as on the CPU, gradients as by finite differences."""
 
 import numpy as np
 import pytest
@@ -10,19 +10,19 @@ from minires.lab.gradient_operations import OPERATIONS
 
 
 def cases(names):
-    """Each case of the operations as (function, inputs)."""
+    """The cases of the operations, a list of (function, inputs)."""
     return list(all_cases(names))
 
 
 def all_cases(names):
     for name in names:
-        found = OPERATIONS[name] if isinstance(OPERATIONS[name], list) else [OPERATIONS[name]]
-        for i, (f, inputs) in enumerate(found):
-            yield pytest.param(f, inputs, id=name if len(found) == 1 else f"{name}-{i}")
+        cases = OPERATIONS[name] if isinstance(OPERATIONS[name], list) else [OPERATIONS[name]]
+        for i, (f, inputs) in enumerate(cases):
+            yield pytest.param(f, inputs, id=name if len(cases) == 1 else f"{name}-{i}")
 
 
-def computed(f, inputs, dtype, device):
-    """The result and each input's gradient, under a random upstream gradient, as arrays of NumPy."""
+def result_and_gradients(f, inputs, dtype, device):
+    """The result and the gradient of each input, for a random upstream gradient, as arrays of NumPy."""
     tensors = [Tensor(to_device(x.astype(dtype), device), requires_grad=True) for x in inputs]
     y = f(*tensors)
     assert y.device == device
@@ -35,9 +35,9 @@ def computed(f, inputs, dtype, device):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("f", "inputs"), cases(OPERATIONS))
 def test_as_on_the_cpu(cupy, agree, f, inputs, dtype):
-    here, there = (computed(f, inputs, dtype, device) for device in ("cpu", "cuda"))
-    for ours, theirs in zip(there, here, strict=True):
-        agree(ours, theirs)
+    on_cpu, on_gpu = (result_and_gradients(f, inputs, dtype, device) for device in ("cpu", "cuda"))
+    for result, expected in zip(on_gpu, on_cpu, strict=True):
+        agree(result, expected)
 
 
 def test_a_number_takes_the_dtype_of_a_narrow_map(cupy):

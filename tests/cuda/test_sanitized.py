@@ -1,7 +1,7 @@
 """The tests of kernels once more, under AddressSanitizer and UndefinedBehaviorSanitizer.
 
-They see every access beside an array or beside a block's shared memory, where the emulator alone sees only
-some of the writes; and what C++ leaves undefined.
+They find every access outside of an array or of a block's shared memory, while the emulator alone finds only
+some of the writes. They also find undefined behaviour of C++.
 """
 
 from pathlib import Path
@@ -16,14 +16,18 @@ pytestmark = [
     pytest.mark.skipif(emulator.SANITIZED, reason="runs itself"),
 ]
 
-HERE = Path(__file__).parent
-FILES = [*sorted(HERE.glob("kernels/test_*.py")), HERE / "test_emulator.py", HERE / "test_fake_kernels.py"]
+FOLDER = Path(__file__).parent
+FILES = [
+    *sorted(FOLDER.glob("kernels/test_*.py")),
+    FOLDER / "test_emulator.py",
+    FOLDER / "test_fake_kernels.py",
+]
 MAY_SKIP = {"AddressSanitizer ends the process"}
 
 
 @pytest.mark.slow
 def test_kernels_stay_within_their_memory(tmp_path):
-    # --capture=sys: what AddressSanitizer says while it ends the process must not be held back.
+    # --capture=sys, because with pytest's default the last message of AddressSanitizer would be lost.
     options = ("-m", "pytest", "-m", "not gpu", "-p", "no:cacheprovider", "-p", "no:xdist", "--capture=sys")
     done = asan.python(*options, f"--junitxml={tmp_path}/tests.xml", *FILES)
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-8000:]}"

@@ -1,4 +1,4 @@
-"""Whole training runs on the device: the same as on the CPU, recorded or not, stopped or not."""
+"""Complete training runs on the device: the same as on the CPU, recorded or not, interrupted or not."""
 
 import time
 import warnings
@@ -9,7 +9,7 @@ import pytest
 from minires.data import Dataset, Split
 from minires.errors import DeviceError, DeviceMemoryError, OptionError, TrainingInterrupted
 from minires.train import Hardware, Recipe, RunFolder, Trainer, train
-from minires.train.step import RecordedStep
+from minires.train.step_runner import RecordingStepRunner
 
 RUNGS = ("explicit", "implicit", "fused")
 
@@ -26,7 +26,7 @@ def noise(n):
 
 
 def recipe(model="resnet8", iterations=7, **changes):
-    """Seven steps: both sizes of batch are recorded after two of their kind."""
+    """Seven steps: enough to record both sizes of batch, each after two steps with this size."""
     options = {
         "model_options": {"widths": [4, 6, 8]},
         "batch_size": 3,
@@ -45,7 +45,7 @@ def weights(run):
 
 
 def largest_difference(a, b):
-    """Between two state dicts, relative to each tensor's largest entry."""
+    """The largest difference between two state dicts, relative to each tensor's largest entry."""
     assert a.keys() == b.keys()
     return max(np.abs(a[name] - b[name]).max() / max(np.abs(a[name]).max(), 1e-3) for name in a)
 
@@ -64,38 +64,38 @@ def same_bits(a, b):
         ("fused", "preact_resnet8"),
     ],
 )
-def test_a_run_is_that_of_the_cpu(cupy, rung, model, dataset):
+def test_a_run_is_the_same_as_on_the_cpu(cupy, rung, model, dataset):
     short = recipe(model, iterations=3, log_every=1, drops=(2,))
-    here = train(short, dataset=dataset)
-    there = train(short, dataset=dataset, hardware=Hardware.choose("cuda", rung, "fp32"))
-    assert largest_difference(weights(here), weights(there)) < 1e-4
-    for ours, theirs in zip(here.history.rows, there.history.rows, strict=True):
+    on_cpu = train(short, dataset=dataset)
+    on_gpu = train(short, dataset=dataset, hardware=Hardware.choose("cuda", rung, "fp32"))
+    assert largest_difference(weights(on_cpu), weights(on_gpu)) < 1e-4
+    for expected, row in zip(on_cpu.history.rows, on_gpu.history.rows, strict=True):
         for name in ("loss", "test_loss"):
-            assert ours.get(name, 0) == pytest.approx(theirs.get(name, 0), rel=1e-4)
+            assert expected.get(name, 0) == pytest.approx(row.get(name, 0), rel=1e-4)
         for name in ("train_error", "test_error", "learning_rate", "step"):
-            assert ours.get(name) == theirs.get(name)
+            assert expected.get(name) == row.get(name)
 
 
 @pytest.mark.parametrize("rung", [pytest.param("implicit", marks=pytest.mark.slow), "fused"])
-def test_recorded_steps_are_the_steps_recorded(cupy, rung, dataset, monkeypatch):
-    """Same bits, whether each step is computed anew or one is recorded and repeated."""
+def test_recorded_steps_give_the_same_bits_as_other_steps(cupy, rung, dataset, monkeypatch):
+    """Whether every step is computed by Python, or a recorded step is repeated."""
     hardware = Hardware.choose("cuda", rung)
     recorded = train(recipe(), dataset=dataset, hardware=hardware)
-    assert sorted(recorded.training_step.recordings) == [2, 3]  # both sizes of batch
-    monkeypatch.setattr("minires.train.step.STEPS_BEFORE_RECORDING", 1000)
-    anew = train(recipe(), dataset=dataset, hardware=hardware)
-    assert anew.training_step.recordings == {}
-    assert same_bits(weights(recorded), weights(anew))
-    assert without_seconds(recorded) == without_seconds(anew)
+    assert sorted(recorded.step_runner.recordings) == [2, 3]  # both sizes of batch
+    monkeypatch.setattr("minires.train.step_runner.STEPS_BEFORE_RECORDING", 1000)
+    not_recorded = train(recipe(), dataset=dataset, hardware=hardware)
+    assert not_recorded.step_runner.recordings == {}
+    assert same_bits(weights(recorded), weights(not_recorded))
+    assert without_seconds(recorded) == without_seconds(not_recorded)
 
 
 def without_seconds(run):
     return [{name: value for name, value in row.items() if name != "seconds"} for row in run.history.rows]
 
 
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(cupy, dataset, tmp_path):
+def test_an_interrupted_and_resumed_run_is_the_same_as_an_uninterrupted_one(cupy, dataset, tmp_path):
     hardware = Hardware.choose("cuda")
-    whole = train(recipe(), tmp_path / "whole", dataset=dataset, hardware=hardware)
+    uninterrupted = train(recipe(), tmp_path / "uninterrupted", dataset=dataset, hardware=hardware)
 
     def stop_at_five(trainer):
         if trainer.state.step == 5:
@@ -104,12 +104,12 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(cupy, dataset, tmp_path):
     with pytest.raises(TrainingInterrupted):
         train(recipe(), tmp_path / "run", dataset=dataset, hardware=hardware, on_step=stop_at_five)
     resumed = train(recipe(), tmp_path / "run", dataset=dataset, hardware=hardware, resume=True)
-    assert same_bits(weights(whole), weights(resumed))
-    assert without_seconds(whole) == without_seconds(resumed)
+    assert same_bits(weights(uninterrupted), weights(resumed))
+    assert without_seconds(uninterrupted) == without_seconds(resumed)
     assert RunFolder(tmp_path / "run").latest().name == "step-00000007"
 
 
-def test_a_run_of_the_device_goes_on_on_the_cpu(cupy, dataset, tmp_path):
+def test_a_run_on_the_gpu_can_be_resumed_on_the_cpu(cupy, dataset, tmp_path):
     short = recipe()
     first = Trainer(short, dataset, Hardware.choose("cuda", precision="fp32"), RunFolder(tmp_path))
     with first.working():
@@ -136,24 +136,24 @@ def test_tf32_rounds_and_fp32_does_not(cupy, dataset):
 
 @pytest.mark.parametrize("rung", ["implicit", "fused"])
 def test_in_bf16_maps_are_narrow_and_weights_are_not(cupy, rung, dataset):
-    seen = set()
+    outputs = set()
 
-    def look(module, inputs, output):
-        seen.add((type(module).__name__, output.dtype.name))
+    def remember_dtype(module, inputs, output):
+        outputs.add((type(module).__name__, output.dtype.name))
 
     trainer = Trainer(recipe(iterations=5), dataset, Hardware.choose("cuda", rung, "bf16"))
     for module in trainer.model.modules():
-        module.register_forward_hook(look)
+        module.register_forward_hook(remember_dtype)
     with trainer.working():
         trainer.step()
-    assert ("Conv2d", "bfloat16") in seen
-    assert {name for name in seen if name[0] == "Linear"} == {("Linear", "float32")}
+    assert ("Conv2d", "bfloat16") in outputs
+    assert {output for output in outputs if output[0] == "Linear"} == {("Linear", "float32")}
     assert {array.dtype.name for array in weights(trainer).values()} == {"float32"}
     assert {p.grad.dtype.name for p in trainer.model.parameters()} == {"float32"}
     exact = train(recipe(iterations=5), dataset=dataset)
     trainer.run()
     assert trainer.history.last("loss") == pytest.approx(exact.history.last("loss"), rel=0.1)
-    assert trainer.training_step.recordings
+    assert trainer.step_runner.recordings
 
 
 def test_bf16_needs_the_kernels_for_it(cupy):
@@ -166,20 +166,20 @@ def test_dropout_keeps_a_step_from_being_recorded(cupy, dataset):
     run = train(
         recipe(iterations=4, model_options=options), dataset=dataset, hardware=Hardware.choose("cuda")
     )
-    assert not isinstance(run.training_step, RecordedStep)
+    assert not isinstance(run.step_runner, RecordingStepRunner)
     assert "draws its random numbers on the CPU" in str(run.hardware)
 
 
-def test_what_cannot_be_recorded_goes_on_with_a_warning(cupy, dataset):
+def test_a_step_that_cannot_be_recorded_is_trained_with_a_warning(cupy, dataset):
     trainer = Trainer(recipe(iterations=5, log_every=1), dataset, Hardware.choose("cuda"))
     forward = trainer.model.forward
 
-    def looking(x):
+    def forward_with_check(x):
         y = forward(x)
-        assert np.isfinite(float(y.data.sum()))  # which asks the device for a number
+        assert np.isfinite(float(y.data.sum()))  # copies a number to the host
         return y
 
-    trainer.model.forward = looking
+    trainer.model.forward = forward_with_check
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trainer.run()
@@ -190,30 +190,30 @@ def test_what_cannot_be_recorded_goes_on_with_a_warning(cupy, dataset):
 
 @pytest.mark.slow
 def test_the_learning_rate_changes_in_repeated_steps(cupy, dataset):
-    """From step 6 on it is 0 to all intents: the steps before decide all."""
+    """From step 6 on it is practically 0, so that the weights stay as they are after six steps."""
     options = {"log_every": 10, "evaluate_every": 10}
     hardware = Hardware.choose("cuda")
     frozen = train(recipe(drops=(6,), drop_factor=1e-30, **options), dataset=dataset, hardware=hardware)
     before = train(recipe(iterations=6, drops=(), **options), dataset=dataset, hardware=hardware)
     parameters = [name for name in weights(before) if "running" not in name]
-    assert frozen.training_step.recordings
+    assert frozen.step_runner.recordings
     assert all(np.array_equal(weights(frozen)[name], weights(before)[name]) for name in parameters)
 
 
 @pytest.mark.slow
-def test_too_large_a_batch_is_told_what_would_fit(device, dataset):
-    many = Dataset("noise", noise(64), dataset.test, dataset.classes)
+def test_the_error_about_too_large_a_batch_says_what_would_fit(device, dataset):
+    more_images = Dataset("noise", noise(64), dataset.test, dataset.classes)
     device.memory = 2 << 20
     with pytest.raises(DeviceMemoryError, match=r"a batch of 64 .*would fit: --batch-size (\d+)") as caught:
-        train(recipe(batch_size=64), dataset=many, hardware=Hardware.choose("cuda"))
+        train(recipe(batch_size=64), dataset=more_images, hardware=Hardware.choose("cuda"))
     fits = int(str(caught.value).split()[-1])
     assert 4 <= fits < 64
-    train(recipe(batch_size=fits, iterations=2), dataset=many, hardware=Hardware.choose("cuda"))
+    train(recipe(batch_size=fits, iterations=2), dataset=more_images, hardware=Hardware.choose("cuda"))
     with pytest.raises(DeviceMemoryError):
-        train(recipe(batch_size=fits * 3 // 2), dataset=many, hardware=Hardware.choose("cuda"))
+        train(recipe(batch_size=fits * 3 // 2), dataset=more_images, hardware=Hardware.choose("cuda"))
 
 
-def test_a_network_that_does_not_fit_is_said_so(device, dataset):
+def test_the_error_says_if_the_network_does_not_fit(device, dataset):
     device.memory = 5 << 10
     with pytest.raises(DeviceMemoryError, match=r"the network and its images do not fit .* or --device cpu"):
         Trainer(recipe(), dataset, Hardware.choose("cuda"))
@@ -226,7 +226,7 @@ def test_a_network_that_does_not_fit_leaves_no_file(device, dataset, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_waiting_for_the_device_is_time_of_training(cupy, dataset, monkeypatch):
+def test_waiting_for_the_device_counts_as_training_time(cupy, dataset, monkeypatch):
     trainer = Trainer(recipe(), dataset, Hardware.choose("cuda"))
     read = trainer.sums.read
 
@@ -241,35 +241,37 @@ def test_waiting_for_the_device_is_time_of_training(cupy, dataset, monkeypatch):
 
 
 def test_gradients_do_not_lie_in_the_memory_of_recorded_steps(cupy, dataset):
-    """Which is gone as soon as the trainer is, while its model may live on."""
+    """This memory is freed with the trainer, but its model may be used longer."""
     run = train(recipe(), dataset=dataset, hardware=Hardware.choose("cuda"))
-    assert run.training_step.recordings
+    assert run.step_runner.recordings
     assert all(p.grad is None for p in run.model.parameters())
 
 
-def test_what_steps_have_room_for_but_a_recording_has_not(cupy, device, dataset):
-    """CuPy's own pool would then hand out memory that the recording writes to."""
-    many = Dataset("noise", noise(32), dataset.test, dataset.classes)
-    device.memory = 800 << 10  # 600 KiB are too little for a step, 1,000 enough for all
+def test_training_goes_on_if_there_is_memory_for_steps_but_not_for_a_recording(cupy, device, dataset):
+    """With CuPy's own pool, the recording would write to memory that is in use elsewhere."""
+    more_images = Dataset("noise", noise(32), dataset.test, dataset.classes)
+    device.memory = 800 << 10  # 600 KiB are too little for a step, 1,000 are enough for a recording, too
     with pytest.warns(UserWarning, match="cannot be recorded: out of memory, where .* training goes on"):
         run = train(
-            recipe(batch_size=16, iterations=4), dataset=many, hardware=Hardware.choose("cuda", "implicit")
+            recipe(batch_size=16, iterations=4),
+            dataset=more_images,
+            hardware=Hardware.choose("cuda", "implicit"),
         )
-    assert (run.state.step, run.training_step.recordings) == (4, {})
+    assert (run.state.step, run.step_runner.recordings) == (4, {})
 
 
-def test_an_old_card_takes_the_explicit_rung(device):
+def test_a_card_without_tensor_cores_takes_the_explicit_rung(device):
     device.compute_capability = "75"
     hardware = Hardware.choose("cuda")
     assert (hardware.rung, hardware.precision) == ("explicit", "fp32")
-    for asked in ({"precision": "tf32"}, {"rung": "fused"}):
-        name, value = next(iter(asked.items()))
+    for options in ({"precision": "tf32"}, {"rung": "fused"}):
+        name, value = next(iter(options.items()))
         with pytest.raises(DeviceError, match=rf"{name} '{value}' needs .*has 7\.5; use --{name}"):
-            Hardware.choose("cuda", **asked)
+            Hardware.choose("cuda", **options)
 
 
-@pytest.mark.parametrize("asked", [{"rung": "fused"}, {"precision": "tf32"}])
-def test_a_rung_without_a_gpu_is_refused(asked):
-    name, value = next(iter(asked.items()))
+@pytest.mark.parametrize("options", [{"rung": "fused"}, {"precision": "tf32"}])
+def test_a_rung_without_a_gpu_is_refused(options):
+    name, value = next(iter(options.items()))
     with pytest.raises(OptionError, match=f"--{name} {value} is for a GPU; add --device cuda"):
-        Hardware.choose("cpu", **asked)
+        Hardware.choose("cpu", **options)

@@ -1,4 +1,4 @@
-"""Augmentation beyond crop and flip, and the statistics that come before it."""
+"""Augmentations of a batch, and the statistics that they and the normalizations use."""
 
 import numpy as np
 import pytest
@@ -29,23 +29,23 @@ def test_reflection_crops_from_the_image_mirrored_at_its_border():
     images = np.random.default_rng(0).integers(0, 256, (40, 3, 6, 6), np.uint8)
     cropped = CropAndFlip(2, padding_mode="reflect")(images, np.random.default_rng(1))
     mirrored = [2, 1, 0, 1, 2, 3, 4, 5, 4, 3]  # the border itself once
-    seen = set()
+    windows = set()
     for crop, image in zip(cropped, images, strict=True):
-        big = image[:, mirrored][:, :, mirrored]
+        padded = image[:, mirrored][:, :, mirrored]
         matches = [
-            (top, left, side)
+            (top, left, direction)
             for top in range(5)
             for left in range(5)
-            for side in (1, -1)
-            if (big[:, top : top + 6, left : left + 6][:, :, ::side] == crop).all()
+            for direction in (1, -1)
+            if (padded[:, top : top + 6, left : left + 6][:, :, ::direction] == crop).all()
         ]
         assert len(matches) == 1
-        seen |= set(matches)
-    assert len(seen) > 25
+        windows |= set(matches)
+    assert len(windows) > 25
 
 
 def test_both_padding_modes_draw_the_same_windows():
-    """Where a window does not touch the border, the two are equal."""
+    """The two crops are equal outside of the zero border."""
     images = np.random.default_rng(0).integers(1, 256, (64, 1, 9, 9), np.uint8)
     zero, reflected = (
         CropAndFlip(1, padding_mode=mode)(images, np.random.default_rng(1)) for mode in ("zero", "reflect")
@@ -69,9 +69,9 @@ def test_only_the_range_is_changed_by_unit():
 
 def test_augmentations_follow_each_other_with_one_generator():
     generator = np.random.default_rng(0)
-    steps = [lambda x, g: x + g.random(), lambda x, g: x * g.random()]
+    augmentations = lambda x, g: x + g.random(), lambda x, g: x * g.random()
     a, b = np.random.default_rng(0).random(2)
-    np.testing.assert_array_equal(Compose(tuple(steps))(np.ones(3), generator), (1 + a) * b * np.ones(3))
+    np.testing.assert_array_equal(Compose(augmentations)(np.ones(3), generator), (1 + a) * b * np.ones(3))
 
 
 def test_principal_components_are_those_of_the_covariance(images):
@@ -106,7 +106,7 @@ def test_colour_noise_shifts_every_pixel_of_an_image_alike(images):
 
 
 def test_colour_noise_has_the_papers_size(images):
-    """Along component k the shift is normal with deviation 0.1 l_k, whatever the others are."""
+    """Along component k the shift is normal with deviation 0.1 l_k, independent of the others."""
     components, eigenvalues = principal_components(images)
     noise = ColourNoise(components, eigenvalues)
     shift = noise(np.zeros((40_000, 3, 1, 1)), np.random.default_rng(0))[:, :, 0, 0]
@@ -115,9 +115,9 @@ def test_colour_noise_has_the_papers_size(images):
     np.testing.assert_allclose(np.cov(a.T), 0.01 * np.eye(3), atol=0.0003)
     assert np.abs(a).max() > 0.35, "a normal distribution has tails"
     stronger = ColourNoise(components, eigenvalues, deviation=0.3)
-    again = stronger(np.zeros((40_000, 3, 1, 1)), np.random.default_rng(0))[:, :, 0, 0]
-    rounding = 1e-14 * np.abs(shift).max()  # of three terms, which nearly cancel here and there
-    np.testing.assert_allclose(again, 3 * shift, rtol=1e-12, atol=rounding)
+    stronger_shift = stronger(np.zeros((40_000, 3, 1, 1)), np.random.default_rng(0))[:, :, 0, 0]
+    rounding = 1e-14 * np.abs(shift).max()  # of sums of three terms that nearly cancel
+    np.testing.assert_allclose(stronger_shift, 3 * shift, rtol=1e-12, atol=rounding)
 
 
 def test_colour_noise_behind_a_normalization_is_that_of_the_colours_before(images):
@@ -141,7 +141,7 @@ def test_colour_noise_without_spread_changes_nothing():
 
 def test_colour_noise_of_other_channels_is_refused(images):
     noise = ColourNoise(*principal_components(images))
-    with pytest.raises(ShapeError, match="images have 1 channels but the components are those of 3"):
+    with pytest.raises(ShapeError, match="images have 1 channels but the components are of images with 3"):
         noise(np.zeros((2, 1, 4, 4), np.float32), np.random.default_rng(0))
 
 

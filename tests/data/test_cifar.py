@@ -15,8 +15,8 @@ from minires.data.cifar import LAYOUTS, cifar10, cifar100
 from minires.errors import DataError
 
 TRAIN, TEST = 4, 3  # records in each of the small files below
-READ = {"cifar10": cifar10, "cifar100": cifar100}
-VERSIONS = [(name, version) for name in READ for version in ("binary", "python")]
+READERS = {"cifar10": cifar10, "cifar100": cifar100}
+VERSIONS = [(name, version) for name in READERS for version in ("binary", "python")]
 OFFICIAL = dict(LAYOUTS)
 
 
@@ -32,7 +32,7 @@ def layout_of(name, version):
 
 
 def content(layout):
-    """{file: (images (n, 3072), labels, coarse labels)}; both versions of a data set hold the same."""
+    """{file: (images (n, 3072), labels, coarse labels)}; the same for both versions of a data set."""
     parts = {}
     for seed, file in enumerate((*layout.train, layout.test)):
         rng = np.random.default_rng(seed)
@@ -55,7 +55,7 @@ def binary_files(layout):
 
 
 # Python 2 wrote protocol 2 with opcodes that Python 3 reads and never writes: U and T for its byte strings,
-# and the old name of NumPy's module. These functions write them, opcode by opcode (see pickletools).
+# and the old name of NumPy's module. These functions write such pickles, opcode by opcode (see pickletools).
 
 
 def py2_string(data):
@@ -72,11 +72,11 @@ def py2_list(items):
 
 def py2_array(array):
     rows, columns = array.shape
-    made = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + py2_string(b"b") + b"\x87R"
+    empty = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + py2_string(b"b") + b"\x87R"
     dtype = b"cnumpy\ndtype\n" + py2_string(b"u1") + b"K\x00K\x01\x87R"
     dtype += b"(K\x03" + py2_string(b"|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
     shape = py2_int(rows) + py2_int(columns) + b"\x86"
-    return made + b"(K\x01" + shape + dtype + b"\x89" + py2_string(array.tobytes()) + b"tb"
+    return empty + b"(K\x01" + shape + dtype + b"\x89" + py2_string(array.tobytes()) + b"tb"
 
 
 def py2_pickle(entries):
@@ -136,7 +136,7 @@ def test_reads_the_folder_its_parent_and_a_renamed_copy(tmp_path, name, version)
     folder = write_folder(tmp_path / layout.folder, files_of(layout))
     copy = write_folder(tmp_path / "elsewhere" / "renamed", files_of(layout))
     for place in (folder, str(folder), tmp_path, copy):
-        data = READ[name](place)
+        data = READERS[name](place)
         assert_is_the_content(data, layout)
         assert data.name == name
 
@@ -147,7 +147,7 @@ def test_reads_the_archive_and_a_folder_with_it(tmp_path, name, version, suffix)
     layout = layout_of(name, version)
     archive = write_archive(tmp_path / f"{layout.archive}{suffix}", layout, files_of(layout))
     for place in (archive, tmp_path):
-        assert_is_the_content(READ[name](place), layout)
+        assert_is_the_content(READERS[name](place), layout)
     assert os.listdir(tmp_path) == [archive.name]  # nothing was extracted
 
 
@@ -174,16 +174,16 @@ def test_complete_version_is_preferred_to_a_partial_one(tmp_path):
 
 
 def test_without_a_folder_the_official_binary_archive_is_fetched(tmp_path, monkeypatch):
-    for name, read in READ.items():
+    for name, read in READERS.items():
         layout = layout_of(name, "binary")
         archive = write_archive(tmp_path / f"{layout.archive}.tar.gz", layout, files_of(layout))
-        asked = []
+        calls = []
         monkeypatch.setattr(
-            cifar, "fetch", lambda *args, asked=asked, archive=archive: asked.append(args) or archive
+            cifar, "fetch", lambda *args, calls=calls, archive=archive: calls.append(args) or archive
         )
         assert_is_the_content(read(), layout)
         url = f"https://www.cs.toronto.edu/~kriz/{layout.archive}.tar.gz"
-        assert asked == [(url, cifar.SHA256[layout.archive])]
+        assert calls == [(url, cifar.SHA256[layout.archive])]
 
 
 def test_official_counts():
@@ -194,7 +194,7 @@ def test_official_counts():
 
 
 def test_official_size_of_a_binary_file_is_checked(tmp_path, monkeypatch):
-    """The real size of data_batch_1.bin; whole records are not enough."""
+    """data_batch_1.bin must have its official size; a whole number of records is not enough."""
     layout = layout_of("cifar10", "binary")
     monkeypatch.setitem(cifar.LAYOUTS, "cifar10", OFFICIAL["cifar10"])
     write_folder(tmp_path, files_of(layout))
@@ -202,8 +202,8 @@ def test_official_size_of_a_binary_file_is_checked(tmp_path, monkeypatch):
         cifar10(tmp_path)
 
 
-def test_python_2_stream_is_one():
-    """Guards the helpers above: an ordinary unpickler reads from the stream what they were given."""
+def test_helpers_write_valid_pickles():
+    """An ordinary unpickler reads from the stream what the helpers above were given."""
     images = np.arange(2 * 3072).reshape(2, 3072).astype(np.uint8)
     stream = py2_pickle({b"data": py2_array(images), b"labels": py2_list([py2_int(7), py2_int(300)])})
     with warnings.catch_warnings():
@@ -217,6 +217,7 @@ def test_python_2_stream_is_one():
 
 
 def refused(read, place):
+    """The message with which read(place) raises DataError, which must be one line."""
     with pytest.raises(DataError) as caught:
         read(place)
     message = str(caught.value)
@@ -232,7 +233,7 @@ def test_missing_file_is_named(tmp_path, name, version):
     folder = write_folder(tmp_path / layout.folder, files)
     archive = write_archive(tmp_path / "a.tar.gz", layout, files)
     for place, where in ((folder, folder), (tmp_path, folder), (archive, archive)):
-        message = refused(READ[name], place)
+        message = refused(READERS[name], place)
         assert f"{where} lacks {layout.test}; {layout.folder} has " in message
         assert layout.train[0] in message
 
@@ -259,7 +260,7 @@ def test_archive_of_another_data_set(tmp_path):
 
 @pytest.mark.parametrize("missing", [1, 3073])
 def test_truncated_binary_file(tmp_path, missing):
-    """Both a broken record and a whole record less."""
+    """A part of a record is missing, or a whole record."""
     layout = layout_of("cifar10", "binary")
     files = files_of(layout)
     files["data_batch_3.bin"] = files["data_batch_3.bin"][:-missing]
@@ -290,7 +291,7 @@ def test_python_file_with_too_few_images(tmp_path, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("name", READERS)
 def test_label_out_of_range(tmp_path, name):
     layout = layout_of(name, "binary")
     files = files_of(layout)
@@ -298,7 +299,7 @@ def test_label_out_of_range(tmp_path, name):
     width = layout.label_bytes + 3072
     broken[2 * width + layout.label_bytes - 1] = layout.classes
     write_folder(tmp_path, {**files, layout.test: bytes(broken)})
-    message = refused(READ[name], tmp_path)
+    message = refused(READERS[name], tmp_path)
     assert (
         f"{layout.test} has label {layout.classes} in record 2, expected 0..{layout.classes - 1}" in message
     )
@@ -353,7 +354,7 @@ def test_truncated_archive(tmp_path, suffix, keep):
 
 
 def test_one_wrong_byte_in_the_archive(tmp_path):
-    """It is a pixel, so only gzip's checksum can tell; without compression the pixel is there to be found."""
+    """The byte is a pixel, so only gzip's checksum reveals it. Uncompressed, the test can find it."""
     layout = layout_of("cifar10", "binary")
     plain = write_archive(tmp_path / "a.tar", layout, files_of(layout)).read_bytes()
     data = bytearray(gzip.compress(plain, compresslevel=0))
@@ -369,7 +370,7 @@ def test_file_that_is_no_archive(tmp_path):
     assert "photo.png" in refused(cifar10, tmp_path / "photo.png")
 
 
-# Harmful pickles: each would run a command or open a file if any unpickler but ours read it
+# Harmful pickles: each would run a command or open a file if an ordinary unpickler read it
 
 
 class Harmful:
@@ -392,11 +393,11 @@ def test_pickle_with_a_command_is_refused(tmp_path, protocol):
     assert f"refused {os.system.__module__}.system" in message
 
     pickle.loads(stream)
-    assert trace.exists()  # the trap works, so it was the refusal that stopped it
+    assert trace.exists()  # an ordinary unpickler runs the command, so the refusal stopped it
 
 
 @pytest.mark.parametrize(
-    "named",
+    "global_opcode",
     [
         b"c__builtin__\neval\n",
         b"cbuiltins\ngetattr\n",
@@ -407,10 +408,10 @@ def test_pickle_with_a_command_is_refused(tmp_path, protocol):
         b"i__builtin__\neval\n",
     ],
 )
-def test_every_other_global_is_refused(tmp_path, named):
+def test_every_other_global_is_refused(tmp_path, global_opcode):
     layout = layout_of("cifar10", "python")
-    write_folder(tmp_path, {**files_of(layout), layout.meta: b"\x80\x02(" + named + b"."})
-    module, name = named[1:].decode().split()
+    write_folder(tmp_path, {**files_of(layout), layout.meta: b"\x80\x02(" + global_opcode + b"."})
+    module, name = global_opcode[1:].decode().split()
     assert f"refused {module}.{name}" in refused(cifar10, tmp_path)
 
 

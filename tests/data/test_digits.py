@@ -80,7 +80,7 @@ def test_split_refuses(images, labels, message):
 
 
 def test_take_gives_the_first_ones():
-    few = Split(IMAGES, LABELS).take(3)
-    assert few.labels.tolist() == [0, 1, 2]
-    assert few.images.shape == (3, 1, 8, 8)
+    first = Split(IMAGES, LABELS).take(3)
+    assert first.labels.tolist() == [0, 1, 2]
+    assert first.images.shape == (3, 1, 8, 8)
     assert len(Split(IMAGES, LABELS).take(9)) == 4

@@ -8,24 +8,26 @@ import numpy as np
 import pooch
 import pytest
 
-from minires.data.download import CHUNK, cache_folder, fetch
+from minires.data.download import CHUNK_BYTES, cache_folder, fetch
 from minires.errors import DownloadError
 
-BODY = np.random.default_rng(0).bytes(10 * CHUNK + 123)
+BODY = np.random.default_rng(0).bytes(10 * CHUNK_BYTES + 123)
 SHA256 = hashlib.sha256(BODY).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves BODY; notes the Range of every request in server.ranges, and misbehaves as server.mode says."""
+    """Serves BODY; appends the Range of each request to server.ranges. server.mode selects a fault."""
 
     def do_GET(self):
-        wanted = self.headers.get("Range")
-        self.server.ranges.append(wanted)
+        byte_range = self.headers.get("Range")
+        self.server.ranges.append(byte_range)
         mode = self.server.mode
         if mode == "missing":
             self.send_error(404)
             return
-        start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and mode != "no ranges" else 0
+        start = 0
+        if byte_range and mode != "no ranges":
+            start = int(re.fullmatch(r"bytes=(\d+)-", byte_range)[1])
         if start >= len(BODY):
             self.send_error(416)
             return
@@ -61,7 +63,7 @@ def part(folder=None):
     return (folder or cache_folder()) / "archive.tar.gz.part"
 
 
-def left_in_cache():
+def files_in_cache():
     return sorted(path.name for path in cache_folder().iterdir())
 
 
@@ -71,7 +73,7 @@ def test_downloads_once_and_then_reads_the_cache(server):
     assert path.read_bytes() == BODY
     assert fetch(server.url, SHA256) == path
     assert server.ranges == [None]
-    assert left_in_cache() == ["archive.tar.gz"]
+    assert files_in_cache() == ["archive.tar.gz"]
 
 
 def test_shows_progress_on_stderr(server, capfd):
@@ -82,9 +84,9 @@ def test_shows_progress_on_stderr(server, capfd):
 
 
 def test_pooch_stays_silent_and_its_logger_as_it_was(server, monkeypatch):
-    said = []
+    records = []
     handler = logging.Handler()
-    monkeypatch.setattr(handler, "emit", said.append)
+    monkeypatch.setattr(handler, "emit", records.append)
     logger = pooch.get_logger()
     level = logger.level
     logger.addHandler(handler)
@@ -92,7 +94,7 @@ def test_pooch_stays_silent_and_its_logger_as_it_was(server, monkeypatch):
         fetch(server.url, SHA256)
     finally:
         logger.removeHandler(handler)
-    assert said == []
+    assert records == []
     assert logger.level == level
 
 
@@ -101,13 +103,13 @@ def test_cut_download_goes_on_from_where_it_was(server):
     with pytest.raises(DownloadError, match=f"broke after .* of {len(BODY)} bytes, the next try goes on"):
         fetch(server.url, SHA256)
     kept = part().stat().st_size
-    assert len(BODY) // 2 - CHUNK <= kept <= len(BODY) // 2
-    assert left_in_cache() == ["archive.tar.gz.part"]
+    assert len(BODY) // 2 - CHUNK_BYTES <= kept <= len(BODY) // 2
+    assert files_in_cache() == ["archive.tar.gz.part"]
 
     server.mode = "good"
     assert fetch(server.url, SHA256).read_bytes() == BODY
     assert server.ranges == [None, f"bytes={kept}-"]
-    assert left_in_cache() == ["archive.tar.gz"]
+    assert files_in_cache() == ["archive.tar.gz"]
 
 
 def test_server_without_ranges_starts_over(server):
@@ -141,7 +143,7 @@ def test_encoding_header_does_not_unpack_the_archive(server):
 def test_wrong_checksum_deletes_the_file_and_starts_over(server):
     with pytest.raises(DownloadError, match=r"checksum is not the official one.*deleted.*starts over"):
         fetch(server.url, "0" * 64)
-    assert left_in_cache() == []
+    assert files_in_cache() == []
     fetch(server.url, SHA256)
     assert server.ranges == [None, None]
 
@@ -151,7 +153,7 @@ def test_spoilt_part_is_found_out(server):
     part().write_bytes(b"x" * 1000)
     with pytest.raises(DownloadError, match="checksum"):
         fetch(server.url, SHA256)
-    assert left_in_cache() == []
+    assert files_in_cache() == []
 
 
 def assert_says_what_to_do(message, url):
@@ -198,7 +200,7 @@ def test_offline_with_the_right_file_in_the_cache(server):
 
 
 def test_silent_server(server, monkeypatch):
-    monkeypatch.setattr("minires.data.download.TIMEOUT", (1, 0.05))
+    monkeypatch.setattr("minires.data.download.TIMEOUT_SECONDS", (1, 0.05))
     release = threading.Event()
     monkeypatch.setattr(Handler, "do_GET", lambda self: release.wait(5))
     try:

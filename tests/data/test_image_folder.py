@@ -1,4 +1,4 @@
-"""Folders of photos: what belongs to them, what a batch holds, and what is said about bad files."""
+"""Folders of photos: their files, the contents of a batch, and the messages about bad files."""
 
 import time
 import warnings
@@ -47,14 +47,14 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-KEPT = CentreCrop(10, scale=None)
+CENTRE_CROP = CentreCrop(10, scale=None)
 
 
 def test_files_labels_and_classes(root):
     for other in ("ant/notes.txt", "ant/.hidden.png", "bee/.thumbnails/t.png", ".cache/x.png", "list.png"):
         (root / other).parent.mkdir(exist_ok=True)
         (root / other).touch()
-    folder = ImageFolder(root, KEPT)
+    folder = ImageFolder(root, CENTRE_CROP)
     assert folder.classes == ("ant", "bee", "cat")
     assert [file.relative_to(root).as_posix() for file in folder.files] == [
         *("ant/1.png", "ant/2.PNG", "ant/3.bmp"),
@@ -69,17 +69,17 @@ def test_files_labels_and_classes(root):
 
 
 def test_a_batch_holds_the_chosen_photos_in_that_order(root):
-    folder = ImageFolder(root, KEPT)
+    folder = ImageFolder(root, CENTRE_CROP)
     images, labels = folder.read(np.array([7, 0, 3]), rng())
     assert (images.shape, images.dtype, labels.dtype) == ((3, 3, 10, 10), np.uint8, np.int64)
     assert labels.tolist() == [2, 0, 1]
     for image, file in zip(images, ("cat/x.png", "ant/1.png", "bee/a.png"), strict=True):
-        expected = np.asarray(KEPT(Image.open(root / file))).transpose(2, 0, 1)
+        expected = np.asarray(CENTRE_CROP(Image.open(root / file))).transpose(2, 0, 1)
         np.testing.assert_array_equal(image, expected)
 
 
-class Straggling:
-    """A random view whose first photos are done last."""
+class UnevenlySlowCrop:
+    """A random view that takes longer for some photos, so that they are not done in order."""
 
     def __call__(self, image, generator):
         crop = RandomCrop(8, scales=(8, 14))(image, generator)
@@ -90,21 +90,30 @@ class Straggling:
 def test_neither_threads_nor_their_order_change_a_batch(root):
     chosen = np.array([3, 1, 4, 1, 5, 8, 2])
     expected = ImageFolder(root, RandomCrop(8, scales=(8, 14)), workers=1).read(chosen, rng(5))
-    assert (expected[0][1] != expected[0][3]).any(), "a photo drawn twice is seen in two ways"
+    assert (expected[0][1] != expected[0][3]).any(), "a photo that is chosen twice gets two different crops"
     for workers in (1, 2, 7, None):
-        images, labels = ImageFolder(root, Straggling(), workers=workers).read(chosen, rng(5))
+        images, labels = ImageFolder(root, UnevenlySlowCrop(), workers=workers).read(chosen, rng(5))
         np.testing.assert_array_equal(images, expected[0])
         np.testing.assert_array_equal(labels, expected[1])
-    other = ImageFolder(root, Straggling()).read(chosen, rng(6))[0]
+    other = ImageFolder(root, UnevenlySlowCrop()).read(chosen, rng(6))[0]
     assert (other != expected[0]).any()
 
 
-def test_the_same_photos_through_another_view(root):
-    folder = ImageFolder(root, KEPT)
-    smaller = folder.seen_through(CentreCrop(6, scale=None))
+def test_the_same_photos_with_another_view(root):
+    folder = ImageFolder(root, CENTRE_CROP)
+    smaller = folder.with_view(CentreCrop(6, scale=None))
     assert smaller.read([0], rng())[0].shape == (1, 3, 6, 6)
     assert folder.read([0], rng())[0].shape == (1, 3, 10, 10)
     assert smaller.files == folder.files
+    assert smaller.skipped is folder.skipped
+
+
+def test_the_old_name_of_with_view(root):
+    folder, view = ImageFolder(root, CENTRE_CROP), CentreCrop(6, scale=None)
+    with pytest.warns(DeprecationWarning, match=r"write ImageFolder\.with_view instead") as warned:
+        smaller = folder.seen_through(view)
+    assert warned[0].filename == __file__
+    assert (smaller.view, smaller.files) == (view, folder.files)
 
 
 def test_a_view_of_ten_crops_gives_ten_images_for_each_photo(root):
@@ -130,34 +139,34 @@ def test_a_bad_file_is_refused_by_name(root):
     path = root / "bee" / "b.png"
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(DataError, match=r"b\.png: .*truncated.*; replace or delete it, or .*bad_files=.skip"):
-        ImageFolder(root, KEPT).read(np.arange(9), rng())
+        ImageFolder(root, CENTRE_CROP).read(np.arange(9), rng())
     (root / "bee" / "b.png").write_text("no photo")
-    with pytest.raises(DataError, match=r"b\.png: Pillow knows no format"):
-        ImageFolder(root, KEPT).read([4], rng())
+    with pytest.raises(DataError, match=r"b\.png: Pillow does not recognize its format"):
+        ImageFolder(root, CENTRE_CROP).read([4], rng())
 
 
-def test_a_bad_file_is_left_out_on_request_and_said_once(root):
+def test_a_bad_file_is_left_out_on_request_with_one_warning(root):
     view = RandomCrop(8, scales=(8, 14))
     images, labels = ImageFolder(root, view).read([0, 4, 8], rng())
     (root / "bee" / "b.png").write_text("no photo")
     folder = ImageFolder(root, view, bad_files="skip")
-    with pytest.warns(UserWarning, match=r"left out: cannot read the photo .*b\.png: Pillow") as said:
-        some, some_labels = folder.read([0, 4, 8], rng())
-    assert len(said) == 1
-    assert said[0].filename == __file__
-    np.testing.assert_array_equal(some, images[[0, 2]])  # the others look as they did
-    assert (labels.tolist(), some_labels.tolist()) == ([0, 1, 2], [0, 2])
+    with pytest.warns(UserWarning, match=r"left out: cannot read the photo .*b\.png: Pillow") as warned:
+        kept, kept_labels = folder.read([0, 4, 8], rng())
+    assert len(warned) == 1
+    assert warned[0].filename == __file__
+    np.testing.assert_array_equal(kept, images[[0, 2]])  # the other photos are unchanged
+    assert (labels.tolist(), kept_labels.tolist()) == ([0, 1, 2], [0, 2])
     assert list(folder.skipped) == [root / "bee" / "b.png"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         folder.read([4, 5], rng())
-        folder.seen_through(KEPT).read([4, 5], rng())
+        folder.with_view(CENTRE_CROP).read([4, 5], rng())
 
 
 def test_a_batch_without_a_readable_photo(root):
     for name in ("x.png", "y.png"):
         (root / "cat" / name).write_text("no photo")
-    folder = ImageFolder(root, KEPT, bad_files="skip")
+    folder = ImageFolder(root, CENTRE_CROP, bad_files="skip")
     with pytest.warns(UserWarning, match="left out"):
         images, labels = folder.read([7, 8], rng())
     assert (len(images), len(labels), len(folder.skipped)) == (0, 0, 2)
@@ -170,18 +179,18 @@ def test_a_batch_without_a_readable_photo(root):
 
 def test_what_a_folder_refuses(root, tmp_path):
     with pytest.raises(DataError, match=r"nowhere is no folder; pass the one that holds"):
-        ImageFolder(tmp_path / "nowhere", KEPT)
+        ImageFolder(tmp_path / "nowhere", CENTRE_CROP)
     with pytest.raises(DataError, match=r"1\.png is no folder"):
-        ImageFolder(root / "ant" / "1.png", KEPT)
+        ImageFolder(root / "ant" / "1.png", CENTRE_CROP)
     with pytest.raises(DataError, match=r"cat holds no folders; put the photos into .*cat/CLASS/"):
-        ImageFolder(root / "cat", KEPT)
+        ImageFolder(root / "cat", CENTRE_CROP)
     with pytest.raises(UnknownNameError, match="unknown bad_files 'ignore'; known are refuse, skip"):
-        ImageFolder(root, KEPT, bad_files="ignore")
+        ImageFolder(root, CENTRE_CROP, bad_files="ignore")
     for workers in (0, 1.5):
         with pytest.raises(OptionError, match=f"workers must be a positive whole number, not {workers}"):
-            ImageFolder(root, KEPT, workers=workers)
+            ImageFolder(root, CENTRE_CROP, workers=workers)
     with pytest.raises(DataError, match=r"cannot list the folder .*nowhere: No such file"):
-        photos_in(tmp_path / "nowhere")  # as one that may not be read
+        photos_in(tmp_path / "nowhere")  # as for a folder without permission
 
 
 def test_empty_classes_are_named(root):
@@ -189,21 +198,21 @@ def test_empty_classes_are_named(root):
     (root / "eel").mkdir()
     (root / "eel" / "notes.txt").touch()
     with pytest.raises(DataError, match=r"no photos in dog, eel of .*photos; put some there"):
-        ImageFolder(root, KEPT)
+        ImageFolder(root, CENTRE_CROP)
     for i in range(6):
         (root / f"empty{i}").mkdir()
     with pytest.raises(DataError, match="no photos in dog, eel, empty0, empty1, empty2, and 3 more of"):
-        ImageFolder(root, KEPT)
+        ImageFolder(root, CENTRE_CROP)
 
 
 def test_the_sample_is_fixed_and_spread_evenly(root):
     folder = ImageFolder(root, RandomCrop(8, scales=(9, 20)))
-    everything = folder.seen_through(CentreCrop(8, scale=8)).read(np.arange(9), rng())[0]
-    np.testing.assert_array_equal(folder.sample(), everything)
-    np.testing.assert_array_equal(folder.sample(3), everything[[0, 3, 6]])
-    np.testing.assert_array_equal(folder.sample(4), everything[[0, 2, 4, 6]])
+    all_images = folder.with_view(CentreCrop(8, scale=8)).read(np.arange(9), rng())[0]
+    np.testing.assert_array_equal(folder.sample(), all_images)
+    np.testing.assert_array_equal(folder.sample(3), all_images[[0, 3, 6]])
+    np.testing.assert_array_equal(folder.sample(4), all_images[[0, 2, 4, 6]])
     with pytest.raises(OptionError, match=r"Whole\(scale=8\) has no size"):
-        folder.seen_through(Whole(8)).sample()
+        folder.with_view(Whole(8)).sample()
 
 
 @pytest.mark.parametrize("name", NORMALIZATIONS)
@@ -220,18 +229,18 @@ def test_a_loader_of_photos_depends_on_seed_and_step_alone(root):
     one, two, other = (Loader(folder, 4, seed=seed) for seed in (1, 1, 2))
     batches = [one.batch(step) for step in range(6)]
     for step in (5, 0, 3):
-        for ours, expected in zip(two.batch(step), batches[step], strict=True):
-            np.testing.assert_array_equal(ours, expected)
+        for actual, expected in zip(two.batch(step), batches[step], strict=True):
+            np.testing.assert_array_equal(actual, expected)
     assert [len(labels) for _, labels in batches] == [4, 4, 1] * 2
     assert sorted(np.concatenate([labels for _, labels in batches[:3]])) == folder.labels.tolist()
     assert (other.batch(0)[0] != batches[0][0]).any()
     first, again = Loader(folder, 9, shuffle=False), Loader(folder, 9, shuffle=False)
-    assert (first.batch(0)[0] != again.batch(1)[0]).any(), "another view in the next epoch"
+    assert (first.batch(0)[0] != again.batch(1)[0]).any(), "other crops in the next epoch"
 
 
 @pytest.fixture
 def data_dir(root, tmp_path):
-    """photos as train, and two classes more than enough as val."""
+    """The photos of `root` as train, and one photo of each class as val."""
     root.rename(tmp_path / "train")
     for name in ("ant", "bee", "cat"):
         (tmp_path / "val" / name).mkdir(parents=True)

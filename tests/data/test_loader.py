@@ -1,4 +1,4 @@
-"""Batches: which images, how augmented, how normalized."""
+"""Batches: their images, augmentation and normalization."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from minires.errors import OptionError, UnknownNameError
 
 
 def numbered(n, size=2):
-    """Image i is filled with i, label i."""
+    """A Split of n images; image i is filled with i and has label i."""
     images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, 3, size, size))
     return Split(images.copy(), np.arange(n))
 
@@ -97,19 +97,19 @@ def test_each_crop_is_a_window_of_the_padded_image_or_its_mirror():
     images = np.random.default_rng(0).integers(1, 256, (64, 3, 5, 6), np.uint8)
     cropped = CropAndFlip(2)(images, np.random.default_rng(1))
     padded = np.pad(images, ((0, 0), (0, 0), (2, 2), (2, 2)))
-    seen = set()
-    for image, big in zip(cropped, padded, strict=True):
+    windows = set()
+    for crop, image in zip(cropped, padded, strict=True):
         matches = [
             (top, left, flip)
             for top in range(5)
             for left in range(5)
             for flip in (1, -1)
-            if (big[:, top : top + 5, left : left + 6][:, :, ::flip] == image).all()
+            if (image[:, top : top + 5, left : left + 6][:, :, ::flip] == crop).all()
         ]
         assert len(matches) == 1
-        seen |= set(matches)
-    assert {flip for _, _, flip in seen} == {1, -1}
-    assert {top for top, _, _ in seen} == {left for _, left, _ in seen} == set(range(5))
+        windows |= set(matches)
+    assert {flip for _, _, flip in windows} == {1, -1}
+    assert {top for top, _, _ in windows} == {left for _, left, _ in windows} == set(range(5))
 
 
 def test_crop_without_flip_never_mirrors():

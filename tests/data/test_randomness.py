@@ -1,4 +1,4 @@
-"""Random words that a GPU can compute: Philox written out, and what becomes of a word."""
+"""The random words of a batch: Philox in plain Python, and the crop windows computed from the words."""
 
 import numpy as np
 import pytest
@@ -12,11 +12,11 @@ MASK = 2**64 - 1
 
 
 def philox(counter, key):
-    """Philox 4x64-10, as Salmon et al. 2011 state it."""
+    """Philox 4x64-10, as defined by Salmon et al. 2011."""
     (a, b, c, d), (k, l) = counter, key
     for _ in range(10):
-        one, two = a * 0xD2E7470EE14C6C93, c * 0xCA5A826395121157
-        a, b, c, d = two >> 64 ^ b ^ k, two & MASK, one >> 64 ^ d ^ l, one & MASK
+        p, q = a * 0xD2E7470EE14C6C93, c * 0xCA5A826395121157
+        a, b, c, d = q >> 64 ^ b ^ k, q & MASK, p >> 64 ^ d ^ l, p & MASK
         k, l = k + 0x9E3779B97F4A7C15 & MASK, l + 0xBB67AE8584CAA73B & MASK
     return [a, b, c, d]
 
@@ -40,10 +40,10 @@ def test_each_word_is_a_function_of_seed_step_and_place(seed, step, count):
     assert words.tolist() == [philox((i // 4 + 1, step, 0, 0), key)[i % 4] for i in range(count)]
 
 
-def test_words_go_on_where_the_last_ones_ended():
+def test_the_next_words_follow_the_last_ones():
     key = batch_key(7)
-    whole, parts = draw_words(batch_generator(key, 3), 11), batch_generator(key, 3)
-    np.testing.assert_array_equal(np.concatenate([draw_words(parts, n) for n in (1, 6, 0, 4)]), whole)
+    words, generator = draw_words(batch_generator(key, 3), 11), batch_generator(key, 3)
+    np.testing.assert_array_equal(np.concatenate([draw_words(generator, n) for n in (1, 6, 0, 4)]), words)
 
 
 def test_keys_differ_between_seeds():
@@ -58,10 +58,11 @@ def test_all_windows_are_equally_likely(pad):
     tops, lefts, flipped = CropAndFlip(pad).windows(draw_words(batch_generator(batch_key(0), 0), count))
     assert min(tops.min(), lefts.min()) == 0
     assert max(tops.max(), lefts.max()) == 2 * pad
-    found = np.bincount((tops * offsets + lefts) * 2 + flipped, minlength=2 * offsets**2)
-    chi_squared = ((found - count / len(found)) ** 2).sum() / (count / len(found))
-    freedom = len(found) - 1
-    assert abs(chi_squared - freedom) < 4 * (2 * freedom) ** 0.5
+    counts = np.bincount((tops * offsets + lefts) * 2 + flipped, minlength=2 * offsets**2)
+    expected = count / len(counts)
+    chi_squared = ((counts - expected) ** 2).sum() / expected
+    degrees_of_freedom = len(counts) - 1
+    assert abs(chi_squared - degrees_of_freedom) < 4 * (2 * degrees_of_freedom) ** 0.5
 
 
 def test_the_smallest_and_the_largest_word():

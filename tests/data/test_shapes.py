@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from minires.data.shapes import CHUNK, CLASSES, _colours, _coverage, shapes
+from minires.data.shapes import CHUNK_IMAGES, CLASSES, _colours, _coverage, shapes
 from minires.errors import OptionError
 
 
@@ -23,21 +23,21 @@ def test_same_seed_same_bytes_other_seed_other_bytes():
 
 
 def test_more_images_begin_with_the_same_ones():
-    few, many = shapes(CHUNK + 7, 5), shapes(2 * CHUNK + 9, 11)
-    np.testing.assert_array_equal(many.train.images[: CHUNK + 7], few.train.images)
-    np.testing.assert_array_equal(many.train.labels[: CHUNK + 7], few.train.labels)
-    np.testing.assert_array_equal(many.test.images[:5], few.test.images)
+    short, long = shapes(CHUNK_IMAGES + 7, 5), shapes(2 * CHUNK_IMAGES + 9, 11)
+    np.testing.assert_array_equal(long.train.images[: CHUNK_IMAGES + 7], short.train.images)
+    np.testing.assert_array_equal(long.train.labels[: CHUNK_IMAGES + 7], short.train.labels)
+    np.testing.assert_array_equal(long.test.images[:5], short.test.images)
 
 
 def test_no_image_twice_in_chunks_or_across_the_splits():
-    data = shapes(2 * CHUNK, 2 * CHUNK, size=8)
+    data = shapes(2 * CHUNK_IMAGES, 2 * CHUNK_IMAGES, size=8)
     images = [image.tobytes() for image in (*data.train.images, *data.test.images)]
-    assert len(set(images)) == 4 * CHUNK
+    assert len(set(images)) == 4 * CHUNK_IMAGES
 
 
 def test_every_hundred_is_balanced_and_mixed():
-    labels = shapes(2 * CHUNK, 0, size=8).train.labels
-    for part in (labels[:CHUNK], labels[CHUNK:]):
+    labels = shapes(2 * CHUNK_IMAGES, 0, size=8).train.labels
+    for part in (labels[:CHUNK_IMAGES], labels[CHUNK_IMAGES:]):
         assert np.bincount(part, minlength=10).tolist() == [10] * 10
     assert len(set(labels[:20])) > 5
 
@@ -53,7 +53,7 @@ def test_shape_lies_in_the_unit_circle_and_covers_a_fair_part(name):
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_distance_has_slope_one_at_the_outline(name):
-    """The soft edge is one pixel wide only if the function measures length there."""
+    """The soft edge is one pixel wide only if the function is a distance near the outline."""
     x, y = np.meshgrid(np.linspace(-1.1, 1.1, 441), np.linspace(-1.1, 1.1, 441))
     distance = CLASSES[name](x, y)
     gy, gx = np.gradient(distance, 2.2 / 440)
@@ -75,21 +75,21 @@ def test_areas_agree_with_geometry():
 
 def test_the_two_colours_differ_in_every_channel():
     for seed in range(20):
-        paper, ink = _colours(np.random.default_rng(seed))
-        assert np.abs(paper - ink).min() > 0.299
-        assert min(paper.min(), ink.min()) >= 0
-        assert max(paper.max(), ink.max()) <= 1
+        background, foreground = _colours(np.random.default_rng(seed))
+        assert np.abs(background - foreground).min() > 0.299
+        assert min(background.min(), foreground.min()) >= 0
+        assert max(background.max(), foreground.max()) <= 1
 
 
 def test_outline_is_soft_and_image_is_of_two_colours():
-    """Coverage is 0 or 1 nearly everywhere, with a seam of pixels in between."""
-    labels = np.arange(CHUNK) % 10
-    cover = _coverage(np.random.default_rng(0), labels, size=32)
-    assert cover.dtype == np.float32
-    seam = ((cover > 0) & (cover < 1)).mean(axis=(1, 2))
-    assert seam.min() > 0.01
-    assert seam.max() < 0.2
-    assert (cover.max(axis=(1, 2)) == 1).mean() > 0.95  # thin bars of a small shape are narrower than a pixel
+    """Coverage is 0 or 1 nearly everywhere; few pixels, on the outline, lie in between."""
+    labels = np.arange(CHUNK_IMAGES) % 10
+    coverage = _coverage(np.random.default_rng(0), labels, size=32)
+    assert coverage.dtype == np.float32
+    on_outline = ((coverage > 0) & (coverage < 1)).mean(axis=(1, 2))
+    assert on_outline.min() > 0.01
+    assert on_outline.max() < 0.2
+    assert (coverage.max(axis=(1, 2)) == 1).mean() > 0.95  # small shapes have bars thinner than a pixel
 
 
 @pytest.mark.parametrize("bad", [{"train": -1}, {"test": -1}, {"seed": -1}, {"size": 7}])

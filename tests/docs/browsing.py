@@ -1,7 +1,7 @@
-"""What a browser finds wrong with the pages of a site."""
+"""The faults that a browser finds in the pages of a site."""
 
-# What is wrong with an opened page: pictures that are missing, formulas that are not rendered or hold an
-# error, and a page that is wider than the screen.
+# The faults of an opened page: pictures that are missing, formulas that are not rendered or contain an error,
+# and a page that is wider than the screen.
 FAULTS = """() => {
     const faults = [];
     for (const image of document.images)
@@ -19,7 +19,7 @@ SCREENS = {"desktop": (1280, "light"), "phone": (390, "dark")}
 
 
 def faults_of(browser, site, screen):
-    """What a browser finds wrong with the pages of a site: a list of texts."""
+    """The faults that a browser finds in the pages of a site: a list of texts."""
     width, theme = SCREENS[screen]
     faults = []
     with browser.new_context(viewport={"width": width, "height": 844}, color_scheme=theme) as context:
@@ -28,17 +28,17 @@ def faults_of(browser, site, screen):
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("requestfailed", lambda request: faults.extend(failure_of(request)))
         for path in sorted(site.rglob("*.html")):
-            if {"_static", "_modules"} & set(path.parts):  # the theme's, and plain source code
+            if {"_static", "_modules"} & set(path.parts):  # files of the theme, and source code
                 continue
             page.goto(path.as_uri(), wait_until="load")
             page.evaluate("window.MathJax && MathJax.startup && MathJax.startup.promise")
-            found = page.evaluate(FAULTS)
-            faults += [f"{path.relative_to(site)}: {fault}" for fault in found]
+            page_faults = page.evaluate(FAULTS)
+            faults += [f"{path.relative_to(site)}: {fault}" for fault in page_faults]
     return faults
 
 
 def failure_of(request):
-    """A request that failed; not one that was dropped because the next page was opened, as for the icon."""
+    """A request that failed, as a list; [] if it was cancelled because the next page was opened."""
     return (
         [] if request.failure == "net::ERR_ABORTED" else [f"failed to load {request.url}: {request.failure}"]
     )

@@ -1,4 +1,4 @@
-"""Builds of the site as `sphinx-build docs site` makes them, each once for all workers."""
+"""Builds of the site as by `sphinx-build docs site`, each built once for all workers."""
 
 import importlib.util
 import shutil
@@ -14,10 +14,10 @@ NEEDED = ("furo", "myst_parser", "sphinx", "sphinx_copybutton", "sphinx_gallery"
 
 
 def build(folder, *options):
-    """The site that these options of Sphinx make of a copy of what it reads, in this folder; or a skip."""
+    """The site, built in `folder` from copied sources with these options of Sphinx; or a skipped test."""
     if not all(importlib.util.find_spec(module) for module in NEEDED):
         pytest.skip("needs pip install -e '.[docs]'")
-    with FileLock(f"{folder}.lock"):  # another worker may be at it
+    with FileLock(f"{folder}.lock"):  # another worker may be building it
         if not folder.exists():
             copy_sources(folder)
             run_sphinx(folder, options)
@@ -28,14 +28,14 @@ def build(folder, *options):
 
 def copy_sources(folder):
     for name in ("docs", "tutorials", "results"):
-        made = shutil.ignore_patterns("__pycache__", *({"tutorials"} if name == "docs" else ()))
-        shutil.copytree(ROOT / name, folder / name, ignore=made)
+        ignored = shutil.ignore_patterns("__pycache__", *({"tutorials"} if name == "docs" else ()))
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     shutil.copy(ROOT / "README.md", folder)
 
 
 def run_sphinx(folder, options):
-    """A warning is an error."""
+    """Sphinx treats a warning as an error."""
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", *options, "docs", "site"]
     with (folder / "log").open("w") as log:
-        done = subprocess.run(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, check=False)
-    (folder / "result").write_text(str(done.returncode))
+        process = subprocess.run(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, check=False)
+    (folder / "result").write_text(str(process.returncode))

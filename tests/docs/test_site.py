@@ -1,4 +1,4 @@
-"""The site: every link leads somewhere, nothing comes from elsewhere, every page opens without an error."""
+"""The site: every link has a target, nothing comes from another server, pages open without an error."""
 
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
@@ -13,9 +13,9 @@ pytestmark = pytest.mark.slow
 
 WITHOUT_RUNNING = ("-D", "plot_gallery=0")  # the tutorials' text and code, without figures and output
 
-# What a browser loads by itself, as against links that a reader follows.
+# Files that a browser loads by itself. Other addresses are links, which a reader follows.
 LOADED = {("img", "src"), ("script", "src"), ("link", "href"), ("source", "src"), ("iframe", "src")}
-# What these say is about a page and not loaded.
+# A <link> of one of these relations describes the page; its address is not loaded.
 RELATIONS = {"canonical", "next", "prev", "index", "search", "author"}
 
 
@@ -61,11 +61,11 @@ def test_the_home_page_opens_with_the_figure_and_the_command(site):
     assert text.index("<h1>") < figure < command < text.index("<h2>")
 
 
-def leads_somewhere(link, path, pages):
-    """Whether a link on the page `path` leads to a file and, if it names a place there, to that."""
+def has_target(link, path, pages):
+    """Whether a link on the page `path` leads to a file and, if it names an id, to that element."""
     parts = urlsplit(link)
     if parts.netloc or parts.scheme in ("https", "mailto", "data"):
-        return True  # elsewhere, where nothing can be known offline
+        return True  # on another server, which cannot be checked offline
     target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
     target = target / "index.html" if target.is_dir() else target
     if not parts.fragment or target not in pages:
@@ -77,11 +77,11 @@ def leads_somewhere(link, path, pages):
 def test_every_link_leads_to_a_page_and_a_place_in_it(pages):
     assert sum(len(page.links) for page in pages.values()) > 1000
     for path, page in pages.items():
-        assert [link for link in page.links | page.loaded if not leads_somewhere(link, path, pages)] == []
+        assert [link for link in page.links | page.loaded if not has_target(link, path, pages)] == []
 
 
 @pytest.mark.slow
-def test_nothing_is_loaded_from_elsewhere(pages):
+def test_nothing_is_loaded_from_another_server(pages):
     for page in pages.values():
         assert [link for link in page.loaded if urlsplit(link).netloc] == []
 
@@ -98,7 +98,7 @@ def test_every_page_opens_without_a_fault(browser, site):
     assert faults_of(browser, site, "phone") == []
 
 
-def test_faults_are_noticed(browser, tmp_path):
+def test_faults_are_found(browser, tmp_path):
     (tmp_path / "page.html").write_text(
         '<img src="none.png"><span class="math">x^2</span><div style="width: 5000px">wide</div>'
         "<script>undefinedFunction()</script>"

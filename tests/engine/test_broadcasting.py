@@ -1,4 +1,4 @@
-"""Broadcasting undone: the gradient of an input has the input's shape and sums over its copies."""
+"""The gradient of a broadcast input has the input's shape and sums over its copies."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 from minires import Tensor, ops
 
-# u * (a op b): the derivative by a and by b before any summing
+# (op, its derivatives by a and by b before they are summed over copies)
 OPERATIONS = {
     "add": (ops.add, lambda a, b: (1, 1)),
     "sub": (ops.sub, lambda a, b: (1, -1)),
@@ -20,7 +20,7 @@ OPERATIONS = {
 
 
 def summed_to(gradient, shape):
-    """Plainly: every element of the broadcast result adds to the element that it came from."""
+    """The sum by its definition: each element is added to the element that it was copied from."""
     result = np.zeros(shape)
     for index in np.ndindex(gradient.shape):
         source = index[len(index) - len(shape) :]

@@ -1,5 +1,4 @@
-"""No float64 array appears anywhere in a float32 training step, but for sums of one number for each
-channel."""
+"""No float64 array appears in a float32 training step, except in sums with one number for each channel."""
 
 import numpy as np
 import pytest
@@ -9,35 +8,35 @@ from minires.backend.kernels import reference_kernels
 from minires.ops import cross_entropy
 from minires.optim import SGD
 
-FEW = 32  # numbers: the sums of 16 channels; every map, and all weights but the smallest, are larger
+MAX_SUMS = 32  # elements of the sums of 16 channels; all maps, and all weights but the smallest, are larger
 
 
 class Watched(np.ndarray):
-    """An array that notes the dtype of all but the smallest computed from it: NumPy hands the class on."""
+    """Records the dtypes of all but the smallest arrays computed from it, because these get its class too."""
 
-    seen: set
+    dtypes: set
 
     def __array_finalize__(self, source):
-        if self.size > FEW:
-            Watched.seen.add(self.dtype.name)
+        if self.size > MAX_SUMS:
+            Watched.dtypes.add(self.dtype.name)
 
     def mean(self, **options):
-        """NumPy's own mean divides by a whole number in float64; what it returns is what counts."""
+        """NumPy's mean divides by a whole number in float64 inside; only its result is recorded."""
         return np.asarray(self.view(np.ndarray).mean(**options)).view(Watched)
 
 
 @pytest.fixture
 def watch(monkeypatch):
-    """A function that makes arrays watched. The functions of NumPy that forget the class are taught it."""
-    monkeypatch.setattr(Watched, "seen", set(), raising=False)
+    """A function that makes an array Watched. NumPy's functions that lose the class are made to keep it."""
+    monkeypatch.setattr(Watched, "dtypes", set(), raising=False)
 
-    def taught(function):
+    def keeping_class(function):
         return lambda *args, **options: np.asarray(function(*args, **options)).view(Watched)
 
     for name in ("zeros", "ones", "full", "einsum", "broadcast_to"):
-        monkeypatch.setattr(np, name, taught(getattr(np, name)))
+        monkeypatch.setattr(np, name, keeping_class(getattr(np, name)))
     tricks = np.lib.stride_tricks
-    monkeypatch.setattr(tricks, "as_strided", taught(tricks.as_strided))
+    monkeypatch.setattr(tricks, "as_strided", keeping_class(tricks.as_strided))
     return lambda array: array.view(Watched)
 
 
@@ -70,47 +69,47 @@ def test_no_float64_in_a_float32_training_step(watch, monkeypatch, rng):
 
     monkeypatch.setattr(Function, "input_gradients", spy)
     labels = rng.integers(0, 10, 4)
-    Watched.seen.clear()  # weights and images were drawn in float64
-    with reference_kernels():  # the fast ones work in memory that nobody watches
+    Watched.dtypes.clear()  # weights and images were drawn in float64
+    with reference_kernels():  # the fast ones work in arrays that are not Watched
         loss = training_step(model, x, labels, optimizer)
 
     arrays = [a for a in arrays if isinstance(a, np.ndarray)]
     state = [*model.state_dict().values(), *optimizer.state_dict().values()]
     grads = [p.grad.data for p in model.parameters()]
-    everything = [loss.data, *arrays, *state, *grads]
-    assert {array.dtype.name for array in everything} == {"float32"}
-    assert "float32" in Watched.seen
-    assert "float64" not in Watched.seen
-    assert all(isinstance(a, Watched) for a in everything if a.ndim)  # nothing escaped the watch
+    all_arrays = [loss.data, *arrays, *state, *grads]
+    assert {array.dtype.name for array in all_arrays} == {"float32"}
+    assert "float32" in Watched.dtypes
+    assert "float64" not in Watched.dtypes
+    assert all(isinstance(a, Watched) for a in all_arrays if a.ndim)  # no array has lost the class
 
 
-def test_the_watch_sees_a_float64_that_comes_and_goes(watch):
-    x = watch(np.ones(FEW + 1, np.float32))
+def test_a_temporary_float64_array_is_recorded(watch):
+    x = watch(np.ones(MAX_SUMS + 1, np.float32))
     x += (x * np.float64(2)).astype(np.float32)
     assert x.dtype == np.float32
-    assert "float64" in Watched.seen
+    assert "float64" in Watched.dtypes
 
 
-def test_a_float64_step_would_be_noticed(watch, rng):
+def test_a_float64_step_is_recorded(watch, rng):
     model = resnet8(rng).to("float64")
     x = Tensor(watch(rng.standard_normal((4, 3, 16, 16))))
     labels = rng.integers(0, 10, 4)
-    Watched.seen.clear()
+    Watched.dtypes.clear()
     training_step(model, x, labels, SGD(model.parameters(), lr=0.1))
-    assert "float64" in Watched.seen
+    assert "float64" in Watched.dtypes
 
 
 @pytest.mark.parametrize("number", [np.float64(0.1), np.int64(1)], ids=["float64", "int64"])
 def test_learning_rate_from_numpy_leaves_no_float64(watch, number):
-    p = Tensor(watch(np.ones(FEW + 1, np.float32)), requires_grad=True)
+    p = Tensor(watch(np.ones(MAX_SUMS + 1, np.float32)), requires_grad=True)
     optimizer = SGD([p], lr=0.5, momentum=0.9)
     (p * p).sum().backward()
     optimizer.lr = number
     optimizer.step()
-    assert "float64" not in Watched.seen
+    assert "float64" not in Watched.dtypes
 
 
-def test_everything_of_a_step_has_the_models_dtype(dtype, rng):
+def test_all_arrays_of_a_step_have_the_models_dtype(dtype, rng):
     model = resnet8(rng).to(dtype)
     optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9)
     x = Tensor(rng.standard_normal((4, 3, 16, 16)).astype(dtype))

@@ -1,4 +1,4 @@
-"""A leaf keeps the array that an operation made for its gradient, and still shares memory with nobody."""
+"""A leaf keeps a fresh gradient without a copy, and yet no other array shares its memory."""
 
 from itertools import combinations
 
@@ -18,8 +18,8 @@ def batch_norm_of(x, gamma, beta, **following):
     return batch_norm(x, Tensor(np.zeros(3)), Tensor(np.ones(3)), gamma, beta, True, **following)
 
 
-def added(operation, relu):
-    """The operation with its last input as a map to be added."""
+def with_addend(operation, relu):
+    """The operation as a function whose last input is a map to be added."""
     return lambda *inputs: operation(*inputs[:-1], add=inputs[-1], relu=relu)
 
 
@@ -30,7 +30,7 @@ OPERATIONS = {
     "linear": (linear, [(2, 3), (4, 3), (4,)]),
     "batch_norm": (batch_norm_of, NORM),
     **{
-        f"{name} + z{', relu' * relu}": (added(operation, relu), [*shapes, (2, 3, 4, 4)])
+        f"{name} + z{', relu' * relu}": (with_addend(operation, relu), [*shapes, (2, 3, 4, 4)])
         for name, operation, shapes in (
             ("conv2d", conv2d, CONVOLUTION),
             ("batch_norm", batch_norm_of, NORM),
@@ -40,13 +40,15 @@ OPERATIONS = {
 }
 
 
-def test_what_an_operation_made_is_not_copied(monkeypatch):
-    made = []
+def test_a_fresh_gradient_is_not_copied(monkeypatch):
+    returned = []
     backward = Linear.backward
-    monkeypatch.setattr(Linear, "backward", lambda self, gy: made.append(backward(self, gy)) or made[-1])
+    monkeypatch.setattr(
+        Linear, "backward", lambda self, gy: returned.append(backward(self, gy)) or returned[-1]
+    )
     leaves = leaf(2, 3), leaf(4, 3), leaf(4)
     linear(*leaves).backward(np.ones((2, 4)))
-    for tensor, array in zip(leaves, *made, strict=True):
+    for tensor, array in zip(leaves, *returned, strict=True):
         assert tensor.grad.data is array
 
 
@@ -75,7 +77,7 @@ def test_a_leaf_that_is_both_inputs():
     np.testing.assert_allclose(weight.grad.numpy(), 2 * np.ones((3, 3)) @ weight.data)
 
 
-def test_a_second_backward_adds_to_what_was_kept():
+def test_a_second_backward_adds_to_the_gradient_that_was_kept():
     x, weight = leaf(2, 3), leaf(4, 3)
     linear(x, weight).backward(np.ones((2, 4)))
     first = weight.grad.numpy().copy()
@@ -84,7 +86,7 @@ def test_a_second_backward_adds_to_what_was_kept():
 
 
 def test_a_gradient_whose_elements_lie_in_another_order_is_copied():
-    class Turned(Function):
+    class Transposed(Function):
         fresh_gradients = True
 
         def forward(self, x):
@@ -94,13 +96,13 @@ def test_a_gradient_whose_elements_lie_in_another_order_is_copied():
             return (gy.T * 1).T
 
     x = leaf(2, 3)
-    Turned()(x).backward(np.ones((2, 3)))
+    Transposed()(x).backward(np.ones((2, 3)))
     assert x.grad.data.flags.c_contiguous
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_an_operation_that_says_nothing_has_its_gradients_copied(fresh):
-    """Two leaves under one array: what would happen if Add said that its gradients are fresh."""
+def test_gradients_that_are_not_declared_fresh_are_copied(fresh):
+    """Were they declared fresh, two leaves would share one array as their gradient."""
 
     class Sum(Function):
         fresh_gradients = fresh

@@ -21,8 +21,8 @@ class AlmostSquare(Square):
     factor = 1.001
 
 
-class BatchNormWithoutItsMeans(BatchNorm):
-    """Treats the statistics as constants: wrong, and yet as good as zero when summed over the batch."""
+class BatchNormWithConstantStatistics(BatchNorm):
+    """Treats the statistics as constants, which they are not in training."""
 
     def backward(self, gy):
         scale = self.saved[1].scale
@@ -30,8 +30,8 @@ class BatchNormWithoutItsMeans(BatchNorm):
         return gy * scale, ggamma, gbeta
 
 
-class BatchNormWithNothing(BatchNorm):
-    """Says that x does not matter, which is true of the sum of the outputs, and of nothing else."""
+class BatchNormWithZeroGradient(BatchNorm):
+    """Returns 0 for x, which is right for the sum of the outputs and wrong otherwise."""
 
     def backward(self, gy):
         _, ggamma, gbeta = super().backward(gy)
@@ -62,7 +62,7 @@ def test_error_names_the_input_and_the_element(rng):
         gradcheck(lambda a, b: OneWrong()(b) + a, [rng.standard_normal((3, 2)), rng.standard_normal((3, 2))])
 
 
-@pytest.mark.parametrize("wrong", [BatchNormWithoutItsMeans, BatchNormWithNothing])
+@pytest.mark.parametrize("wrong", [BatchNormWithConstantStatistics, BatchNormWithZeroGradient])
 @pytest.mark.parametrize("direction", [False, True])
 def test_batch_norm_with_a_wrong_gradient_fails(wrong, direction, rng):
     inputs = [rng.standard_normal((5, 3)), rng.uniform(1, 2, 3), rng.standard_normal(3)]
@@ -72,7 +72,7 @@ def test_batch_norm_with_a_wrong_gradient_fails(wrong, direction, rng):
 
 
 def test_upstream_gradient_of_ones_would_miss_it(rng):
-    """Why the upstream gradient is random: summed over the batch, the wrong gradient above is right."""
+    """Why the upstream gradient is random: with ones, BatchNormWithZeroGradient would be right."""
     x = Tensor(rng.standard_normal((5, 3)), requires_grad=True)
     BatchNorm(1e-5)(x, np.ones(3), np.zeros(3)).sum().backward()
     assert np.abs(x.grad.numpy()).max() < 1e-14
@@ -98,9 +98,9 @@ def test_inputs_are_restored_exactly(direction, rng):
     tensor = Tensor(array.copy(), requires_grad=True)
     gradcheck(ops.exp, [tensor], direction=direction)
     assert tensor.data.tobytes() == array.tobytes()
-    given = array.copy()
-    gradcheck(ops.exp, [given], direction=direction)
-    assert given.tobytes() == array.tobytes()
+    copy = array.copy()
+    gradcheck(ops.exp, [copy], direction=direction)
+    assert copy.tobytes() == array.tobytes()
 
 
 def test_earlier_gradients_do_not_count():
@@ -113,29 +113,29 @@ def test_function_that_ignores_an_input_has_gradient_zero():
     assert gradcheck(lambda a, b: Square()(a), [np.ones(2), np.ones(2)]) < 1e-8
 
 
-def watched_square(upstream):
-    class Watch(Square):
+def recording_square(upstream_gradients):
+    class RecordingSquare(Square):
         def backward(self, gy):
-            upstream.append(gy.copy())
+            upstream_gradients.append(gy.copy())
             return super().backward(gy)
 
-    return Watch()
+    return RecordingSquare()
 
 
-def test_upstream_gradient_is_not_what_everybody_draws_first():
-    """With x and u of one seed u is x, along which batch norm has no slope: noise would be compared."""
-    x, upstream = np.random.default_rng(0).standard_normal((5, 3)), []
-    gradcheck(watched_square(upstream), [x])
-    assert not np.array_equal(upstream[0], x)
+def test_upstream_gradient_is_not_an_input_that_was_drawn_with_seed_0():
+    """If u were x, batch norm would have no slope along x: only rounding errors would be compared."""
+    x, upstream_gradients = np.random.default_rng(0).standard_normal((5, 3)), []
+    gradcheck(recording_square(upstream_gradients), [x])
+    assert not np.array_equal(upstream_gradients[0], x)
 
 
 def test_generator_decides_the_upstream_gradient():
-    seen = []
+    upstream_gradients = []
 
     for seed in (0, 0, 1):
-        gradcheck(watched_square(seen), [np.ones(2)], generator=np.random.default_rng(seed))
-    np.testing.assert_array_equal(seen[0], seen[1])
-    assert not np.array_equal(seen[0], seen[2])
+        gradcheck(recording_square(upstream_gradients), [np.ones(2)], generator=np.random.default_rng(seed))
+    np.testing.assert_array_equal(upstream_gradients[0], upstream_gradients[1])
+    assert not np.array_equal(upstream_gradients[0], upstream_gradients[2])
 
 
 class ReluInPlace(Function):
@@ -149,8 +149,8 @@ class ReluInPlace(Function):
 
 
 @pytest.mark.parametrize("direction", [False, True])
-def test_backward_that_writes_into_its_gradient_fails_where_another_has_it_too(direction, rng):
-    """Compared with what it has made of the upstream gradient, it would be right."""
+def test_backward_that_writes_into_a_gradient_that_is_also_used_elsewhere_fails(direction, rng):
+    """It would pass if the differences were weighted by the upstream gradient that it has overwritten."""
     x = rng.choice([-1, 1], (3, 4)) * rng.uniform(1, 2, (3, 4))
     with pytest.raises(GradientError):
         gradcheck(lambda x: ReluInPlace()(x) + x, [x], direction=direction)

@@ -1,4 +1,4 @@
-"""Devices on a machine without a GPU: a stand-in for CuPy is enough to see mixtures refused."""
+"""Arrays of two devices in one operation are refused, tested with a stand-in for CuPy."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from minires.errors import DeviceError, MiniresError
 
 
 class DeviceArray:
-    """As much of cupy.ndarray as it takes to be told from NumPy's."""
+    """The attributes of cupy.ndarray that minires needs to distinguish it from NumPy's arrays."""
 
     def __init__(self, array):
         self.array = array
@@ -53,12 +53,12 @@ def test_each_array_knows_its_library_and_device(fake_cupy):
 
 def test_moving_to_the_device_and_back(fake_cupy):
     array = np.arange(3.0)
-    there = to_device(array, "cuda")
-    assert isinstance(there, DeviceArray)
-    assert to_device(there, "cuda") is there
-    np.testing.assert_array_equal(to_device(there, "cpu"), array)
+    on_gpu = to_device(array, "cuda")
+    assert isinstance(on_gpu, DeviceArray)
+    assert to_device(on_gpu, "cuda") is on_gpu
+    np.testing.assert_array_equal(to_device(on_gpu, "cpu"), array)
     assert to_device(array, "cpu") is array
-    np.testing.assert_array_equal(Tensor(there).numpy(), array)
+    np.testing.assert_array_equal(Tensor(on_gpu).numpy(), array)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_mixed_devices_are_refused_with_advice(fake_cupy, op, call, position):
     assert isinstance(caught.value, RuntimeError)
 
 
-def test_device_first_is_told_to_move_there(fake_cupy):
+def test_the_device_of_the_first_argument_is_recommended(fake_cupy):
     with pytest.raises(DeviceError, match=r"argument 2 is on 'cpu'.*\.to\('cuda'\)"):
         on_device(2) + on_host(2)
 
@@ -96,14 +96,14 @@ def no_cupy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)  # importing it raises ImportError
 
 
-@pytest.mark.parametrize("thing", [on_host(2), nn.Linear(2, 2)], ids=["tensor", "module"])
-def test_asking_for_a_gpu_without_cupy_says_what_to_install(no_cupy, thing):
+@pytest.mark.parametrize("movable", [on_host(2), nn.Linear(2, 2)], ids=["tensor", "module"])
+def test_moving_to_a_gpu_without_cupy_says_what_to_install(no_cupy, movable):
     with pytest.raises(DeviceError, match=r"pip install 'cupy-cuda13x\[ctk\]'") as caught:
-        thing.to("cuda")
+        movable.to("cuda")
     assert isinstance(caught.value, MiniresError)
 
 
-def test_asking_for_a_gpu_that_is_not_there(fake_cupy, monkeypatch):
+def test_moving_to_a_gpu_that_does_not_exist_is_refused(fake_cupy, monkeypatch):
     monkeypatch.setattr(fake_cupy.cuda, "is_available", lambda: False)
     with pytest.raises(DeviceError, match=r"no NVIDIA GPU.*nvidia-smi"):
         on_host(2).to("cuda")

@@ -1,4 +1,4 @@
-"""Whatever runs on the CPU leaves CuPy alone, whether it is installed or not."""
+"""Programs that run on the CPU never import CuPy, whether it is installed or not."""
 
 import os
 import subprocess
@@ -40,7 +40,7 @@ assert "minires.backend.cuda.launch" in names
 
 @pytest.fixture
 def python(tmp_path):
-    """Run a program where importing CuPy is an error."""
+    """A function that runs a program where importing CuPy is an error."""
     (tmp_path / "cupy.py").write_text("raise AssertionError('CuPy was imported')", encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
 
@@ -54,13 +54,13 @@ def python(tmp_path):
 
 
 def test_training_evaluation_and_checkpoints(python):
-    done = python(RUN)
-    assert done.returncode == 0, done.stderr
+    result = python(RUN)
+    assert result.returncode == 0, result.stderr
 
 
 def test_every_module(python):
-    done = python(IMPORTS)
-    assert done.returncode == 0, done.stderr
+    result = python(IMPORTS)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("program", ["import cupy", "import minires; minires.Tensor([1.0]).to('cuda')"])

@@ -23,11 +23,11 @@ def python_calls(function):
     """How many Python functions `function` calls that are not the backend's own."""
     count = 0
 
-    def note(frame, event, argument):
+    def count_call(frame, event, argument):
         nonlocal count
         count += event == "call" and not frame.f_code.co_filename.startswith(BACKEND)
 
-    sys.setprofile(note)
+    sys.setprofile(count_call)
     try:
         function()
     finally:
@@ -43,8 +43,8 @@ def test_a_convolution_takes_few_calls(rng):
     assert 10 < python_calls(lambda: conv(x)) <= 40
 
 
-def test_the_count_counts():
-    def one():
+def test_python_calls_are_counted():
+    def empty():
         pass
 
-    assert python_calls(lambda: (one(), one())) == 3
+    assert python_calls(lambda: (empty(), empty())) == 3  # with the lambda itself

@@ -10,7 +10,7 @@ NUMBERS = [2, 2.5, True, np.float64(2.5), np.float32(2.5), np.int64(2), np.int32
 ARITHMETIC = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
 
 
-def kind_of(number):
+def type_name(number):
     return type(number).__name__
 
 
@@ -31,7 +31,7 @@ def test_half_precision_becomes_float32():
     assert Tensor(np.ones(3, np.float16)).dtype == np.float32
 
 
-def test_dtype_asked_for_wins():
+def test_a_dtype_argument_decides():
     assert Tensor([1, 2], dtype="float64").dtype == np.float64
     assert Tensor(np.arange(3), dtype="float32", requires_grad=True).dtype == np.float32
 
@@ -50,7 +50,7 @@ def test_foreign_objects_are_refused():
         Tensor(Foreign())
 
 
-@pytest.mark.parametrize("number", NUMBERS, ids=kind_of)
+@pytest.mark.parametrize("number", NUMBERS, ids=type_name)
 @pytest.mark.parametrize("op", ARITHMETIC, ids=lambda op: op.__name__)
 def test_number_on_either_side_takes_the_tensors_dtype(op, number, dtype):
     x = Tensor(np.array([0.5, 1.5], dtype), requires_grad=True)

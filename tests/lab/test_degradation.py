@@ -1,4 +1,4 @@
-"""The degradation experiment: its files, its verdict, its refusals."""
+"""The degradation experiment: its files, its verdict, its errors."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from minires.lab.degradation import verdict
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """Depths 8 and 14 for two epochs, with everything that was reported on the way."""
+    """Depths 8 and 14 for two epochs: (folder, results, {net: (steps, reported steps)})."""
     out, steps = tmp_path_factory.mktemp("lab") / "out", {}
 
     def follow(name, total):
@@ -75,7 +75,7 @@ def test_a_resumed_run_gives_the_same(finished):
 
 @pytest.fixture
 def copied(finished, tmp_path):
-    """A finished experiment in a folder of this test's own."""
+    """A copy of the finished experiment, for one test."""
     return shutil.copytree(finished[0], tmp_path / "out")
 
 
@@ -125,7 +125,7 @@ def test_the_verdict_follows_the_final_training_errors(plain, residual, expected
     [
         ((18, 34), r"depth 18 is not 6n \+ 2 .*nearest are 14 and 20"),
         ((20, 0), r"depth must be a positive whole number"),
-        # The next ones are 6n + 2, and what goes by these names has other layers.
+        # The next depths are 6n + 2, but the networks of these names have other layers.
         ((20, 50), "resnet50 is the name of another network .*take 44 or 56"),
         ((20, 152), "resnet152 is the name of another network"),
         ((20, 164), "resnet164 is the name of another network"),

@@ -1,4 +1,4 @@
-"""The tables of gradient checks cover every operation and every block, and hold their promises."""
+"""The tables of gradient checks cover every operation and every block, and find wrong gradients."""
 
 import inspect
 import pkgutil
@@ -27,7 +27,7 @@ def test_every_operation_is_in_the_table():
 
 
 def test_every_part_of_a_network_is_in_the_table():
-    """All modules of minires.models that are no networks, which have an `input_size`."""
+    """Parts are the modules of minires.models without `input_size`, which networks have."""
     modules = [import_module(f"minires.models.{m.name}") for m in pkgutil.iter_modules(models.__path__)]
     classes = {value for module in modules for value in vars(module).values() if inspect.isclass(value)}
     parts = {c for c in classes if issubclass(c, Module) and c.__module__.startswith("minires.models")}
@@ -40,7 +40,7 @@ def test_every_part_of_a_network_is_in_the_table():
 @pytest.mark.parametrize("kind", ["basic", "bottleneck"])
 @pytest.mark.parametrize("shortcut", models.shortcuts.SHORTCUTS)
 def test_every_shortcut_is_checked_in_both_sizes(kind, shortcut):
-    blocks = [gradients.prepared(case) for case in gradients.BLOCKS[f"{kind}_{shortcut}"]]
+    blocks = [gradients.block_and_input(case) for case in gradients.BLOCKS[f"{kind}_{shortcut}"]]
     (same, x), (halved, z) = blocks
     assert same(x).shape == x.shape
     y = halved(z)
@@ -55,8 +55,8 @@ def test_operations_are_below_a_millionth(name):
     assert result.numbers > 0
 
 
-# The longest checks, of blocks that are variations: form c stands for ResNeXt's three, one long block for all
-# shortcuts and one long unit for all orders, through which the short ones go.
+# The longest checks, of variations of other blocks. The fast tests check all short blocks and units, and of
+# the long ones bottleneck_B, bottleneck_grouped (ResNeXt's form c) and unit_bottleneck_full.
 ORDERS = ("original", "bn_after_addition", "relu_before_addition", "relu_only")
 LONG = {
     *("resnext_a", "resnext_b"),
@@ -76,31 +76,31 @@ def test_blocks_are_below_a_millionth(name):
 
 def test_every_number_of_a_block_is_nudged():
     """Input, two convolutions with their batch norms, the projection with its own; for both sizes."""
-    keeps = 2 * 2 * 2 * 3 + 2 * (2 * 2 * 9 + 4) + (2 * 2 + 4)
-    grows = 3 * 2 * 4 * 3 + (3 * 2 * 9 + 6) + (3 * 3 * 9 + 6) + (3 * 2 + 6)
-    assert gradients.check("basic_C").numbers == keeps + grows
+    same_size = 2 * 2 * 2 * 3 + 2 * (2 * 2 * 9 + 4) + (2 * 2 + 4)
+    half_size = 3 * 2 * 4 * 3 + (3 * 2 * 9 + 6) + (3 * 3 * 9 + 6) + (3 * 2 + 6)
+    assert gradients.check("basic_C").numbers == same_size + half_size
 
 
 def test_no_relu_of_a_block_is_near_its_kink(monkeypatch):
     """A nudge of 1e-6 would have to grow 500 times to reach one."""
-    entered, forward = [], Relu.forward
-    monkeypatch.setattr(Relu, "forward", lambda self, x: entered.append(x) or forward(self, x))
-    monkeypatch.setattr("minires.nn.sequential.is_plain", lambda step, kind: False)  # each ReLU by itself
+    inputs, forward = [], Relu.forward
+    monkeypatch.setattr(Relu, "forward", lambda self, x: inputs.append(x) or forward(self, x))
+    monkeypatch.setattr("minires.nn.sequential.is_plain", lambda step, kind: False)  # ReLUs are called alone
     for name, case in CASES:
-        if not case.together:
-            block, x = gradients.prepared(case)
-            gradients.repeatable(block, case.run)(x)
-            assert min(np.abs(x).min() for x in entered) > 5e-4, name
-    assert len(entered) > 100
+        if not case.all_at_once:
+            block, x = gradients.block_and_input(case)
+            gradients.repeatable_function(block, case.run)(x)
+            assert min(np.abs(x).min() for x in inputs) > 5e-4, name
+    assert len(inputs) > 100
 
 
-def test_what_is_not_nudged_has_no_gradient(rng):
-    """Batch norm subtracts again what the shortcut's own batch norm has added to a channel."""
+def test_parameters_that_are_not_nudged_have_no_gradient(rng):
+    """Batch norm behind the addition subtracts what the shortcut's own batch norm has added to a channel."""
     left_out = [(name, case) for name, case in CASES if case.cancelled]
     assert {name for name, _ in left_out} == {"unit_bn_after_addition", "unit_bottleneck_bn_after_addition"}
     for _, case in left_out:
-        block, x = gradients.prepared(case)
-        f = gradients.repeatable(block)
+        block, x = gradients.block_and_input(case)
+        f = gradients.repeatable_function(block)
         y = f(x)
         y.backward(rng.standard_normal(y.shape))
         parameters = dict(block.named_parameters())
@@ -111,7 +111,7 @@ def test_what_is_not_nudged_has_no_gradient(rng):
         np.testing.assert_allclose(f(x).numpy(), y.numpy(), atol=1e-12)
 
 
-# In plain56, a nudge in the first layers is large behind the last; googlenet has three outputs in training.
+# In plain56, a nudge in the first layers is large after the last; googlenet has three outputs in training.
 NETWORKS = [
     "plain20",
     "plain56",
@@ -138,7 +138,7 @@ def test_a_wrong_gradient_is_found(monkeypatch):
     assert gradients.check("log").passed
 
 
-# operation, blocks that cannot do without, blocks that do not have it
+# operation, blocks that use it, blocks that do not
 WRONG = [
     (Sigmoid, ["basic_exclusive_gating", "bottleneck_shortcut_gating"], ["basic_conv1x1"]),
     (Dropout, ["basic_dropout", "unit_full", "convnet", "score_map"], ["basic_A"]),
@@ -149,18 +149,18 @@ WRONG = [
 ]
 
 
-# One of them shows that the check sees a wrong gradient, all that each case of the table does.
+# Sigmoid alone shows that the check finds a wrong gradient; the slow tests take the other operations.
 WRONG = [
     pytest.param(*case, id=case[0].name, marks=[] if case[0] is Sigmoid else pytest.mark.slow)
     for case in WRONG
 ]
 
 
-@pytest.mark.parametrize(("operation", "having", "others"), WRONG)
-def test_a_wrong_gradient_is_found_in_the_blocks_that_use_it(monkeypatch, operation, having, others):
-    right = operation.backward
-    monkeypatch.setattr(operation, "backward", lambda self, gy: right(self, gy * (1 + 1e-4)))
-    assert [name for name in having if gradients.check(name).passed] == []
+@pytest.mark.parametrize(("operation", "users", "others"), WRONG)
+def test_a_wrong_gradient_is_found_in_the_blocks_that_use_it(monkeypatch, operation, users, others):
+    backward = operation.backward
+    monkeypatch.setattr(operation, "backward", lambda self, gy: backward(self, gy * (1 + 1e-4)))
+    assert [name for name in users if gradients.check(name).passed] == []
     assert [name for name in others if not gradients.check(name).passed] == []
 
 
@@ -168,16 +168,16 @@ def test_a_wrong_gradient_is_found_in_the_blocks_that_use_it(monkeypatch, operat
     ("operation", "net"), [(Pad, "resnet8"), pytest.param(Concatenate, "googlenet", marks=pytest.mark.slow)]
 )
 def test_a_wrong_gradient_is_found_in_a_whole_net(monkeypatch, operation, net):
-    right = operation.backward
-    monkeypatch.setattr(operation, "backward", lambda self, gy: right(self, gy * (1 + 1e-3)))
+    backward = operation.backward
+    monkeypatch.setattr(operation, "backward", lambda self, gy: backward(self, gy * (1 + 1e-3)))
     assert not gradients.check(net).passed
 
 
 def test_dropout_drops_the_same_at_every_call(rng):
     x = Tensor(rng.standard_normal((2, 2, 8, 8)))
     (case,) = gradients.BLOCKS["convnet"]
-    block, _ = gradients.prepared(case)
-    f = gradients.repeatable(block)
+    block, _ = gradients.block_and_input(case)
+    f = gradients.repeatable_function(block)
     np.testing.assert_array_equal(f(x).numpy(), f(x).numpy())
     assert (block(x).numpy() != block(x).numpy()).any()
 

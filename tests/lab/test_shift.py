@@ -1,4 +1,4 @@
-"""The experiment on shifted digits: what it shifts, what it finds, what it writes."""
+"""The experiment on shifted digits: its shifts, its results, its files."""
 
 import json
 from functools import cache
@@ -10,13 +10,13 @@ from PIL import Image
 from minires import Tensor, data, no_grad
 from minires.errors import OptionError
 from minires.lab import shift_experiment
-from minires.lab.shift import DIRECTIONS, bordered, build_nets, found, shifted, verdict
+from minires.lab.shift import DIRECTIONS, bordered, build_nets, describe_errors, shifted, verdict
 from minires.plot import shift as figure_of_shift
 
 
 @cache
 def experiment(folder, seed):
-    """Half as long as by default: (folder, results, [(name, steps, reports)])."""
+    """With 8 epochs instead of 15: (folder, results, [(name, steps, reports)])."""
     out, followed = folder / f"seed{seed}" / "new" / "folder", []
 
     def follow(name, steps):
@@ -128,7 +128,7 @@ def test_no_pixel_of_a_digit_is_lost():
 
 
 def test_away_from_the_border_a_shift_changes_nothing_for_the_convolutional_net(rng):
-    """What it loses in the experiment is the border's doing, also with biases; the MLP has no such place."""
+    """Its errors in the experiment come from the border, also with biases. The MLP changes everywhere."""
     nets = build_nets(18, seed=0)
     image = np.pad(data.digits().test.images[:20], ((0, 0), (0, 0), (5, 5), (5, 5))) / 255
     changes = {}
@@ -149,7 +149,7 @@ def test_the_verdict_and_the_sentence_follow_the_errors():
         "mlp_brittle": False,
         "convnet_brittle": True,
     }
-    assert found(nets) == (
+    assert describe_errors(nets) == (
         "A shift by 1 or 2 pixels takes an MLP's error from 9.0 % to 55.0 or 90.0 %, "
         "a convolutional net's from 5.0 % to 15.0 or 20.0 %."
     )

@@ -1,4 +1,4 @@
-"""What a network cannot have or cannot take is refused in one line that says what would do."""
+"""Options and images that a network cannot take are refused in one line that says what it takes."""
 
 import re
 
@@ -38,7 +38,7 @@ OPTIONS = [
     ("resnet8", GATED | {"drop_rate": 0.1}, "shortcut 'shortcut_gating' takes gate_bias, not drop_rate"),
     ("resnet8", SCALING | {"gate_bias": 1}, "shortcut 'constant_scaling' takes factors, not gate_bias"),
     ("resnet8", DROPPING | {"factors": (1, 1)}, "shortcut 'dropout' takes drop_rate, not factors"),
-    # values of their own shortcut
+    # bad values for options of the right shortcut
     ("resnet8", GATED | {"gate_bias": "open"}, "gate_bias must be a number, not 'open'"),
     ("resnet8", DROPPING | {"drop_rate": 1}, f"{DROPOUT} 1"),
     ("resnet8", DROPPING | {"drop_rate": "half"}, f"{DROPOUT} 'half'"),
@@ -117,7 +117,7 @@ def test_the_whole_message_of_constructors(make, message):
 
 
 def test_any_number_of_groups_fits_a_bottleneck():
-    """Its 3 x 3 is as wide as the groups together."""
+    """Its 3 x 3 has as many channels as all groups together."""
     assert Bottleneck(64, 64, groups=5, width_per_group=3).conv2.weight.shape == (15, 3, 3, 3)
 
 
@@ -155,25 +155,25 @@ def images(*shape):
     return Tensor(np.zeros(shape, np.float32))
 
 
-LEAST = {"alexnet": ("AlexNet", 63), "alexnet_two_tower": ("AlexNet", 63), "vgg16": ("VGG", 32)}
+SMALLEST_IMAGES = {"alexnet": ("AlexNet", 63), "alexnet_two_tower": ("AlexNet", 63), "vgg16": ("VGG", 32)}
 
 
-@pytest.mark.parametrize("name", LEAST)
+@pytest.mark.parametrize("name", SMALLEST_IMAGES)
 def test_images_that_are_too_small(name):
-    """And one pixel more is enough, or the message would lie."""
-    kind, least = LEAST[name]
+    """One pixel more is enough, as the message says."""
+    class_name, smallest = SMALLEST_IMAGES[name]
     net = network(name, classes=2).eval()
-    for H, W in ((least - 1, least), (least, least - 1)):
+    for H, W in ((smallest - 1, smallest), (smallest, smallest - 1)):
         message = (
-            f"{kind}: images of {H} x {W} pixels leave nothing for its last pool; enlarge them to "
-            f"{least} x {least} or more, or take a network for small images"
+            f"{class_name}: images of {H} x {W} pixels leave nothing for its last pool; enlarge them to "
+            f"{smallest} x {smallest} or more, or take a net for small images"
         )
         for call in (net, net.score_map):
             with pytest.raises(ShapeError) as caught:
                 call(images(1, 3, H, W))
             assert str(caught.value) == message
     with no_grad():
-        assert net(images(1, 3, least, least)).shape == (1, 2)
+        assert net(images(1, 3, smallest, smallest)).shape == (1, 2)
 
 
 def test_images_that_are_too_small_for_a_map_of_scores():
@@ -181,23 +181,23 @@ def test_images_that_are_too_small_for_a_map_of_scores():
     with pytest.raises(ShapeError) as caught, no_grad():
         net.score_map(images(1, 3, 64, 96))
     assert str(caught.value) == (
-        "score_map: images of 64 x 96 pixels become 2 x 3, less than the 7 x 7 that the classifier looks at; "
+        "score_map: images of 64 x 96 pixels become 2 x 3, less than the 7 x 7 that the classifier takes; "
         "enlarge them"
     )
 
 
 @pytest.mark.parametrize(("side", "maps"), [(64, 4), (112, 7), (288, 18)])
-def test_the_auxiliary_heads_of_2014_are_for_one_size(side, maps):
+def test_the_auxiliary_heads_of_2014_refuse_other_sizes(side, maps):
     net = network("googlenet_2014", classes=2)
     with pytest.raises(ShapeError) as caught, no_grad():
         net(images(2, 3, side, side))
     assert str(caught.value) == (
-        f"AuxiliaryHead: the pool makes 4 x 4 of 14 x 14 pixels, and does not of {maps} x {maps}; train on "
+        f"AuxiliaryHead: the pool turns 14 x 14 pixels into 4 x 4, but not {maps} x {maps}; train on "
         "images of 224 x 224, or with heads=False"
     )
 
 
-def test_other_sizes_do_without_those_heads():
+def test_sizes_that_googlenet_2014_takes_with_and_without_heads():
     with no_grad():
         assert network("googlenet_2014", classes=2, heads=False)(images(2, 3, 64, 64)).shape == (2, 2)
         assert network("googlenet_2014", classes=2).eval()(images(2, 3, 64, 64)).shape == (2, 2)

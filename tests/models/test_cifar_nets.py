@@ -1,4 +1,4 @@
-"""The CIFAR networks against the paper's tables: counts, sizes, names, shortcuts."""
+"""The CIFAR networks of the ResNet paper: counts, sizes, names, shortcuts, blocks, bad options."""
 
 import numpy as np
 import pytest
@@ -19,19 +19,19 @@ COUNTS = {
 }
 
 
-def count(model):
+def count_parameters(model):
     return sum(p.numel() for p in model.parameters())
 
 
 @pytest.mark.parametrize("depth", COUNTS)
 def test_parameter_counts(depth):
     a, b, c, hundred_classes, _ = COUNTS[depth]
-    assert count(models.create(f"resnet{depth}")) == a
-    assert count(models.create(f"resnet{depth}", shortcut="B")) == b
+    assert count_parameters(models.create(f"resnet{depth}")) == a
+    assert count_parameters(models.create(f"resnet{depth}", shortcut="B")) == b
     if depth < 1202:  # one large net is enough
-        assert count(models.create(f"plain{depth}")) == a
-        assert count(models.create(f"resnet{depth}", shortcut="C")) == c
-        assert count(models.create(f"resnet{depth}", classes=100)) == hundred_classes
+        assert count_parameters(models.create(f"plain{depth}")) == a
+        assert count_parameters(models.create(f"resnet{depth}", shortcut="C")) == c
+        assert count_parameters(models.create(f"resnet{depth}", classes=100)) == hundred_classes
 
 
 @pytest.mark.parametrize("family", ["resnet", "plain"])
@@ -110,7 +110,7 @@ def test_option_a_has_nine_shortcuts_without_parameters():
     shortcuts = [block.downsample for block in blocks(models.create("resnet20"))]
     assert [type(s).__name__ for s in shortcuts[1:3]] == ["Identity", "Identity"]
     assert [i for i, s in enumerate(shortcuts) if not isinstance(s, Identity)] == [3, 6]
-    assert all(count(s) == 0 for s in shortcuts)
+    assert all(count_parameters(s) == 0 for s in shortcuts)
 
 
 @pytest.mark.parametrize(("option", "projected"), [("B", [3, 6]), ("C", list(range(9)))])
@@ -134,22 +134,22 @@ def test_option_a_takes_every_second_pixel_between_zero_channels(rng, channels, 
 
 
 def test_residual_block_adds_its_input(rng):
-    """y = relu(F(x) + x): with bn2 silenced, F(x) is 0."""
+    """y = relu(F(x) + x): with bn2's weight 0, F(x) is 0."""
     block = models.cifar_resnet.BasicBlock(4, 4)
     block.bn2.weight.data[...] = 0
     x = rng.standard_normal((2, 4, 5, 5)).astype(np.float32)
     np.testing.assert_array_equal(block(Tensor(x)).numpy(), np.maximum(x, 0))
 
 
-def test_plain_block_does_not(rng):
+def test_plain_block_does_not_add_its_input(rng):
     block = models.cifar_resnet.BasicBlock(4, 4, shortcut="none")
     block.bn2.weight.data[...] = 0
     x = rng.standard_normal((2, 4, 5, 5)).astype(np.float32)
     assert not block(Tensor(x)).numpy().any()
 
 
-def grown(shallow, deep):
-    """The paper's constructed solution: the shallow net's weights, and identities for the added blocks."""
+def deepen(shallow, deep):
+    """The paper's constructed solution: the shallow net's weights, and F = 0 in the additional blocks."""
     state = {name: array.copy() for name, array in shallow.state_dict().items()}
     for stage in ("layer1", "layer2", "layer3"):
         for i in range(len(getattr(shallow, stage)), len(getattr(deep, stage))):
@@ -165,15 +165,15 @@ def grown(shallow, deep):
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 def test_deeper_residual_net_can_equal_the_shallower_one(rng, training):
     shallow = CifarResNet(8, generator=rng).train(training)
-    deep = grown(shallow, CifarResNet(20, generator=rng)).train(training)
+    deep = deepen(shallow, CifarResNet(20, generator=rng)).train(training)
     x = Tensor(rng.standard_normal((4, 3, 16, 16)).astype(np.float32))
     with no_grad():
         np.testing.assert_array_equal(deep(x).numpy(), shallow(x).numpy())
 
 
-def test_deeper_plain_net_does_not_become_the_shallower_one_so(rng):
+def test_deeper_plain_net_does_not_equal_the_shallower_one(rng):
     shallow = CifarResNet(8, "none", generator=rng)
-    deep = grown(shallow, CifarResNet(20, "none", generator=rng))
+    deep = deepen(shallow, CifarResNet(20, "none", generator=rng))
     x = Tensor(rng.standard_normal((4, 3, 16, 16)).astype(np.float32))
     with no_grad():
         assert np.abs(deep(x).numpy() - shallow(x).numpy()).max() > 0.1
@@ -185,7 +185,7 @@ def test_other_widths_channels_and_classes():
     assert net.conv1.weight.shape == (4, 1, 3, 3)
 
 
-def test_summary_leaves_the_model_as_it_was():
+def test_summary_does_not_change_the_model():
     net = CifarResNet(8)
     net.layer1.eval()  # frozen, as for fine-tuning
     modes = [module.training for module in net.modules()]

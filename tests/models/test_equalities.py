@@ -1,4 +1,4 @@
-"""Networks that must compute the same: gates open, factors 1, the three forms of ResNeXt, zeroed blocks."""
+"""Networks that must compute the same: open gates, factors 1, the three forms of ResNeXt, zeroed blocks."""
 
 import numpy as np
 import pytest
@@ -14,8 +14,8 @@ from minires.nn.functional import cross_entropy
 from minires.optim import SGD
 
 
-def randomized(module, rng):
-    """The module with random weights, statistics included, so that nothing is equal by being 0 or 1."""
+def randomize(module, rng):
+    """Give the module random weights and statistics: zeros or ones could hide a difference."""
     for name, array in module.state_dict().items():
         array[...] = rng.uniform(0.5, 1.5, array.shape) if "var" in name else rng.normal(0, 0.5, array.shape)
     return module
@@ -26,7 +26,7 @@ def images(rng, *shape, dtype="float64"):
 
 
 def copy_shared(source, target):
-    """Give `target` all weights of `source`; what target has in addition keeps its own."""
+    """Copy all weights of `source` into `target`, whose additional weights stay as they are."""
     state = target.state_dict() | source.state_dict()
     target.load_state_dict({name: array.copy() for name, array in state.items()})
 
@@ -34,23 +34,23 @@ def copy_shared(source, target):
 # ---- shortcut types (He et al. 2016, Figure 2)
 
 
-def identity_and(shortcut, rng, **options):
+def create_pair(shortcut, rng, **options):
     """A ResNet-8 with identity shortcuts, and one with `shortcut` and the same weights."""
-    plain = CifarResNet(8, "A", widths=(4, 6, 8), generator=rng)
+    identity_net = CifarResNet(8, "A", widths=(4, 6, 8), generator=rng)
     other = CifarResNet(8, shortcut, widths=(4, 6, 8), generator=rng, **options)
-    copy_shared(plain, other)
-    return plain, other
+    copy_shared(identity_net, other)
+    return identity_net, other
 
 
-def assert_same_net(one, other, rng, exactly=True):
+def assert_same_net(net, other, rng, exactly=True):
     """Same logits and gradients in training; `exactly`: bit for bit."""
     x = rng.standard_normal((4, 3, 16, 16)).astype("float32")
     u = rng.standard_normal((4, 10)).astype("float32")
     results = []
-    for net in (one, other):
-        y = net(Tensor(x))
+    for model in (net, other):
+        y = model(Tensor(x))
         y.backward(u)
-        results.append([y.numpy(), *(p.grad.numpy() for p in shared_parameters(net, one))])
+        results.append([y.numpy(), *(p.grad.numpy() for p in shared_parameters(model, net))])
     for a, b in zip(*results, strict=True):
         assert np.abs(a).max() > 0
         if exactly:
@@ -59,13 +59,14 @@ def assert_same_net(one, other, rng, exactly=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=2e-6 * np.abs(a).max())
 
 
-def shared_parameters(net, one):
-    names = dict(one.named_parameters())
-    return [p for name, p in net.named_parameters() if name in names]
+def shared_parameters(model, net):
+    """The parameters of `model` that `net` has, too."""
+    names = dict(net.named_parameters())
+    return [p for name, p in model.named_parameters() if name in names]
 
 
 def test_constant_scaling_by_one_is_the_identity_net(rng):
-    assert_same_net(*identity_and("constant_scaling", rng, factors=(1, 1)), rng)
+    assert_same_net(*create_pair("constant_scaling", rng, factors=(1, 1)), rng)
 
 
 def test_constant_scaling_scales(rng):
@@ -76,12 +77,12 @@ def test_constant_scaling_scales(rng):
 
 def test_shortcut_only_gate_forced_open_is_the_identity_net(rng):
     """With g = 0 the shortcut is not dampened. The sigmoid of -200 is 0 in float32."""
-    plain, gated = identity_and("shortcut_gating", rng, gate_bias=-200)
-    assert_same_net(plain, gated, rng)
+    identity_net, gated = create_pair("shortcut_gating", rng, gate_bias=-200)
+    assert_same_net(identity_net, gated, rng)
 
 
 def test_exclusive_gate_is_the_identity_at_one_end_and_a_plain_net_at_the_other(rng):
-    """(1 - g) x + g F cannot let both through: g = 0 gives x alone, g = 1 gives F alone."""
+    """(1 - g) x + g F cannot pass both x and F: g = 0 gives x alone, g = 1 gives F alone."""
     x = images(rng, 2, 4, 6, 6, dtype="float32")
     block = BasicBlock(4, 4, shortcut="exclusive_gating", gate_bias=-200)
     np.testing.assert_array_equal(block(x).numpy(), np.maximum(x.numpy(), 0))
@@ -91,29 +92,29 @@ def test_exclusive_gate_is_the_identity_at_one_end_and_a_plain_net_at_the_other(
     np.testing.assert_array_equal(block(x).numpy(), plain(x).numpy())
 
 
-@pytest.mark.parametrize("kind", ["exclusive_gating", "shortcut_gating"])
-def test_gates_follow_their_formulas(rng, kind):
+@pytest.mark.parametrize("shortcut", ["exclusive_gating", "shortcut_gating"])
+def test_gates_follow_their_formulas(rng, shortcut):
     x, F = (Tensor(rng.standard_normal((2, 3, 4, 4))) for _ in range(2))
-    addition = randomized(BasicBlock(3, 3, shortcut=kind).to("float64").addition, rng)
+    addition = randomize(BasicBlock(3, 3, shortcut=shortcut).to("float64").addition, rng)
     W, b = addition.gate.weight.numpy()[:, :, 0, 0], addition.gate.bias.numpy()
     g = 1 / (1 + np.exp(-(np.einsum("oc,nchw->nohw", W, x.numpy()) + b[:, None, None])))
-    expected = (1 - g) * x.numpy() + (g if kind == "exclusive_gating" else 1) * F.numpy()
+    expected = (1 - g) * x.numpy() + (g if shortcut == "exclusive_gating" else 1) * F.numpy()
     np.testing.assert_allclose(addition(x, F).numpy(), expected, rtol=1e-12, atol=1e-14)
 
 
 def test_identity_matrices_in_1x1_convolutions_are_the_identity_net(rng):
-    """Rectangular ones where dimensions grow: the zeros of option A."""
-    plain, projecting = identity_and("conv1x1", rng)
-    for net_block, block in zip(blocks_of(projecting), blocks_of(plain), strict=True):
-        weight = net_block.downsample.weight
+    """Where dimensions grow, they are rectangular: their rows of zeros give the zero channels of option A."""
+    identity_net, projecting = create_pair("conv1x1", rng)
+    for block, identity_block in zip(blocks_of(projecting), blocks_of(identity_net), strict=True):
+        weight = block.downsample.weight
         O, C = weight.shape[:2]
-        before = getattr(block.downsample, "before", 0)
+        before = getattr(identity_block.downsample, "before", 0)
         weight.data[...] = np.eye(O, C, k=-before)[:, :, None, None]
-    assert_same_net(plain, projecting, rng, exactly=False)
+    assert_same_net(identity_net, projecting, rng, exactly=False)
 
 
 def test_dropout_shortcut_is_the_identity_net_without_dropping(rng):
-    assert_same_net(*identity_and("dropout", rng, drop_rate=0.0), rng)
+    assert_same_net(*create_pair("dropout", rng, drop_rate=0.0), rng)
 
 
 def test_dropout_shortcut_drops_the_shortcut_alone(rng):
@@ -138,30 +139,30 @@ def test_the_original_order_is_the_original_net(rng, bottleneck):
     depth, shortcut = (11, "B") if bottleneck else (8, "A")
     options = {"bottleneck": bottleneck, "widths": (4, 6, 8), "generator": rng}
     net = CifarResNet(depth, shortcut, **options)
-    again = PreActResNet(depth, shortcut, order="original", **options)
-    again.load_state_dict(renamed(net.state_dict(), 3 if bottleneck else 2))
+    preact_net = PreActResNet(depth, shortcut, order="original", **options)
+    preact_net.load_state_dict(rename_layers(net.state_dict(), 3 if bottleneck else 2))
     x = rng.standard_normal((4, 3, 16, 16)).astype("float32")
     for training in (True, False):
-        for one in (net, again):
-            one.train(training)
-        np.testing.assert_array_equal(net(Tensor(x)).numpy(), again(Tensor(x)).numpy())
+        for network in (net, preact_net):
+            network.train(training)
+        np.testing.assert_array_equal(net(Tensor(x)).numpy(), preact_net(Tensor(x)).numpy())
 
 
-def renamed(state, convolutions):
-    """The names that PreActResNet gives to the same layers: conv, BN, ReLU, conv, BN in a row."""
-    places = {"conv1": "stem.0", "bn1": "stem.1"}
-    inner = {f"conv{i + 1}": f"residual.{3 * i}" for i in range(convolutions)}
-    inner |= {f"bn{i + 1}": f"residual.{3 * i + 1}" for i in range(convolutions)}
+def rename_layers(state, convolutions):
+    """The state under PreActResNet's names: its branches number their layers, conv BN ReLU conv BN."""
+    stem_names = {"conv1": "stem.0", "bn1": "stem.1"}
+    branch_names = {f"conv{i + 1}": f"residual.{3 * i}" for i in range(convolutions)}
+    branch_names |= {f"bn{i + 1}": f"residual.{3 * i + 1}" for i in range(convolutions)}
     result = {}
     for name, array in state.items():
-        *prefix, layer, kind = name.split(".")
+        *prefix, layer, parameter = name.split(".")
         if prefix and "downsample" in prefix:
             prefix[prefix.index("downsample")] = "shortcut"
         elif prefix:
-            layer = inner[layer]
+            layer = branch_names[layer]
         else:
-            layer = places.get(layer, layer)
-        result[".".join([*prefix, layer, kind])] = array
+            layer = stem_names.get(layer, layer)
+        result[".".join([*prefix, layer, parameter])] = array
     return result
 
 
@@ -175,7 +176,7 @@ UNITS = {
 
 
 @pytest.mark.parametrize("order", UNITS)
-def test_units_have_their_parts_in_the_papers_order(order):
+def test_units_have_their_layers_in_the_papers_order(order):
     unit = Unit(4, 4, order=order)
     kinds = {"Conv2d": "conv", "BatchNorm2d": "BN", "ReLU": "ReLU"}
     before, residual, after = (
@@ -185,18 +186,18 @@ def test_units_have_their_parts_in_the_papers_order(order):
 
 
 @pytest.mark.parametrize("order", ["relu_only", "full"])
-def test_nothing_but_the_addition_is_on_the_way_of_a_pre_activated_net(rng, order):
+def test_only_additions_are_on_the_shortcut_path_of_a_pre_activated_net(rng, order):
     """With F = 0 a unit is the identity, negative numbers included (equation 4)."""
     unit = Unit(4, 4, order=order)
     layers = list(unit.residual)
-    silent = layers[-1]
-    silent.weight.data[...] = 0
+    last_layer = layers[-1]
+    last_layer.weight.data[...] = 0
     x = images(rng, 2, 4, 6, 6, dtype="float32")
     np.testing.assert_array_equal(unit(x).numpy(), x.numpy())
 
 
-def test_first_unit_takes_an_activated_map_on_both_ways(rng):
-    """Identity Mappings, appendix: the activation behind conv1 comes before the split."""
+def test_shortcut_and_branch_of_the_first_unit_take_an_activated_map(rng):
+    """Identity Mappings, appendix: the activation behind conv1 comes before shortcut and branch separate."""
     net = PreActResNet(8, widths=(4, 6, 8), generator=rng)
     assert [unit.activated for unit in blocks_of(net)] == [True, False, False]
     first = net.layer1[0]
@@ -209,7 +210,7 @@ def test_first_unit_takes_an_activated_map_on_both_ways(rng):
 
 
 def test_pre_activated_projections_take_the_activated_map(rng):
-    """One BN and ReLU for both branches wherever dimensions grow."""
+    """Where dimensions grow, one BN and ReLU serve both the shortcut and the residual branch."""
     net = PreActResNet(11, "B", bottleneck=True, widths=(4, 6, 8), generator=rng)
     assert [unit.activated for unit in blocks_of(net)] == [True, True, True]
     wide = WideResNet(16, 1, generator=rng)
@@ -239,7 +240,7 @@ def test_forms_of_a_block_agree(rng, form, stride, in_channels, training):
     options = {"groups": 4, "width_per_group": 16}
     grouped = Bottleneck(in_channels, 8, stride, stride_in_1x1=False, **options).to("float64")
     paths = PathsBlock(in_channels, 8, stride, form=form, **options).to("float64")
-    paths.load_bottleneck(randomized(grouped, rng))
+    paths.load_bottleneck(randomize(grouped, rng))
     grouped.train(training)
     paths.train(training)
     x1 = images(rng, 3, in_channels, 6, 6)
@@ -251,20 +252,20 @@ def test_forms_of_a_block_agree(rng, form, stride, in_channels, training):
     assert_close(y1, y2)
     assert_close(x1.grad, x2.grad)
     gradients = PathsBlock(in_channels, 8, stride, form=form, **options).to("float64")
-    copy = Bottleneck(in_channels, 8, stride, stride_in_1x1=False, **options).to("float64")
-    for (_, to), (_, source) in zip(copy.named_parameters(), grouped.named_parameters(), strict=True):
-        to.data[...] = source.grad.numpy()
-    gradients.load_bottleneck(copy)  # the gradients of the parts are the parts of the gradients
+    bottleneck = Bottleneck(in_channels, 8, stride, stride_in_1x1=False, **options).to("float64")
+    for (_, p), (_, source) in zip(bottleneck.named_parameters(), grouped.named_parameters(), strict=True):
+        p.data[...] = source.grad.numpy()
+    gradients.load_bottleneck(bottleneck)  # gradients are split among the paths in the same way as weights
     for (_, expected), (_, p) in zip(gradients.named_parameters(), paths.named_parameters(), strict=True):
         assert_close(p.grad, expected)
 
 
-def assert_close(ours, other):
-    a, b = ours.numpy(), other.numpy()
+def assert_close(result, expected):
+    a, b = result.numpy(), expected.numpy()
     assert a.shape == b.shape
     np.testing.assert_allclose(
         a, b, rtol=0, atol=1e-12 * max(np.abs(b).max(), 1)
-    )  # some are 0 but for rounding
+    )  # some are 0 up to rounding
 
 
 def test_forms_of_a_network_agree(rng):
@@ -286,11 +287,11 @@ def copy_form(grouped, paths):
         block.load_bottleneck(bottleneck)
 
 
-# ---- the constructed solution: a deeper net that computes what the shallower one does
+# ---- the constructed solution: a deeper net that computes the same as a shallower one
 
 
-def deepened(shallow, deep, stages):
-    """The shallow net's weights; the blocks that it lacks are identities."""
+def deepen(shallow, deep, stages):
+    """Load the shallow net's weights into the deep one and make its additional blocks identities."""
     state = deep.state_dict() | {name: array.copy() for name, array in shallow.state_dict().items()}
     deep.load_state_dict(state)
     for stage in stages:
@@ -302,7 +303,7 @@ def deepened(shallow, deep, stages):
 
 
 def silence(block):
-    """F = 0: the last weighted layers of the branch."""
+    """Set the last weights of the branch to zero, so that F = 0."""
     if isinstance(block, Unit):
         list(block.residual)[-1].weight.data[...] = 0
         return
@@ -310,14 +311,14 @@ def silence(block):
     last.weight.data[...] = last.bias.data[...] = 0
 
 
-def trained(net, rng, size=16, steps=6):
-    """The net after a few steps on synthetic pictures."""
+def train(net, rng, size=16, steps=6):
+    """Train the net for a few steps on synthetic pictures."""
     split = data.shapes(train=64, test=10).train
     optimizer = SGD(net.parameters(), lr=0.05, momentum=0.9)
     for _ in range(steps):
-        chosen = rng.integers(0, len(split), 16)
-        x = Tensor(split.images[chosen, :, :size, :size] / 255, dtype="float32")
-        loss = cross_entropy(net(x), split.labels[chosen] % 10)
+        indices = rng.integers(0, len(split), 16)
+        x = Tensor(split.images[indices, :, :size, :size] / 255, dtype="float32")
+        loss = cross_entropy(net(x), split.labels[indices] % 10)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -341,7 +342,7 @@ PAIRS = {
 @pytest.mark.parametrize("pair", PAIRS)
 def test_a_trained_net_deepened_by_zeroed_blocks_computes_the_same(rng, pair):
     shallow, deep = (make(rng) for make in PAIRS[pair])
-    deepened(trained(shallow, rng), deep, CIFAR_STAGES)
+    deepen(train(shallow, rng), deep, CIFAR_STAGES)
     x = Tensor(rng.standard_normal((4, 3, 16, 16)), dtype="float32")
     for training in (True, False):
         shallow.train(training)
@@ -352,8 +353,8 @@ def test_a_trained_net_deepened_by_zeroed_blocks_computes_the_same(rng, pair):
 
 def test_resnet34_contains_resnet18(rng):
     widths = (8, 8, 16, 16)
-    shallow = trained(ResNet(18, widths=widths, classes=10, generator=rng), rng, size=32, steps=3)
-    deep = deepened(shallow, ResNet(34, widths=widths, classes=10, generator=rng), (*CIFAR_STAGES, "layer4"))
+    shallow = train(ResNet(18, widths=widths, classes=10, generator=rng), rng, size=32, steps=3)
+    deep = deepen(shallow, ResNet(34, widths=widths, classes=10, generator=rng), (*CIFAR_STAGES, "layer4"))
     x = Tensor(rng.standard_normal((2, 3, 64, 64)), dtype="float32")
     with no_grad():
         np.testing.assert_array_equal(deep.eval()(x).numpy(), shallow.eval()(x).numpy())

@@ -15,14 +15,14 @@ STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
 def imagenet(*channels):
-    """The sizes of an ImageNet ResNet."""
+    """{layer: output size} of an ImageNet ResNet for 224 x 224 pixels, its stages with these channels."""
     return {"conv1": (64, 112, 112), "maxpool": (64, 56, 56)} | {
         stage: (c, s, s) for stage, c, s in zip(STAGES, channels, (56, 28, 14, 7), strict=True)
     }
 
 
 def cifar(*channels):
-    """The sizes of three stages for 32 x 32 pixels."""
+    """{layer: output size} of three stages with these channels for 32 x 32 pixels."""
     return {stage: (c, s, s) for stage, c, s in zip(STAGES, channels, (32, 16, 8), strict=False)}
 
 
@@ -120,7 +120,7 @@ OPTIONS = [
     ("resnext50_32x4d", {"groups": 8, "width_per_group": 14}, 25_603_016),
     ("wrn_16_8", {"classes": 100}, 11_007_540),
     ("resnext29_8x64d", {"classes": 100}, 34_518_948),
-    # 54 gates, each from all of a block's channels to all, with a bias
+    # 54 gates, each a 1 x 1 convolution from all channels of a block to all, with a bias
     ("resnet110", {"shortcut": "exclusive_gating"}, 1_727_962 + 98_784),
     ("resnet110", {"shortcut": "shortcut_gating"}, 1_727_962 + 98_784),
     ("resnet110", {"shortcut": "constant_scaling"}, 1_727_962),
@@ -132,28 +132,28 @@ OPTIONS = [
 
 
 @pytest.fixture
-def undrawn():
-    """Networks of this test keep zeros for weights: only their shapes matter."""
+def zero_weights():
+    """The networks of a test have zeros as weights: only the shapes matter."""
     with skip_init():
         yield
 
 
-def count(model):
+def count_parameters(model):
     return sum(p.numel() for p in model.parameters())
 
 
 def test_every_name_is_in_the_table():
     missing = set(models.names()) - set(TABLE)
-    assert missing == {"plain32", "plain44", "plain1202"}  # twins of nets that are in it
+    assert missing == {"plain32", "plain44", "plain1202"}  # plain twins of networks in the table
 
 
 @pytest.mark.parametrize("name", TABLE)
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("zero_weights")
 def test_counts_and_sizes(name, summary):
     parameters, multiply_adds, sizes = TABLE[name]
     model = models.create(name, generator=0)
     rows = summary(name)
-    assert count(model) == sum(row.parameters for row in rows) == parameters
+    assert count_parameters(model) == sum(row.parameters for row in rows) == parameters
     assert sum(row.multiply_adds for row in rows) == multiply_adds
     shapes = [(row.name, row.output_shape) for row in rows if row.output_shape]
     for stage, size in sizes.items():
@@ -162,58 +162,58 @@ def test_counts_and_sizes(name, summary):
 
 
 def last_shape(stage, shapes):
-    """What the last layer of `stage` makes; for an Inception module, of all its branches."""
-    inside = [(name, shape) for name, shape in shapes if re.match(rf"{stage}(\.|$)", name)]
+    """The output shape of the last layer of `stage`; of an Inception module, that of all its branches."""
+    stage_shapes = [(name, shape) for name, shape in shapes if re.match(rf"{stage}(\.|$)", name)]
     if stage.startswith("inception"):
-        ends = {name.split(".")[1]: shape for name, shape in inside}
-        return sum(shape[0] for shape in ends.values()), *inside[-1][1][1:]
-    return inside[-1][1]
+        branch_shapes = {name.split(".")[1]: shape for name, shape in stage_shapes}
+        return sum(shape[0] for shape in branch_shapes.values()), *stage_shapes[-1][1][1:]
+    return stage_shapes[-1][1]
 
 
 @pytest.mark.parametrize(
     "variant", VARIANTS, ids=lambda v: " ".join(str(getattr(x, "__name__", x)) for x in v)
 )
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("zero_weights")
 def test_variants(variant):
     network, *arguments = variant
-    assert count(network(*arguments, generator=0)) == VARIANTS[variant]
+    assert count_parameters(network(*arguments, generator=0)) == VARIANTS[variant]
 
 
 @pytest.mark.parametrize(("name", "options", "parameters"), OPTIONS)
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("zero_weights")
 def test_options(name, options, parameters):
-    assert count(models.create(name, generator=0, **options)) == parameters
+    assert count_parameters(models.create(name, generator=0, **options)) == parameters
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("zero_weights")
 def test_option_c_of_resnet50_in_multiply_adds():
     rows = models.summarize(ResNet(50, "C", generator=0))
     assert sum(row.multiply_adds for row in rows) == 6_324_224_000
 
 
 @pytest.mark.parametrize("name", ["wrn_16_10", "wrn_10_1", "preact_resnet20", "resnext11_4x8d", "resnet38"])
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("zero_weights")
 def test_any_size_has_a_name(name):
     numbers = [int(n) for n in re.findall(r"\d+", name)]
-    kind = {"wrn": WideResNet, "preact": PreActResNet, "resnext11": CifarResNeXt, "resnet38": CifarResNet}
-    expected = kind[name.split("_")[0]](*numbers, generator=0)
-    assert count(models.create(name, generator=0)) == count(expected)
+    families = {"wrn": WideResNet, "preact": PreActResNet, "resnext11": CifarResNeXt, "resnet38": CifarResNet}
+    expected = families[name.split("_")[0]](*numbers, generator=0)
+    assert count_parameters(models.create(name, generator=0)) == count_parameters(expected)
     assert type(models.create(name, generator=0)) is type(expected)
 
 
 def name_and_options(key):
-    """A set's text would be another in each process."""
+    """The id of a test, with sorted options: the order of a set differs between processes."""
     name, options = key
     return " ".join([name, *(f"{option}={value}" for option, value in sorted(options))])
 
 
 @pytest.mark.parametrize("key", FIGURES, ids=name_and_options)
-@pytest.mark.usefixtures("undrawn")
-def test_published_figures_are_those_counted_here(key, summary):
-    """To the digits that were printed; the two that are not are explained."""
+@pytest.mark.usefixtures("zero_weights")
+def test_published_figures_agree_with_the_counts(key, summary):
+    """They agree to the printed digits, with two exceptions that the comments explain."""
     (name, options), figures = key, FIGURES[key]
     if figures.parameters is None and figures.multiply_adds is None:
-        models.create(name, **dict(options))  # such a network there is
+        models.create(name, **dict(options))  # the network exists
         return
     rows = summary(name, options)
     parameters = sum(row.parameters for row in rows)
@@ -232,7 +232,7 @@ def test_published_figures_are_found_by_name_and_options():
 
 
 def assert_printed(printed, counted, slack=0.0):
-    """`printed`, as "1.7 M" or "3.8e9" or "25,557,032", is `counted` cut or rounded to its digits."""
+    """`printed`, as "1.7 M" or "3.8e9" or "25,557,032", is `counted` truncated or rounded to its digits."""
     if printed is None:
         return
     digits = re.match(r"[\d.,]+", printed)[0].replace(",", "")
@@ -241,10 +241,10 @@ def assert_printed(printed, counted, slack=0.0):
     assert abs(counted / unit - float(digits)) < last_digit + slack * float(digits)
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("zero_weights")
 @pytest.mark.slow
 def test_a_summary_keeps_no_activations():
-    """Those of ResNet-1202 would take 150 MB for one image."""
+    """The activations of ResNet-1202 would take 150 MB for one image."""
     model = models.create("resnet1202", generator=0)
     tracemalloc.start()
     try:
@@ -255,7 +255,7 @@ def test_a_summary_keeps_no_activations():
     assert peak < 20e6
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("zero_weights")
 def test_summary_lists_the_heads_that_only_training_uses(summary):
     rows = {row.name: row for row in summary("googlenet")}
     assert rows["aux1.fc1"].output_shape == ()
@@ -264,7 +264,7 @@ def test_summary_lists_the_heads_that_only_training_uses(summary):
     assert not summary("googlenet", frozenset({("heads", False)}))[-1].name.startswith("aux")
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("zero_weights")
 def test_stride_of_the_bottlenecks():
     paper, libraries = models.create("resnet50", generator=0), models.create("resnet50_v1_5", generator=0)
     strides = [

@@ -1,4 +1,4 @@
-"""A ResNet-20 that others trained elsewhere gives, loaded here, the answers it gave there."""
+"""A ResNet-20 trained in another framework gives the same logits and errors with minires."""
 
 import importlib.util
 
@@ -47,11 +47,11 @@ def test_logits_of_the_first_256_images(network, expected, images_and_labels):
 
 @pytest.mark.slow
 def test_errors_on_the_whole_test_set(network, expected, images_and_labels):
-    """Two images may fall on the other side of a near tie."""
+    """Two images may be classified differently: rounding decides where two logits are nearly equal."""
     images, labels = images_and_labels
     wrong = 0
     with no_grad():
         for start in range(0, len(images), 50):
-            part = slice(start, start + 50)
-            wrong += int((network(Tensor(images[part])).numpy().argmax(1) != labels[part]).sum())
+            batch = slice(start, start + 50)
+            wrong += int((network(Tensor(images[batch])).numpy().argmax(1) != labels[batch]).sum())
     assert abs(wrong - int(expected["wrong"])) <= 2

@@ -6,7 +6,7 @@ from minires.models import CifarResNet
 from minires.nn.init import skip_init
 
 
-def test_the_papers_networks_have_names():
+def test_the_networks_of_the_papers_have_names():
     assert list(models.MODELS) == models.names()
     assert len(set(models.names())) == len(models.names()) > 40
 
@@ -27,15 +27,15 @@ def test_options_reach_the_constructor():
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("resnet2o", "resnet20"), ("ResNet56", "resnet56"), ("plane20", "plain20")]
+    ("name", "similar"), [("resnet2o", "resnet20"), ("ResNet56", "resnet56"), ("plane20", "plain20")]
 )
-def test_unknown_name_lists_near_ones(name, near):
-    with pytest.raises(UnknownNameError, match=f"unknown model '{name}'; did you mean .*{near}") as caught:
+def test_unknown_name_lists_similar_names(name, similar):
+    with pytest.raises(UnknownNameError, match=f"unknown model '{name}'; did you mean .*{similar}") as caught:
         models.create(name)
     assert isinstance(caught.value, (MiniresError, ValueError))
 
 
-def test_name_like_no_other_lists_all():
+def test_name_without_a_similar_one_lists_all_names():
     with pytest.raises(UnknownNameError, match=r"known are resnet20.*plain110"):
         models.create("zzz")
 
@@ -50,17 +50,17 @@ def test_depth_that_is_not_6n_plus_2_names_the_nearest(name, nearest):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("resnet50", "ResNet"), ("resnet152", "ResNet"), ("resnet164", "CifarResNet")]
+    ("name", "class_name"), [("resnet50", "ResNet"), ("resnet152", "ResNet"), ("resnet164", "CifarResNet")]
 )
-def test_names_of_bottleneck_networks_are_not_given_to_nets_of_6n_plus_2(name, kind):
+def test_names_of_bottleneck_networks_are_not_given_to_nets_of_6n_plus_2(name, class_name):
     with skip_init():
         net = models.create(name)
-    assert type(net).__name__ == kind
+    assert type(net).__name__ == class_name
     assert type(net.layer1[0]).__name__ == "Bottleneck"
     assert len(CifarResNet(50).layer1) == 8
 
 
-def test_the_name_of_a_famous_net_is_not_given_to_another():
+def test_the_name_of_an_imagenet_net_is_not_given_to_a_cifar_net():
     with pytest.raises(OptionError, match=r"ImageNet network that is not built.*CifarResNet\(200\)"):
         models.create("resnet200")
 
@@ -96,6 +96,6 @@ def test_plain_nets_take_no_shortcut():
         ("googlenet", {"transform_input": False}, None),
     ],
 )
-def test_notes_on_weights_from_elsewhere(name, options, note):
+def test_notes_on_the_weights_of_other_libraries(name, options, note):
     notes = models.notes_on_weights(name, options)
     assert (len(notes) == 0) if note is None else (note in notes[0])

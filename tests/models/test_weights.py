@@ -30,18 +30,18 @@ def test_weights_come_back_from_a_file(tmp_path, net, ending):
         np.testing.assert_array_equal(state[name], array)
 
 
-def test_a_file_of_others_loads_unchanged(tmp_path, net, rng):
-    """PyTorch's counters are passed over; half precision becomes single."""
+def test_a_file_of_pytorch_weights_loads_unchanged(tmp_path, net, rng):
+    """PyTorch's counters of batches are ignored; half precision becomes single."""
     state = {name: array.astype(np.float16) for name, array in net.state_dict().items()}
     state["bn1.num_batches_tracked"] = np.array(7)
     save_file(state, tmp_path / "weights.safetensors")
     with skip_init():
-        again = CifarResNet(8, **SMALL)
-    again.load_state_dict(read_weights(tmp_path / "weights.safetensors"))
+        loaded = CifarResNet(8, **SMALL)
+    loaded.load_state_dict(read_weights(tmp_path / "weights.safetensors"))
     x = Tensor(rng.standard_normal((2, 3, 16, 16)), dtype="float32")
     with no_grad():
-        np.testing.assert_allclose(again(x).numpy(), net(x).numpy(), rtol=0, atol=0.02)
-    assert again.fc.weight.dtype == np.float32
+        np.testing.assert_allclose(loaded(x).numpy(), net(x).numpy(), rtol=0, atol=0.02)
+    assert loaded.fc.weight.dtype == np.float32
 
 
 def test_renaming_by_regular_expressions():
@@ -99,7 +99,7 @@ def test_a_truncated_file_is_named(tmp_path, net):
         read_weights(path)
 
 
-def test_number_formats_without_numpy_are_named(tmp_path):
+def test_number_formats_that_numpy_does_not_have_are_named(tmp_path):
     header = b'{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'
     (tmp_path / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
     with pytest.raises(CheckpointError, match="a is BF16, which NumPy does not have; save it as float32"):
@@ -111,7 +111,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path, net):
         write_weights(net.state_dict(), tmp_path / "nowhere" / "w.safetensors")
 
 
-def test_misfits_are_told_apart(net):
+def test_misfits_are_listed_by_their_cause(net):
     state = net.state_dict()
     state["linear.weight"] = state.pop("fc.weight")
     state["conv1.weight"] = state["conv1.weight"][:2]
@@ -131,17 +131,17 @@ def test_skipped_initialization_leaves_zeros_and_draws_nothing(rng):
     assert CifarResNet(8, generator=rng).conv1.weight.numpy().all()
 
 
-def test_written_weights_are_what_other_tools_read(tmp_path, net):
+def test_safetensors_reads_written_weights(tmp_path, net):
     write_weights(net.state_dict(), tmp_path / "w.safetensors")
     assert load_file(tmp_path / "w.safetensors")["fc.weight"].shape == (10, 8)
 
 
 def test_one_seed_decides_dropout_too():
-    """Two nets of one seed drop the same; a net's layers do not."""
-    one, two = (WideResNet(10, 1, dropout=0.5, generator=3) for _ in range(2))
+    """Two nets with one seed drop the same values; two layers of a net drop different ones."""
+    nets = [WideResNet(10, 1, dropout=0.5, generator=3) for _ in range(2)]
     masks = [
         [layer(Tensor(np.ones(100, np.float32))).numpy() for layer in net.modules() if hasattr(layer, "p")]
-        for net in (one, two)
+        for net in nets
     ]
     assert len(masks[0]) == 3
     np.testing.assert_array_equal(masks[0], masks[1])

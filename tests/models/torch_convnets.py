@@ -23,7 +23,7 @@ class ConvNet(nn.Module):
 
 
 class AlexNet(ConvNet):
-    """Krizhevsky 2014, section 5, as libraries have it."""
+    """Krizhevsky 2014, section 5, in the form of most libraries."""
 
     def __init__(self, classes=1000, dropout=0.5):
         features = [
@@ -75,10 +75,10 @@ class TwoTowerAlexNet(ConvNet):
             nn.ReLU(),
             nn.MaxPool2d(3, 2),
         ]
-        super().__init__(features, 6, dropout_behind(256 * 6 * 6, classes, dropout))
+        super().__init__(features, 6, fully_connected(256 * 6 * 6, classes, dropout))
 
 
-def dropout_behind(n, classes, dropout):
+def fully_connected(n, classes, dropout):
     return [
         nn.Linear(n, HIDDEN),
         nn.ReLU(),
@@ -113,7 +113,7 @@ class VGG16(ConvNet):
                 features.append(nn.BatchNorm2d(n_out))
             features.append(nn.ReLU())
             n_in = n_out
-        super().__init__(features, 7, dropout_behind(512 * 7 * 7, classes, dropout))
+        super().__init__(features, 7, fully_connected(512 * 7 * 7, classes, dropout))
 
 
 class NiN(nn.Sequential):
@@ -140,7 +140,7 @@ class NiN(nn.Sequential):
 
 
 class Convolution(nn.Module):
-    """With a bias in 2014, with batch norm in libraries."""
+    """Convolution and ReLU: with a bias in the paper (`original`), with batch norm in libraries."""
 
     def __init__(self, n_in, n_out, size, stride=1, original=False):
         super().__init__()
@@ -152,7 +152,7 @@ class Convolution(nn.Module):
 
 
 class Inception(nn.Module):
-    """Szegedy et al. 2014, Figure 2 (b); the numbers stand as in Table 1."""
+    """Szegedy et al. 2014, Figure 2 (b); the numbers are in the order of Table 1."""
 
     def __init__(self, n_in, n1, reduce3, n3, reduce5, n5, pool, original):
         super().__init__()
@@ -187,7 +187,7 @@ class Head(nn.Module):
 
 
 class GoogLeNet(nn.Module):
-    """Szegedy et al. 2014, Table 1. In training the result is (logits, upper head's, lower head's)."""
+    """Szegedy et al. 2014, Table 1. In training: (logits, logits of the upper head, of the lower head)."""
 
     def __init__(self, classes=1000, original=False, transform_input=False, head_dropout=0.7):
         super().__init__()

@@ -18,7 +18,7 @@ def conv_bn_relu(n_in, n_out, size, stride=1):
 
 
 class ZeroPad(nn.Module):
-    """Option A: every stride-th pixel, the new channels are zeros on both sides of the old ones."""
+    """Option A: every stride-th pixel; the new channels are zeros, on both sides of the old ones."""
 
     def __init__(self, n_in, n_out, stride):
         super().__init__()
@@ -30,36 +30,36 @@ class ZeroPad(nn.Module):
         return F.pad(x, (0, 0, 0, 0, self.before, self.after))
 
 
-def shortcut_of(kind, n_in, n_out, stride):
-    if kind == "none":
+def shortcut_of(shortcut, n_in, n_out, stride):
+    if shortcut == "none":
         return None
-    if kind == "conv1x1":
+    if shortcut == "conv1x1":
         return conv(n_in, n_out, 1, stride)
-    if kind == "C" or (kind == "B" and (stride, n_in) != (1, n_out)):
+    if shortcut == "C" or (shortcut == "B" and (stride, n_in) != (1, n_out)):
         return nn.Sequential(conv(n_in, n_out, 1, stride), nn.BatchNorm2d(n_out))
     return nn.Identity() if (stride, n_in) == (1, n_out) else ZeroPad(n_in, n_out, stride)
 
 
 class Addition(nn.Module):
-    """Figure 2 of Identity Mappings: what becomes of the shortcut x and the branch f."""
+    """Figure 2 of Identity Mappings: how the shortcut x and the branch f are added."""
 
-    def __init__(self, kind, channels, factors=(0.5, 0.5), drop_rate=0.5):
+    def __init__(self, shortcut, channels, factors=(0.5, 0.5), drop_rate=0.5):
         super().__init__()
-        self.kind, self.factors = kind, factors
-        if kind in ("exclusive_gating", "shortcut_gating"):
+        self.shortcut, self.factors = shortcut, factors
+        if shortcut in ("exclusive_gating", "shortcut_gating"):
             self.gate = nn.Conv2d(channels, channels, 1)
-        if kind == "dropout":
+        if shortcut == "dropout":
             self.dropout = nn.Dropout(drop_rate)
 
     def forward(self, x, f):
-        if self.kind == "constant_scaling":
+        if self.shortcut == "constant_scaling":
             return self.factors[0] * x + self.factors[1] * f
-        if self.kind == "dropout":
+        if self.shortcut == "dropout":
             return self.dropout(x) + f
-        if self.kind == "exclusive_gating":
+        if self.shortcut == "exclusive_gating":
             g = torch.sigmoid(self.gate(x))
             return (1 - g) * x + g * f
-        if self.kind == "shortcut_gating":
+        if self.shortcut == "shortcut_gating":
             return (1 - torch.sigmoid(self.gate(x))) * x + f
         return x + f
 
@@ -129,20 +129,20 @@ class Paths(Block):
     def branch(self, x):
         results = [path(x) for path in self.paths]
         if isinstance(self.conv3, nn.ModuleList):
-            together = torch.stack([last(y) for last, y in zip(self.conv3, results, strict=True)]).sum(0)
+            joined = torch.stack([last(y) for last, y in zip(self.conv3, results, strict=True)]).sum(0)
         else:
-            together = self.conv3(torch.cat(results, 1))
-        return self.bn3(together)
+            joined = self.conv3(torch.cat(results, 1))
+        return self.bn3(joined)
 
 
 def stages(counts, n_in, parts):
-    """One stage for each of `parts`: (n_out, block), the block called with n_in, n_out and stride."""
-    made = []
+    """One stage for each of `parts`: (n_out, block), where block is called with n_in, n_out and stride."""
+    result = []
     for i, (n, (n_out, block)) in enumerate(zip(counts, parts, strict=True)):
         first = block(n_in=n_in, n_out=n_out, stride=2 if i else 1)
-        made.append(nn.Sequential(first, *(block(n_in=n_out, n_out=n_out, stride=1) for _ in range(n - 1))))
+        result.append(nn.Sequential(first, *(block(n_in=n_out, n_out=n_out, stride=1) for _ in range(n - 1))))
         n_in = n_out
-    return made
+    return result
 
 
 class ResNet(nn.Module):
@@ -164,9 +164,9 @@ class ResNet(nn.Module):
         else:
             assert depth == 50
             block = partial(Bottleneck, shortcut=shortcut, groups=groups, stride_in_1x1=stride_in_1x1)
-            inner = [groups * (n * width_per_group // 64) for n in widths]
+            inner_widths = [groups * (n * width_per_group // 64) for n in widths]
             counts = (3, 4, 6, 3)
-            parts = [(4 * n, partial(block, width=width)) for n, width in zip(widths, inner, strict=True)]
+            parts = [(4 * n, partial(block, width=w)) for n, w in zip(widths, inner_widths, strict=True)]
         self.conv1 = nn.Conv2d(3, widths[0], 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
         self.layer1, self.layer2, self.layer3, self.layer4 = stages(counts, widths[0], parts)
@@ -195,7 +195,7 @@ class CifarNet(nn.Module):
 
 
 class CifarResNet(CifarNet):
-    """He et al. 2015, section 4.2, and the same with bottlenecks."""
+    """He et al. 2015, section 4.2, with basic blocks or with bottlenecks."""
 
     def __init__(self, depth, shortcut="A", widths=(16, 32, 64), classes=10, bottleneck=False, **options):
         options["shortcut"] = shortcut

@@ -20,7 +20,7 @@ def test_same_seed_same_weights():
     np.testing.assert_array_equal(weights(net(7)), weights(net(7)))
 
 
-def test_other_seed_or_none_other_weights():
+def test_other_weights_with_another_seed_or_none():
     assert not np.array_equal(weights(net(7)), weights(net(8)))
     assert not np.array_equal(weights(net()), weights(net()))
 
@@ -56,7 +56,7 @@ def test_fan_in_counts_the_inputs_of_one_output(shape, expected):
 def test_weights_have_hes_deviation(layer):
     """Of n normal numbers the mean deviates by s / sqrt(n), and their deviation from s by s / sqrt(2 n).
 
-    Five times as much happens once in two million draws.
+    A deviation five times as large happens once in two million draws.
     """
     weight = layer.weight.numpy().astype(np.float64)
     n, expected = weight.size, math.sqrt(2 / fan_in(weight.shape))

@@ -1,4 +1,4 @@
-"""Each layer against PyTorch's of the same name, with the weights loaded from PyTorch's own state_dict."""
+"""Each layer against PyTorch's of the same name, with the weights loaded from PyTorch's state_dict."""
 
 import copy
 
@@ -41,9 +41,9 @@ LAYERS = [
 ]
 
 
-def assert_same_state(agree, ours, theirs):
-    expected = {k: v for k, v in theirs.state_dict().items() if not k.endswith("num_batches_tracked")}
-    state = ours.state_dict()
+def assert_same_state(agree, module, torch_module):
+    expected = {k: v for k, v in torch_module.state_dict().items() if not k.endswith("num_batches_tracked")}
+    state = module.state_dict()
     assert list(state) == list(expected)
     for name, array in state.items():
         agree(array, expected[name])
@@ -51,21 +51,21 @@ def assert_same_state(agree, ours, theirs):
 
 @pytest.mark.parametrize(("name", "shape", "args", "options"), LAYERS)
 def test_layer(same_as_torch, agree, rng, dtype, name, shape, args, options):
-    theirs = getattr(torch.nn, name)(*args, **options).to(getattr(torch, dtype))
+    torch_module = getattr(torch.nn, name)(*args, **options).to(getattr(torch, dtype))
     with torch.no_grad():
-        for p in theirs.parameters():  # batch norm's gamma and beta are too plain to tell anything
+        for p in torch_module.parameters():  # batch norm's initial gamma = 1 and beta = 0 would hide errors
             p.copy_(torch.tensor(rng.uniform(0.5, 2, p.shape)))
-    ours = getattr(nn, name)(*args, **options).to(dtype)
-    ours.load_state_dict(theirs.state_dict() if list(theirs.parameters()) else {})
+    module = getattr(nn, name)(*args, **options).to(dtype)
+    module.load_state_dict(torch_module.state_dict() if list(torch_module.parameters()) else {})
     for mode in (True, False):
-        ours.train(mode)
-        theirs.train(mode)
-        ours.zero_grad()
-        theirs.zero_grad()
-        same_as_torch(ours, theirs, [rng.standard_normal(shape).astype(dtype)])
-        for p, (_, q) in zip(ours.parameters(), theirs.named_parameters(), strict=True):
+        module.train(mode)
+        torch_module.train(mode)
+        module.zero_grad()
+        torch_module.zero_grad()
+        same_as_torch(module, torch_module, [rng.standard_normal(shape).astype(dtype)])
+        for p, (_, q) in zip(module.parameters(), torch_module.named_parameters(), strict=True):
             agree(p.grad, q.grad)
-        assert_same_state(agree, ours, theirs)
+        assert_same_state(agree, module, torch_module)
 
 
 def test_global_average_pooling(same_as_torch, rng):
@@ -76,21 +76,21 @@ def test_global_average_pooling(same_as_torch, rng):
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_losses(same_as_torch, rng, reduction):
     x, target, labels = rng.standard_normal((5, 4)), rng.standard_normal((5, 4)), rng.integers(0, 4, 5)
-    ours, theirs = nn.CrossEntropyLoss(reduction), torch.nn.CrossEntropyLoss(reduction=reduction)
-    same_as_torch(lambda x: ours(x, labels), lambda x: theirs(x, torch.tensor(labels)), [x])
+    loss, torch_loss = nn.CrossEntropyLoss(reduction), torch.nn.CrossEntropyLoss(reduction=reduction)
+    same_as_torch(lambda x: loss(x, labels), lambda x: torch_loss(x, torch.tensor(labels)), [x])
     same_as_torch(nn.MSELoss(reduction), torch.nn.MSELoss(reduction=reduction), [x, target])
 
 
 def test_dropout_in_evaluation_and_its_share_in_training():
-    ours = nn.Dropout(0.25, generator=np.random.default_rng(0))
+    dropout = nn.Dropout(0.25, generator=np.random.default_rng(0))
     x = Tensor(np.ones(10_000, np.float32))
-    kept = (ours(x).numpy() > 0).mean()
+    kept = (dropout(x).numpy() > 0).mean()
     assert abs(kept - 0.75) < 5 * (0.75 * 0.25 / 10_000) ** 0.5
-    assert ours.eval()(x) is x
+    assert dropout.eval()(x) is x
 
 
 def test_whole_network_with_weights_from_torch(same_as_torch, agree, rng, dtype):
-    theirs = torch.nn.Sequential(
+    torch_net = torch.nn.Sequential(
         torch.nn.Conv2d(3, 8, 3, padding=1, bias=False),
         torch.nn.BatchNorm2d(8),
         torch.nn.ReLU(),
@@ -100,7 +100,7 @@ def test_whole_network_with_weights_from_torch(same_as_torch, agree, rng, dtype)
         torch.nn.Flatten(),
         torch.nn.Linear(32, 5),
     ).to(getattr(torch, dtype))
-    ours = nn.Sequential(
+    net = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1, bias=False),
         nn.BatchNorm2d(8),
         nn.ReLU(),
@@ -110,8 +110,8 @@ def test_whole_network_with_weights_from_torch(same_as_torch, agree, rng, dtype)
         nn.Flatten(),
         nn.Linear(32, 5),
     ).to(dtype)
-    ours.load_state_dict(copy.deepcopy(theirs.state_dict()))
-    same_as_torch(ours, theirs, [rng.standard_normal((4, 3, 8, 8)).astype(dtype)])
-    assert_same_state(agree, ours, theirs)
-    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+    net.load_state_dict(copy.deepcopy(torch_net.state_dict()))
+    same_as_torch(net, torch_net, [rng.standard_normal((4, 3, 8, 8)).astype(dtype)])
+    assert_same_state(agree, net, torch_net)
+    for p, q in zip(net.parameters(), torch_net.parameters(), strict=True):
         agree(p.grad, q.grad)

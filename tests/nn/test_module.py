@@ -132,13 +132,13 @@ def test_loading_lists_every_problem_and_changes_nothing():
         np.testing.assert_array_equal(array, before[name])
 
 
-def test_long_lists_of_problems_are_cut():
+def test_long_lists_of_problems_are_shortened():
     net = Sequential(*(Linear(1, 1) for _ in range(10)))
     with pytest.raises(CheckpointError, match="and 12 more"):
         net.load_state_dict({})
 
 
-def test_pytorchs_batch_counter_is_passed_over():
+def test_pytorchs_batch_counter_is_ignored():
     net = Sequential(BatchNorm2d(2))
     net.load_state_dict({**net.state_dict(), "0.num_batches_tracked": np.array(7)})
     assert "0.num_batches_tracked" not in net.state_dict()
@@ -188,22 +188,22 @@ def test_zero_grad():
 
 def test_forward_hooks_see_calls_until_removed():
     net = Sequential(ReLU(), ReLU())
-    seen = []
-    handle = net[0].register_forward_hook(lambda *call: seen.append(("first", *call)))
-    other = net[0].register_forward_hook(lambda *call: seen.append(("second", *call)))
+    calls = []
+    first = net[0].register_forward_hook(lambda *call: calls.append(("first", *call)))
+    second = net[0].register_forward_hook(lambda *call: calls.append(("second", *call)))
     x = Tensor([-1.0, 2.0])
     net(x)
-    assert [call[0] for call in seen] == ["first", "second"]
-    _, module, inputs, output = seen[0]
+    assert [call[0] for call in calls] == ["first", "second"]
+    _, module, inputs, output = calls[0]
     assert module is net[0]
     assert inputs == (x,)
     assert output.tolist() == [0.0, 2.0]
-    handle.remove()
+    first.remove()
     net(x)
-    assert [call[0] for call in seen] == ["first", "second", "second"]
-    other.remove()
+    assert [call[0] for call in calls] == ["first", "second", "second"]
+    second.remove()
     net(x)
-    assert len(seen) == 3
+    assert len(calls) == 3
     assert list(net.state_dict()) == []
 
 

@@ -1,4 +1,4 @@
-"""chain: the plain loop over its steps, in fewer sweeps."""
+"""chain gives the result of the plain loop over its steps, in fewer sweeps."""
 
 import numpy as np
 import pytest
@@ -25,27 +25,27 @@ def plain_loop(x, *steps):
     ("layers", "name"),
     [([nn.ReLU(), relu], "1"), ([Plus(1)], "0"), ([None], "0"), ([[nn.ReLU(), np.tanh]], r"0\.1")],
 )
-def test_sequential_takes_modules_alone(layers, name):
+def test_sequential_takes_modules_only(layers, name):
     with pytest.raises(OptionError, match=rf"Sequential: layer {name} is .*, not a Module; .* nn\.chain"):
         nn.Sequential(*layers)
 
 
-class OwnNorm(nn.BatchNorm2d):
-    """A batch norm that does something else."""
+class DerivedNorm(nn.BatchNorm2d):
+    """A subclass of batch norm with another forward."""
 
     def forward(self, x):
         return super().forward(x) * 2
 
 
-class OwnConv(nn.Conv2d):
-    """A convolution that takes one argument, as a user writes it."""
+class DerivedConv(nn.Conv2d):
+    """A subclass of convolution with another forward, which takes one argument."""
 
     def forward(self, x):
         return super().forward(x) + 1
 
 
 class Minus(Plus):
-    """A step that looks like an addition."""
+    """A subclass of Plus that does not add."""
 
     def __call__(self, x):
         return x - self.z
@@ -55,20 +55,20 @@ def conv(bias=True):
     return nn.Conv2d(3, 3, 3, padding=1, bias=bias, generator=0).to("float64")
 
 
-def norm(training=True, kind=nn.BatchNorm2d):
-    bn, rng = kind(3).to("float64").train(training), np.random.default_rng(1)
+def norm(training=True, norm_class=nn.BatchNorm2d):
+    bn, rng = norm_class(3).to("float64").train(training), np.random.default_rng(1)
     for tensor in (bn.weight, bn.bias, bn.running_mean, bn.running_var):
         tensor.data[...] = rng.uniform(0.5, 2, 3)
     return bn
 
 
-def watched(module):
-    module.seen = []
-    module.register_forward_hook(lambda module, inputs, y: module.seen.append(y.numpy().copy()))
+def with_hook(module):
+    module.outputs = []
+    module.register_forward_hook(lambda module, inputs, y: module.outputs.append(y.numpy().copy()))
     return module
 
 
-def with_forward_of_its_own(module):
+def with_own_forward(module):
     forward = module.forward
     module.forward = lambda x: forward(x) * 3
     return module
@@ -88,62 +88,62 @@ STEPS = {
     "minus a map": lambda: Minus(Tensor(np.random.default_rng(4).standard_normal(SHAPE))),
     "a function": lambda: F.tanh,
     "sequential": lambda: nn.Sequential(conv(bias=False), norm(), nn.ReLU()),
-    "own conv": lambda: OwnConv(3, 3, 1, generator=0).to("float64"),
-    "own bn": lambda: norm(kind=OwnNorm),
-    "watched bn": lambda: watched(norm()),
-    "watched conv": lambda: watched(conv(bias=False)),
-    "watched relu": lambda: watched(nn.ReLU()),
-    "watched sequential": lambda: watched(nn.Sequential(norm(), nn.ReLU())),
-    "own forward": lambda: with_forward_of_its_own(norm()),
+    "derived conv": lambda: DerivedConv(3, 3, 1, generator=0).to("float64"),
+    "derived bn": lambda: norm(norm_class=DerivedNorm),
+    "bn with hook": lambda: with_hook(norm()),
+    "conv with hook": lambda: with_hook(conv(bias=False)),
+    "relu with hook": lambda: with_hook(nn.ReLU()),
+    "sequential with hook": lambda: with_hook(nn.Sequential(norm(), nn.ReLU())),
+    "own forward": lambda: with_own_forward(norm()),
 }
 
 
 def results(run, names):
-    """What run(x, *steps) returns and does: output, gradients, buffers, and what hooks have seen."""
+    """All that run(x, *steps) computes: output, gradients, buffers, and the outputs that hooks received."""
     steps = [STEPS[name]() for name in names]
     x = Tensor(np.random.default_rng(0).standard_normal(SHAPE), requires_grad=True)
     y = run(x, *steps)
     if y.requires_grad:
         y.backward(np.random.default_rng(5).standard_normal(y.shape))
-    found = [y.numpy()] + ([] if x.grad is None else [x.grad.numpy()])
+    arrays = [y.numpy()] + ([] if x.grad is None else [x.grad.numpy()])
     for step in steps:
         for module in step.modules() if isinstance(step, nn.Module) else []:
-            found += getattr(module, "seen", [])
-            found += [t.grad.numpy() for _, t in module.named_members(nn.Parameter) if t.grad is not None]
-            found += [t.numpy() for _, t in module.named_members(nn.Buffer)]
-    return found
+            arrays += getattr(module, "outputs", [])
+            arrays += [t.grad.numpy() for _, t in module.named_members(nn.Parameter) if t.grad is not None]
+            arrays += [t.numpy() for _, t in module.named_members(nn.Buffer)]
+    return arrays
 
 
 def assert_same(names):
-    ours, expected = results(chain, names), results(plain_loop, names)
-    assert len(ours) == len(expected)
-    for one, other in zip(ours, expected, strict=True):
-        assert one.shape == other.shape
-        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9 * max(1, np.abs(other).max()))
+    arrays, expected_arrays = results(chain, names), results(plain_loop, names)
+    assert len(arrays) == len(expected_arrays)
+    for array, expected in zip(arrays, expected_arrays, strict=True):
+        assert array.shape == expected.shape
+        np.testing.assert_allclose(array, expected, rtol=1e-9, atol=1e-9 * max(1, np.abs(expected).max()))
 
 
-@pytest.mark.parametrize("through", [False, True], ids=["as on a CPU", "as on a GPU"])
+@pytest.mark.parametrize("fused", [False, True], ids=["as on a CPU", "as on a GPU"])
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(st.sampled_from(sorted(STEPS)), max_size=7))
-def test_a_chain_is_the_plain_loop(through, names, monkeypatch):
-    monkeypatch.setattr(kernels, "reads_through_batch_norm", lambda array: through)
+def test_a_chain_is_the_plain_loop(fused, names, monkeypatch):
+    monkeypatch.setattr(kernels, "reads_through_batch_norm", lambda array: fused)
     assert_same(names)
 
 
-@pytest.mark.parametrize("through", [False, True], ids=["as on a CPU", "as on a GPU"])
+@pytest.mark.parametrize("fused", [False, True], ids=["as on a CPU", "as on a GPU"])
 @pytest.mark.parametrize("first", STEPS)
-def test_every_two_steps(first, through, monkeypatch):
-    monkeypatch.setattr(kernels, "reads_through_batch_norm", lambda array: through)
+def test_every_two_steps(first, fused, monkeypatch):
+    monkeypatch.setattr(kernels, "reads_through_batch_norm", lambda array: fused)
     for second in STEPS:
         assert_same([first, second, "relu"])
 
 
-def test_without_steps_it_is_the_input():
+def test_a_chain_without_steps_returns_its_input():
     x = Tensor(np.ones(SHAPE))
     assert chain(x) is x
 
 
-def test_an_array_will_do_as_for_any_layer():
+def test_a_chain_takes_an_array_as_any_layer_does():
     x = np.random.default_rng(0).standard_normal(SHAPE)
     layer = conv()
     np.testing.assert_array_equal(chain(x, layer, relu).numpy(), relu(layer(Tensor(x))).numpy())
@@ -152,7 +152,7 @@ def test_an_array_will_do_as_for_any_layer():
 def calls_of(kernel_names, monkeypatch, run):
     calls = []
 
-    def note(name, original):
+    def recording_kernel(name, original):
         def kernel(*arguments, **options):
             calls.append((name, bool(options.get("relu"))))
             return original(*arguments, **options)
@@ -160,7 +160,7 @@ def calls_of(kernel_names, monkeypatch, run):
         return kernel
 
     for name in kernel_names:
-        monkeypatch.setattr(kernels, name, note(name, getattr(kernels, name)))
+        monkeypatch.setattr(kernels, name, recording_kernel(name, getattr(kernels, name)))
     run()
     return calls
 
@@ -177,7 +177,7 @@ def test_a_residual_block_takes_two_sweeps_behind_its_convolutions(training, mon
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_a_pre_activated_unit_adds_in_its_convolution_in_evaluation(training, monkeypatch):
+def test_the_convolution_of_a_pre_activated_unit_adds_in_evaluation(training, monkeypatch):
     unit = models.preact.Unit(3, 3).train(training)
     x = Tensor(np.random.default_rng(0).standard_normal(SHAPE), dtype="float32")
     calls = calls_of(SWEEPS, monkeypatch, lambda: unit(x))
@@ -185,22 +185,22 @@ def test_a_pre_activated_unit_adds_in_its_convolution_in_evaluation(training, mo
     assert calls == [("scale_and_shift", True), ("convolution", False)] * 2 + apart
 
 
-def test_folded_a_block_is_its_convolutions(monkeypatch):
+def test_a_folded_block_computes_its_convolutions_only(monkeypatch):
     block = nn.utils.fuse_conv_bn_eval(models.blocks.BasicBlock(3, 3))
     x = Tensor(np.random.default_rng(0).standard_normal(SHAPE), dtype="float32")
     assert calls_of(SWEEPS, monkeypatch, lambda: block(x)) == [("convolution", True)] * 2
 
 
-def test_sequential_asks_for_fusion(monkeypatch):
+def test_sequential_fuses_its_layers(monkeypatch):
     net = nn.Sequential(conv(), norm(), nn.ReLU(), nn.Sequential(conv(), nn.ReLU()))
     x = Tensor(np.random.default_rng(0).standard_normal(SHAPE))
     calls = calls_of(SWEEPS, monkeypatch, lambda: net(x))
     assert calls == [("convolution", False), ("scale_and_shift", True), ("convolution", True)]
 
 
-def test_the_plain_loop_is_there_to_compare_with(monkeypatch):
-    """benchmarks/ladder.py switches fusion off in this way."""
-    monkeypatch.setattr(sequential, "is_plain", lambda step, kind: False)
+def test_fusion_can_be_switched_off(monkeypatch):
+    """benchmarks/ladder.py does it in this way."""
+    monkeypatch.setattr(sequential, "is_plain", lambda step, module_class: False)
     block = models.blocks.BasicBlock(3, 3)
     x = Tensor(np.random.default_rng(0).standard_normal(SHAPE), dtype="float32")
     calls = calls_of(SWEEPS, monkeypatch, lambda: block(x))
@@ -211,7 +211,7 @@ def test_the_plain_loop_is_there_to_compare_with(monkeypatch):
     assert not any(fused for _, fused in calls)
 
 
-def test_a_shortcut_that_returns_nothing_is_noticed():
+def test_a_shortcut_that_returns_nothing_is_refused():
     with pytest.raises(OptionError, match="Plus: there is nothing to add"):
         Plus(None)
 

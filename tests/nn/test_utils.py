@@ -1,4 +1,4 @@
-"""fuse_conv_bn_eval: the same logits from convolutions that have taken in their batch norms."""
+"""fuse_conv_bn_eval: the same logits from convolutions that include the batch norms behind them."""
 
 import threading
 from collections import OrderedDict, namedtuple
@@ -17,8 +17,8 @@ from minires.nn.utils import fuse_conv_bn_eval
 from minires.train import evaluate
 from minires.train.prediction import for_inference
 
-# network: (side of its input, batch norms that follow no convolution: in pre-activated nets the one that each
-# unit begins with and the one at the end)
+# network: (side of its input, batch norms that follow no convolution: in pre-activated nets, the first one of
+# each unit and the one at the end)
 NETS = {
     "resnet8": (32, 0),
     "plain8": (32, 0),
@@ -43,8 +43,8 @@ def create(name, **options):
     return models.create(name, generator=0, **options)
 
 
-def lively(model, side, rng):
-    """The model in evaluation, with statistics, factors and shifts that change something."""
+def with_random_norms(model, side, rng):
+    """The model in evaluation, with statistics, factors and shifts that are not the initial ones."""
     for p in model.parameters():
         if p.ndim == 1:
             p.data[...] += 0.2 * rng.standard_normal(p.shape)
@@ -65,22 +65,22 @@ def batch_norms(model):
 @pytest.fixture
 def sweeps(monkeypatch):
     """A list that grows by one with each batch norm that is computed by itself."""
-    found, kernel = [], kernels.scale_and_shift
+    shapes, kernel = [], kernels.scale_and_shift
 
-    def counted(x, *more, **options):
-        found.append(x.shape)
+    def recording_kernel(x, *more, **options):
+        shapes.append(x.shape)
         return kernel(x, *more, **options)
 
-    monkeypatch.setattr(kernels, "scale_and_shift", counted)
-    return found
+    monkeypatch.setattr(kernels, "scale_and_shift", recording_kernel)
+    return shapes
 
 
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in NETS]
 )
-def test_logits_are_equal_to_rounding(name, rng, sweeps):
-    side, left = NETS[name]
-    model = lively(create(name), side, rng)
+def test_logits_are_equal_up_to_rounding(name, rng, sweeps):
+    side, norms_without_conv = NETS[name]
+    model = with_random_norms(create(name), side, rng)
     x, before = images(side, rng), {k: v.copy() for k, v in model.state_dict().items()}
     fused = fuse_conv_bn_eval(model)
     with no_grad():
@@ -89,19 +89,19 @@ def test_logits_are_equal_to_rounding(name, rng, sweeps):
         logits = fused(x).numpy()
     assert np.abs(expected).max() > 0.01
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
-    assert len(sweeps) == left
+    assert len(sweeps) == norms_without_conv
     for key, value in model.state_dict().items():
         np.testing.assert_array_equal(value, before[key])
 
 
 @pytest.mark.parametrize("form", "abc")
 def test_paths_of_a_resnext(form, rng, sweeps):
-    model = lively(models.CifarResNeXt(11, 2, 4, form=form, generator=0).to("float64"), 32, rng)
+    model = with_random_norms(models.CifarResNeXt(11, 2, 4, form=form, generator=0).to("float64"), 32, rng)
     fused, x = fuse_conv_bn_eval(model), Tensor(rng.standard_normal((2, 3, 32, 32)))
     expected = model(x).numpy()
     sweeps.clear()
     np.testing.assert_allclose(fused(x).numpy(), expected, rtol=1e-9, atol=1e-10)
-    assert len(sweeps) == (3 if form == "a" else 0)  # one norms the sum of the paths
+    assert len(sweeps) == (3 if form == "a" else 0)  # in each block one batch norm follows a sum
 
 
 @pytest.mark.parametrize("order", models.preact.ORDERS)
@@ -110,9 +110,9 @@ def test_every_order_of_a_unit(order, rng, sweeps):
     x = Tensor(rng.standard_normal((2, 3, 16, 16)))
     model(x)
     fused, expected = fuse_conv_bn_eval(model), model.eval()(x).numpy()
-    in_all = len(sweeps)
+    before = len(sweeps)
     np.testing.assert_allclose(fused(x).numpy(), expected, rtol=1e-9, atol=1e-10)
-    assert len(sweeps) - in_all < batch_norms(model)
+    assert len(sweeps) - before < batch_norms(model)
 
 
 def chain_of(*layers):
@@ -130,7 +130,7 @@ def x(rng):
     return Tensor(rng.standard_normal((2, 3, 6, 6)))
 
 
-def trained(bn, rng):
+def randomized(bn, rng):
     for tensor in (bn.weight, bn.bias, bn.running_mean, bn.running_var):
         tensor.data[...] = rng.uniform(0.5, 2, tensor.shape)
     return bn
@@ -140,13 +140,13 @@ def trained(bn, rng):
 @pytest.mark.parametrize("options", [{}, {"groups": 2}, {"stride": 2, "dilation": 2}], ids=str)
 def test_formula(bias, options, rng):
     conv = Conv2d(4, 6, 3, padding=2, bias=bias, generator=0, **options)
-    bn = trained(BatchNorm2d(6, eps=0.3), rng)
+    bn = randomized(BatchNorm2d(6, eps=0.3), rng)
     fused = assert_same(chain_of(conv, bn), Tensor(rng.standard_normal((2, 4, 7, 7))))
     assert [type(layer) for layer in fused] == [Conv2d, FoldedBatchNorm2d]
 
 
-def test_it_is_a_copy_for_evaluation(x, rng):
-    model = chain_of(Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng), nn.Dropout(0.5))
+def test_the_result_is_a_copy_for_evaluation(x, rng):
+    model = chain_of(Conv2d(3, 4, 3, generator=0), randomized(BatchNorm2d(4), rng), nn.Dropout(0.5))
     model(x).sum().backward()
     fused = fuse_conv_bn_eval(model)
     assert all(module.training for module in model.modules())
@@ -160,18 +160,18 @@ def test_it_is_a_copy_for_evaluation(x, rng):
 
 
 def test_folding_again_changes_nothing(x, rng):
-    once = fuse_conv_bn_eval(chain_of(Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng)))
+    once = fuse_conv_bn_eval(chain_of(Conv2d(3, 4, 3, generator=0), randomized(BatchNorm2d(4), rng)))
     np.testing.assert_array_equal(fuse_conv_bn_eval(once)(x).numpy(), once(x).numpy())
 
 
-def test_folded_it_is_one_convolution(x, rng, monkeypatch):
-    fused = fuse_conv_bn_eval(chain_of(Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng)))
+def test_folded_layers_are_one_convolution(x, rng, monkeypatch):
+    fused = fuse_conv_bn_eval(chain_of(Conv2d(3, 4, 3, generator=0), randomized(BatchNorm2d(4), rng)))
     monkeypatch.setattr("minires.backend.kernels.scale_and_shift", None)
     fused(x)
 
 
-def test_batch_norm_behind_something_else_stays(x, rng):
-    conv, bn = Conv2d(3, 3, 3, padding=1, generator=0), trained(BatchNorm2d(3), rng)
+def test_batch_norm_that_follows_no_convolution_stays(x, rng):
+    conv, bn = Conv2d(3, 3, 3, padding=1, generator=0), randomized(BatchNorm2d(3), rng)
     for layers in ((bn, conv), (conv, nn.ReLU(), bn), (nn.ReLU(), bn)):
         assert batch_norms(assert_same(chain_of(*layers), x)) == 1
 
@@ -181,7 +181,7 @@ class Parts(nn.Module):
 
     def __init__(self, forward, rng):
         convs = [Conv2d(3, 3, 3, padding=1, generator=i) for i in range(2)]
-        self.body = nn.Sequential(convs[0], trained(BatchNorm2d(3), rng), nn.ReLU())
+        self.body = nn.Sequential(convs[0], randomized(BatchNorm2d(3), rng), nn.ReLU())
         self.first, self.other, self.bn = *convs, self.body[1]
         self.own_forward = forward
 
@@ -189,18 +189,18 @@ class Parts(nn.Module):
         return self.own_forward(self, x)
 
 
-def taps(net, x):
-    seen = []
+def layer_by_layer(net, x):
+    maps = []
     for layer in net.body:
         x = layer(x)
-        seen.append(x)
-    return seen[0] + seen[-1]
+        maps.append(x)
+    return maps[0] + maps[-1]
 
 
 FORWARDS = {
-    "as a whole": lambda net, x: net.body(x),
-    "layer by layer": taps,
-    "something between": lambda net, x: net.body[1:](net.body[:1](x) + x),
+    "all in one call": lambda net, x: net.body(x),
+    "layer by layer": layer_by_layer,
+    "an addition between": lambda net, x: net.body[1:](net.body[:1](x) + x),
     "the convolution twice": lambda net, x: net.body(x) + net.first(x),
     "the batch norm twice": lambda net, x: nn.chain(x, net.first, net.bn, net.other, net.bn),
     "behind the other one": lambda net, x: net.bn(net.other(x)),
@@ -209,22 +209,22 @@ FORWARDS = {
 }
 
 
-@pytest.mark.parametrize("how", FORWARDS)
-def test_a_forward_computes_what_it_says(how, x, rng):
-    """Whatever it does with a convolution and a batch norm that stand side by side."""
-    assert_same(Parts(FORWARDS[how], rng).to("float64"), x)
+@pytest.mark.parametrize("name", FORWARDS)
+def test_the_copys_forward_computes_the_same(name, x, rng):
+    """In each way of calling a convolution and a batch norm that stand side by side."""
+    assert_same(Parts(FORWARDS[name], rng).to("float64"), x)
 
 
-def test_what_a_hook_watches_stays(x, rng):
+def test_outputs_that_a_hook_receives_stay(x, rng):
     for i in range(2):
-        model, seen = chain_of(Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng)).eval(), []
-        model[i].register_forward_hook(lambda module, inputs, y, seen=seen: seen.append(y.numpy()))
+        model, outputs = chain_of(Conv2d(3, 4, 3, generator=0), randomized(BatchNorm2d(4), rng)).eval(), []
+        model[i].register_forward_hook(lambda module, inputs, y, outputs=outputs: outputs.append(y.numpy()))
         fuse_conv_bn_eval(model)(x)
         model(x)
-        np.testing.assert_array_equal(*seen)
+        np.testing.assert_array_equal(*outputs)
 
 
-def test_other_classes_stay(x, rng):
+def test_subclasses_are_not_folded(x, rng):
     class Twice(BatchNorm2d):
         def forward(self, x):
             return 2 * super().forward(x)
@@ -234,12 +234,12 @@ def test_other_classes_stay(x, rng):
             return super().forward(x) + 1
 
     for conv, bn in ((Conv2d, Twice), (Shifted, BatchNorm2d)):
-        model = chain_of(conv(3, 4, 3, generator=0), trained(bn(4), rng))
+        model = chain_of(conv(3, 4, 3, generator=0), randomized(bn(4), rng))
         assert batch_norms(assert_same(model, x)) == 1
 
 
 def test_a_forward_of_its_own_is_refused_since_it_may_call_the_original(x, rng):
-    model = chain_of(Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng))
+    model = chain_of(Conv2d(3, 4, 3, generator=0), randomized(BatchNorm2d(4), rng))
     forward = model[1].forward
     model[1].forward = lambda x: forward(x) * 2
     with pytest.raises(OptionError, match="1 has a forward of its own"):
@@ -264,7 +264,7 @@ def test_batch_norms_that_stay_in_training_are_not_folded(x):
 
 
 @pytest.mark.parametrize("channels", [(4, 5), (4, 1), (1, 4)])
-def test_what_does_not_fit_is_refused_as_before(channels, x):
+def test_shapes_that_do_not_fit_are_refused_as_before(channels, x):
     model = chain_of(Conv2d(3, channels[0], 3), BatchNorm2d(channels[1]))
     for net in (model.eval(), fuse_conv_bn_eval(model)):
         with pytest.raises(ShapeError, match=r"batch_norm: input .* does not fit running_mean"):
@@ -274,32 +274,32 @@ def test_what_does_not_fit_is_refused_as_before(channels, x):
 def test_layers_in_lists_are_found(x, rng):
     class Listed(nn.Module):
         def __init__(self):
-            self.layers = [Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng)]
+            self.layers = [Conv2d(3, 4, 3, generator=0), randomized(BatchNorm2d(4), rng)]
 
         def forward(self, x):
             return nn.chain(x, *self.layers)
 
     assert batch_norms(assert_same(Listed().to("float64"), x)) == 0
-    listed = nn.Sequential([Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng)]).to("float64")
+    listed = nn.Sequential([Conv2d(3, 4, 3, generator=0), randomized(BatchNorm2d(4), rng)]).to("float64")
     assert batch_norms(assert_same(listed, x)) == 0
 
 
-def test_what_is_no_weight_is_shared(x, rng):
+def test_attributes_without_weights_are_shared(x, rng):
     class Holding(nn.Module):
         def __init__(self):
-            self.net = nn.Sequential(Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng))
-            self.lock, self.library, self.seen = threading.Lock(), np, []
+            self.net = nn.Sequential(Conv2d(3, 4, 3, generator=0), randomized(BatchNorm2d(4), rng))
+            self.lock, self.library, self.outputs = threading.Lock(), np, []
 
         def forward(self, x):
             self.features = self.net(x)
-            self.seen.append(self.features)
+            self.outputs.append(self.features)
             return self.features
 
     model = Holding().to("float64")
     model(x)
     fused = assert_same(model, x)
     assert fused.lock is model.lock
-    assert len(model.seen) == 3
+    assert len(model.outputs) == 3
 
 
 def test_shared_parts_stay_shared(rng):
@@ -315,31 +315,31 @@ def test_shared_parts_stay_shared(rng):
     assert not np.shares_memory(fused.one.weight.data, Twins().one.weight.data)
 
 
-def test_it_moves_as_other_modules_do(x, rng):
-    fused = fuse_conv_bn_eval(chain_of(Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng)))
+def test_the_copy_converts_as_other_modules_do(x, rng):
+    fused = fuse_conv_bn_eval(chain_of(Conv2d(3, 4, 3, generator=0), randomized(BatchNorm2d(4), rng)))
     expected = fused(x).numpy()
     np.testing.assert_allclose(fused.to("float32")(x.to("float32")).numpy(), expected, atol=1e-5)
     assert fused(x.to("float32")).dtype == np.float32
 
 
-def test_its_state_is_that_of_the_model(x, rng):
+def test_the_copys_state_has_the_names_of_the_models(x, rng):
     model = chain_of(Conv2d(3, 4, 3, generator=0), BatchNorm2d(4))
     fused = fuse_conv_bn_eval(model)
-    trained(model[1], rng)
+    randomized(model[1], rng)
     model[0].weight.data[...] = rng.standard_normal(model[0].weight.shape)
     fused.load_state_dict(model.state_dict())
     np.testing.assert_allclose(fused(x).numpy(), model.eval()(x).numpy(), rtol=1e-12, atol=1e-13)
     assert list(fused.state_dict()) == list(model.state_dict())
 
 
-# What a forward may do to its layers before it sends a map through them, seen in pruning, weight
-# standardization, dilated pyramids and statistics for each domain.
+# How a forward may change its layers before it calls them: for pruning, weight standardization, dilated
+# pyramids and statistics for each domain.
 def prune(net):
     net.conv.weight.data[...] *= net.mask
 
 
 def standardize(net):
-    net.conv.weight = nn.Parameter(net.drawn.data - net.drawn.data.mean())
+    net.conv.weight = nn.Parameter(net.raw_weight.data - net.raw_weight.data.mean())
 
 
 def dilate(net):
@@ -347,7 +347,7 @@ def dilate(net):
 
 
 def other_statistics(net):
-    net.bn.running_mean = net.elsewhere
+    net.bn.running_mean = net.other_mean
 
 
 def other_factor(net):
@@ -359,14 +359,14 @@ CHANGES = [prune, standardize, dilate, other_statistics, other_factor]
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_forward_may_change_its_layers(change, x, rng):
-    """What a chain computes is decided by what its layers hold at that moment."""
+    """A chain computes with the weights that its layers have at the moment of the call."""
 
     class Changing(nn.Module):
         def __init__(self):
             self.conv = Conv2d(3, 4, 3, padding=1, generator=0)
-            self.bn = trained(BatchNorm2d(4), rng)
-            self.mask, self.drawn = rng.integers(0, 2, (4, 3, 3, 3)), self.conv.weight
-            self.elsewhere = nn.Buffer(rng.standard_normal(4))
+            self.bn = randomized(BatchNorm2d(4), rng)
+            self.mask, self.raw_weight = rng.integers(0, 2, (4, 3, 3, 3)), self.conv.weight
+            self.other_mean = nn.Buffer(rng.standard_normal(4))
 
         def forward(self, x):
             change(self)
@@ -384,7 +384,7 @@ Pair = namedtuple("Pair", ["conv", "bn"])
 
 
 class Layers(list):
-    """A list of a class of its own."""
+    """A subclass of list."""
 
 
 HOLDERS = {
@@ -399,11 +399,11 @@ HOLDERS = {
 
 
 @pytest.mark.parametrize("holder", HOLDERS)
-def test_layers_are_copied_whatever_holds_them(holder, x, rng):
+def test_layers_are_copied_with_what_holds_them(holder, x, rng):
     class Holding(nn.Module):
         def __init__(self):
-            self.layers = HOLDERS[holder](Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng))
-            self.again = self.layers
+            self.layers = HOLDERS[holder](Conv2d(3, 4, 3, generator=0), randomized(BatchNorm2d(4), rng))
+            self.same_layers = self.layers
 
         def forward(self, x):
             return nn.chain(x, *[module for _, module in self.named_members(nn.Module)][:2])
@@ -411,7 +411,7 @@ def test_layers_are_copied_whatever_holds_them(holder, x, rng):
     model = Holding().to("float64")
     fused = fuse_conv_bn_eval(model)
     assert type(fused.layers) is type(model.layers)
-    assert fused.again is fused.layers
+    assert fused.same_layers is fused.layers
     assert {id(m) for m in fused.modules()}.isdisjoint({id(m) for m in model.modules()})
     before = {key: value.copy() for key, value in model.state_dict().items()}
     logits = fused(x).numpy()
@@ -424,7 +424,7 @@ def test_layers_are_copied_whatever_holds_them(holder, x, rng):
 def test_methods_are_those_of_the_copy(x, rng):
     class Steps(nn.Module):
         def __init__(self):
-            self.conv, self.bn = Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng)
+            self.conv, self.bn = Conv2d(3, 4, 3, generator=0), randomized(BatchNorm2d(4), rng)
             self.steps = [self.body, relu]
 
         def body(self, x):
@@ -436,7 +436,7 @@ def test_methods_are_those_of_the_copy(x, rng):
     model = Steps().to("float64")
     fused = fuse_conv_bn_eval(model)
     assert fused.steps[0].__self__ is fused
-    model.steps[0] = None  # of no concern to the copy
+    model.steps[0] = None  # which must not change the copy
     logits = fused(x).numpy()
     model.steps[0] = model.body
     np.testing.assert_allclose(logits, model.eval()(x).numpy(), rtol=1e-12, atol=1e-13)
@@ -447,7 +447,7 @@ def test_methods_are_those_of_the_copy(x, rng):
 @pytest.mark.parametrize("bias", [False, True])
 def test_two_layers_become_one_as_in_pytorch(bias, x, rng):
     conv = Conv2d(3, 4, 3, bias=bias, generator=0).to("float64").eval()
-    bn = trained(BatchNorm2d(4), rng).to("float64").eval()
+    bn = randomized(BatchNorm2d(4), rng).to("float64").eval()
     fused = fuse_conv_bn_eval(conv, bn)
     assert type(fused) is Conv2d
     np.testing.assert_allclose(fused(x).numpy(), bn(conv(x)).numpy(), rtol=1e-12, atol=1e-13)
@@ -458,7 +458,7 @@ def test_two_layers_become_one_as_in_pytorch(bias, x, rng):
 
 
 def test_statistics_of_another_dtype_are_not_folded(rng):
-    model = nn.Sequential(Conv2d(3, 4, 3, generator=0), trained(BatchNorm2d(4), rng))
+    model = nn.Sequential(Conv2d(3, 4, 3, generator=0), randomized(BatchNorm2d(4), rng))
     model[1].running_var = model[1].running_var.to("float64")
     fused, x = fuse_conv_bn_eval(model), images(8, rng)
     np.testing.assert_array_equal(fused(x).numpy(), model.eval()(x).numpy())
@@ -471,12 +471,12 @@ def loader(rng):
 
 
 def test_evaluate_folds(loader, rng, monkeypatch):
-    model = lively(models.CifarResNet(8, widths=(4, 6, 8), generator=0), 8, rng).train()
+    model = with_random_norms(models.CifarResNet(8, widths=(4, 6, 8), generator=0), 8, rng).train()
     expected = evaluate(model, loader)
     monkeypatch.setattr("minires.train.prediction.fuse_conv_bn_eval", lambda model: model)
     plain = evaluate(model, loader)
     assert plain == pytest.approx(expected, rel=1e-5)
     monkeypatch.setattr("minires.train.prediction.fuse_conv_bn_eval", None)
     model.bn1.register_forward_hook(lambda *_: None)
-    assert evaluate(model, loader) == plain  # watched by a hook: as it is
+    assert evaluate(model, loader) == plain  # with a hook, the model itself is evaluated
     assert all(module.training for module in model.modules())

@@ -1,4 +1,4 @@
-"""float64 comes out only where it went in, whatever whole numbers and scalars of NumPy are mixed in."""
+"""A result is float64 only if an input tensor is: whole numbers and NumPy's scalars do not make it so."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_stays_float32(f):
         assert X.grad.dtype == np.float32
 
 
-def test_what_is_asked_for_is_given():
+def test_float64_on_request():
     assert WHOLE.to("float64").dtype == np.float64
     assert X.to("float64").dtype == np.float64
     assert (X.to("float64") * X).dtype == np.float64

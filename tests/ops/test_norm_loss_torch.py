@@ -20,29 +20,30 @@ def test_batch_norm(same_as_torch, agree, in_memory_order, rng, dtype, order, tr
     x = (2 + 3 * rng.standard_normal(shape)).astype(dtype)
     weight, bias = rng.uniform(0.5, 2, 3).astype(dtype), rng.standard_normal(3).astype(dtype)
     mean, var = rng.standard_normal(3).astype(dtype), rng.uniform(0.5, 2, 3).astype(dtype)
-    ours, theirs = (Tensor(mean.copy()), Tensor(var.copy())), (torch.tensor(mean), torch.tensor(var))
+    running = Tensor(mean.copy()), Tensor(var.copy())
+    torch_running = torch.tensor(mean), torch.tensor(var)
     options = {"training": training, "momentum": 0.3, "eps": 1e-3}
     same_as_torch(
-        lambda x, weight, bias: ops.batch_norm(x, *ours, weight, bias, **options),
-        lambda x, weight, bias: F.batch_norm(x, *theirs, weight, bias, **options),
+        lambda x, weight, bias: ops.batch_norm(x, *running, weight, bias, **options),
+        lambda x, weight, bias: F.batch_norm(x, *torch_running, weight, bias, **options),
         [x, weight, bias],
         reorder=lambda array: in_memory_order(array, order),
     )
-    for running, expected in zip(ours, theirs, strict=True):
-        agree(running, expected)
-    assert (not np.array_equal(ours[0].data, mean)) == training
+    for statistic, expected in zip(running, torch_running, strict=True):
+        agree(statistic, expected)
+    assert (not np.array_equal(running[0].data, mean)) == training
 
 
 def test_running_statistics_over_three_batches(agree, rng, dtype):
-    ours = Tensor(np.zeros(3, dtype)), Tensor(np.ones(3, dtype))
-    theirs = [torch.tensor(t.data.copy()) for t in ours]
+    running = Tensor(np.zeros(3, dtype)), Tensor(np.ones(3, dtype))
+    torch_running = [torch.tensor(t.data.copy()) for t in running]
     ones, zeros = np.ones(3, dtype), np.zeros(3, dtype)
     for _ in range(3):
         x = rng.standard_normal((4, 3, 2, 2)).astype(dtype)
-        ops.batch_norm(x, *ours, Tensor(ones), Tensor(zeros), training=True)
-        F.batch_norm(torch.tensor(x), *theirs, torch.tensor(ones), torch.tensor(zeros), training=True)
-    for running, expected in zip(ours, theirs, strict=True):
-        agree(running, expected)
+        ops.batch_norm(x, *running, Tensor(ones), Tensor(zeros), training=True)
+        F.batch_norm(torch.tensor(x), *torch_running, torch.tensor(ones), torch.tensor(zeros), training=True)
+    for statistic, expected in zip(running, torch_running, strict=True):
+        agree(statistic, expected)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 9, 20])

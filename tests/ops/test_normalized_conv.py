@@ -1,4 +1,4 @@
-"""Convolutions that read through batch norm and ReLU, as on a GPU, here with the plain kernels."""
+"""Convolutions that apply batch norm and ReLU while they read, as on a GPU, here with the plain kernels."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def reading_through(monkeypatch):
 
 
 class Chain(nn.Module):
-    """conv, bn, relu, conv, bn: what lies between two maps that something else needs."""
+    """conv, bn, relu, conv, bn: the layers of a residual block before the addition."""
 
     def __init__(self, bias=False):
         generator = np.random.default_rng(0)
@@ -42,14 +42,14 @@ def images(rng):
 
 
 def nodes(tensor):
-    """The operations that made a tensor."""
-    found, stack = [], [tensor.creator]
+    """The operations that a tensor was computed by."""
+    visited, stack = [], [tensor.creator]
     while stack:
         node = stack.pop()
-        if node is not None and node not in found:
-            found.append(node)
+        if node is not None and node not in visited:
+            visited.append(node)
             stack += [t.creator for t in node.inputs]
-    return found
+    return visited
 
 
 def names(tensor):
@@ -80,20 +80,20 @@ def test_statistics_are_those_of_the_result(rng):
     x, W = Tensor(rng.standard_normal((2, 4, 5, 5))), Tensor(rng.standard_normal((6, 4, 3, 3)))
     norm = batch_norm(Tensor(np.ones(4)), Tensor(np.zeros(4)))
     for y, statistics in (conv2d_and_statistics(x, W), normalized_conv2d(x, None, norm, W)):
-        for ours, expected in zip(statistics, kernels.batch_statistics(y.data), strict=True):
-            np.testing.assert_array_equal(ours, expected)
+        for array, expected in zip(statistics, kernels.batch_statistics(y.data), strict=True):
+            np.testing.assert_array_equal(array, expected)
 
 
 def test_running_statistics_move_as_in_batch_norm(rng):
     u, W = Tensor(rng.standard_normal((2, 4, 5, 5))), Tensor(rng.standard_normal((6, 4, 3, 3)))
-    ours, expected = nn.BatchNorm2d(4).to("float64"), nn.BatchNorm2d(4).to("float64")
-    normalized_conv2d(u, None, ours.arguments, W)
+    bn, expected = nn.BatchNorm2d(4).to("float64"), nn.BatchNorm2d(4).to("float64")
+    normalized_conv2d(u, None, bn.arguments, W)
     expected(u)
-    for name, array in ours.state_dict().items():
+    for name, array in bn.state_dict().items():
         np.testing.assert_array_equal(array, expected.state_dict()[name])
 
 
-def test_what_does_not_fit_is_refused(rng):
+def test_shapes_that_do_not_fit_are_refused(rng):
     u, W = Tensor(rng.standard_normal((2, 4, 5, 5))), Tensor(rng.standard_normal((6, 4, 3, 3)))
     with pytest.raises(ShapeError, match="batch_norm: input"):
         normalized_conv2d(u, None, nn.BatchNorm2d(3).to("float64").arguments, W)
@@ -104,67 +104,67 @@ def test_what_does_not_fit_is_refused(rng):
 @pytest.mark.parametrize("name", ["resnet8", "plain8", "preact_resnet8", "resnext11_4x8d", "wrn_10_1"])
 def test_a_net_gives_the_same_with_and_without(name, monkeypatch):
     results = []
-    for through in (False, True):
-        monkeypatch.setattr(kernels, "reads_through_batch_norm", lambda array, through=through: through)
+    for fused in (False, True):
+        monkeypatch.setattr(kernels, "reads_through_batch_norm", lambda array, fused=fused: fused)
         model = models.create(name, generator=0).to("float64")
         x = Tensor(np.random.default_rng(1).standard_normal((3, 3, 32, 32)))
         loss = F.cross_entropy(model(x), np.array([3, 1, 4]))
-        kinds = {type(node) for node in nodes(loss)}
-        assert (NormalizedConv2d in kinds) == through
+        operations = {type(node) for node in nodes(loss)}
+        assert (NormalizedConv2d in operations) == fused
         loss.backward()
         results.append([loss.numpy(), *(p.grad.numpy() for p in model.parameters())])
         results[-1] += [buffer.numpy() for _, buffer in model.named_buffers()]
-    for plain, through in zip(*results, strict=True):
-        assert np.abs(plain - through).max() <= 1e-12 * max(np.abs(plain).max(), 1e-3)
+    for plain, fused in zip(*results, strict=True):
+        assert np.abs(plain - fused).max() <= 1e-12 * max(np.abs(plain).max(), 1e-3)
 
 
 @pytest.mark.parametrize("name", ["resnet8", "preact_resnet8", "wrn_10_1"])
-def test_in_evaluation_nothing_is_read_through(name, rng, reading_through):
+def test_in_evaluation_no_convolution_reads_through_batch_norm(name, rng, reading_through):
     model = models.create(name, generator=0).eval()
     x = Tensor(rng.standard_normal((2, 3, 32, 32)), dtype="float32")
-    kinds = {type(node) for node in nodes(model(x))}
-    assert NormalizedConv2d not in kinds
+    operations = {type(node) for node in nodes(model(x))}
+    assert NormalizedConv2d not in operations
 
 
 def test_the_normalized_map_is_never_computed(rng, reading_through, monkeypatch):
-    computed = []
+    shapes = []
     scale_and_shift = kernels.scale_and_shift
 
     def spy(x, *more, **options):
-        computed.append(x.shape)
+        shapes.append(x.shape)
         return scale_and_shift(x, *more, **options)
 
     monkeypatch.setattr(kernels, "scale_and_shift", spy)
     Chain()(images(rng)).sum().backward()
-    assert computed == [(2, 6, 5, 5)]
+    assert shapes == [(2, 6, 5, 5)]
 
 
 def test_statistics_come_with_the_convolution(rng, reading_through, monkeypatch):
-    monkeypatch.setattr(kernels, "batch_statistics", None)  # nobody needs it
+    monkeypatch.setattr(kernels, "batch_statistics", None)  # it is not called
     y = Chain()(images(rng))
     assert names(y) == ["batch_norm", "conv2d", "normalized_conv2d"]
 
 
-def test_statistics_are_not_taken_for_nobody(rng, reading_through):
+def test_statistics_that_no_batch_norm_needs_are_not_computed(rng, reading_through):
     model = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(), nn.Conv2d(4, 4, 3, bias=False))
     assert [node.measured for node in nodes(model(images(rng))) if isinstance(node, Conv2d)] == [False] * 2
 
 
-def test_a_map_that_something_else_needs_too_is_computed(monkeypatch):
-    class Both(Chain):
+def test_a_normalized_map_with_another_use_is_computed(monkeypatch):
+    class TwoOutputs(Chain):
         def forward(self, x):
             a = F.relu(self.bn1(self.conv1(x)))
             return self.conv2(a), a
 
-    def gradients(through):
-        monkeypatch.setattr(kernels, "reads_through_batch_norm", lambda array: through)
-        model = Both().to("float64")
+    def gradients(fused):
+        monkeypatch.setattr(kernels, "reads_through_batch_norm", lambda array: fused)
+        model = TwoOutputs().to("float64")
         y, a = model(Tensor(np.random.default_rng(0).standard_normal((2, 3, 5, 5))))
         (y.sum() + (a * a).sum()).backward()
         return [p.grad.numpy() for p in model.parameters() if p.grad is not None]
 
-    for plain, through in zip(gradients(False), gradients(True), strict=True):
-        np.testing.assert_allclose(through, plain, rtol=1e-10, atol=1e-12)
+    for plain, fused in zip(gradients(False), gradients(True), strict=True):
+        np.testing.assert_allclose(fused, plain, rtol=1e-10, atol=1e-12)
 
 
 UNUSUAL = {
@@ -177,17 +177,17 @@ UNUSUAL = {
 }
 
 
-@pytest.mark.parametrize("what", UNUSUAL)
-def test_the_map_is_computed_where_something_is_unusual(what, rng, reading_through):
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_the_map_is_computed_where_a_layer_is_unusual(name, rng, reading_through):
     model = Chain()
-    UNUSUAL[what](model)
+    UNUSUAL[name](model)
     assert "normalized_conv2d" not in names(model(images(rng)))
 
 
 def test_a_training_run_stays_the_same(rng, monkeypatch):
     losses = []
-    for through in (False, True):
-        monkeypatch.setattr(kernels, "reads_through_batch_norm", lambda array, through=through: through)
+    for fused in (False, True):
+        monkeypatch.setattr(kernels, "reads_through_batch_norm", lambda array, fused=fused: fused)
         model = models.CifarResNet(8, widths=(4, 6, 8), generator=0).to("float64")
         optimizer = SGD(model.parameters(), lr=0.05, momentum=0.9)
         x, labels = np.random.default_rng(0).standard_normal((6, 3, 8, 8)), np.arange(6)

@@ -1,4 +1,4 @@
-"""What operations promise beyond their formulas."""
+"""Properties of operations beyond their formulas."""
 
 import math
 
@@ -62,10 +62,10 @@ def test_known_convolution():
 
 
 def test_convolution_keeps_its_input_and_not_the_columns():
-    """The columns of a 3 x 3 convolution are nine times as large; backward makes them again."""
+    """The columns of a 3 x 3 convolution are nine times as large."""
     x, W = Tensor(np.ones((2, 3, 8, 8)), requires_grad=True), Tensor(np.ones((4, 3, 3, 3)))
     saved = ops.conv2d(x, W, padding=1).creator.saved
-    assert [array is kept for array, kept in zip(saved, (x.data, W.data), strict=True)] == [True, True]
+    assert [array is data for array, data in zip(saved, (x.data, W.data), strict=True)] == [True, True]
 
 
 def test_huge_logits_stay_finite(dtype):
@@ -114,8 +114,8 @@ def test_batch_norm_in_evaluation_changes_no_statistics(rng):
     np.testing.assert_array_equal([mean.numpy(), var.numpy()], before)
 
 
-def test_float32_batch_norm_of_a_large_far_off_batch(rng):
-    """Subtracting the mean before squaring keeps float32 accurate where E[x^2] - E[x]^2 would lose it all."""
+def test_float32_batch_norm_of_values_far_from_zero(rng):
+    """Subtracting the mean before squaring is accurate in float32; E[x^2] - E[x]^2 would not be."""
     x = (1000 + rng.standard_normal((64, 2, 32, 32))).astype(np.float32)
     ones, zeros = Tensor(np.ones(2, np.float32)), Tensor(np.zeros(2, np.float32))
     y = ops.batch_norm(
@@ -125,7 +125,7 @@ def test_float32_batch_norm_of_a_large_far_off_batch(rng):
     exact = (exact - exact.mean((0, 2, 3), keepdims=True)) / np.sqrt(
         exact.var((0, 2, 3), keepdims=True) + 1e-5
     )
-    # x itself is rounded to 6e-5, its mean no better than that
+    # x is rounded to multiples of 6e-5, and so is its mean
     np.testing.assert_allclose(y.numpy(), exact, atol=2e-4)
 
 
@@ -135,7 +135,7 @@ def test_whole_numbers_have_no_gradient():
 
 def test_operators_and_methods_are_the_functions(rng):
     a, b = Tensor(rng.uniform(1, 2, (3, 3))), Tensor(rng.uniform(1, 2, (3, 3)))
-    for ours, expected in [
+    for y, expected in [
         (a + b, ops.add(a, b)),
         (a - b, ops.sub(a, b)),
         (a * b, ops.mul(a, b)),
@@ -149,7 +149,7 @@ def test_operators_and_methods_are_the_functions(rng):
         (a.mean(0), ops.mean(a, 0)),
         (a.T, ops.transpose(a)),
     ]:
-        np.testing.assert_array_equal(ours.numpy(), expected.numpy())
+        np.testing.assert_array_equal(y.numpy(), expected.numpy())
 
 
 @pytest.mark.parametrize("name", ["relu", "exp", "softmax", "global_avg_pool2d", "sum", "mean", "log", "abs"])
@@ -160,8 +160,8 @@ def test_operations_take_plain_arrays(name, rng):
     np.testing.assert_array_equal(y.numpy(), getattr(ops, name)(Tensor(x)).numpy())
 
 
-def subclasses(kind):
-    return {kind}.union(*map(subclasses, kind.__subclasses__()))
+def subclasses(base):
+    return {base}.union(*map(subclasses, base.__subclasses__()))
 
 
 def test_every_operation_states_its_formulas():

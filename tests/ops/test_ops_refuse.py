@@ -1,4 +1,4 @@
-"""Bad input is refused by name, with what was given, in an error that is also a ValueError."""
+"""Wrong input raises an error that names the operation and the input and is also a ValueError."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def batch_norm(x, n, **options):
     return ops.batch_norm(x, ones(n), ones(n), ones(n), ones(n), **options)
 
 
-# what fails, the error, and what its message must contain
+# (operation, a call that it refuses, texts that the message must contain)
 SHAPES = [
     ("add", lambda: ones(2, 3) + ones(4), ["(2, 3)", "(4,)"]),
     ("sub", lambda: ones(2, 3) - ones(2), ["(2, 3)", "(2,)"]),
@@ -116,19 +116,19 @@ OPTIONS = [
 ]
 
 
-def refusals(cases, kind):
-    return [pytest.param(*case, kind, id=f"{case[0]}_{i}") for i, case in enumerate(cases)]
+def refusals(cases, error):
+    return [pytest.param(*case, error, id=f"{case[0]}_{i}") for i, case in enumerate(cases)]
 
 
 @pytest.mark.parametrize(
-    ("op", "call", "parts", "kind"), refusals(SHAPES, ShapeError) + refusals(OPTIONS, OptionError)
+    ("op", "call", "texts", "error"), refusals(SHAPES, ShapeError) + refusals(OPTIONS, OptionError)
 )
-def test_refused_by_name(op, call, parts, kind):
-    with pytest.raises(kind) as caught:
+def test_refused_by_name(op, call, texts, error):
+    with pytest.raises(error) as caught:
         call()
     message = str(caught.value)
     assert message.startswith(op)
-    assert [part for part in parts if part not in message] == []
+    assert [text for text in texts if text not in message] == []
     assert isinstance(caught.value, MiniresError)
     assert isinstance(caught.value, ValueError)
 
@@ -143,7 +143,7 @@ def test_batch_norm_names_what_does_not_fit(name, wrong):
     assert [key for key in vectors if key in str(caught.value)] == [name]
 
 
-def test_refused_call_leaves_running_statistics_alone():
+def test_refused_call_does_not_change_running_statistics():
     mean, var = Tensor(np.zeros(3)), Tensor(np.ones(3))
     with pytest.raises(ShapeError):
         ops.batch_norm(

@@ -8,9 +8,9 @@ from minires import Tensor, ops
 torch = pytest.importorskip("torch")
 
 
-def case(name, ours, theirs, *shapes, low=None, high=None):
+def case(name, function, torch_function, *shapes, low=None, high=None):
     """Inputs of `shapes`, normal, or uniform between `low` and `high` where the operation needs it."""
-    return pytest.param(ours, theirs, shapes, low, high, id=name)
+    return pytest.param(function, torch_function, shapes, low, high, id=name)
 
 
 def unary(name, low=None, high=None):
@@ -47,8 +47,8 @@ ELEMENTWISE = [
 ]
 
 
-def reduction(name, ours, theirs, shape=(2, 3, 4)):
-    return case(name, ours, theirs, shape)
+def reduction(name, function, torch_function, shape=(2, 3, 4)):
+    return case(name, function, torch_function, shape)
 
 
 REDUCTIONS = [
@@ -132,20 +132,20 @@ PRODUCTS = [
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "shapes", "low", "high"), ELEMENTWISE + REDUCTIONS + SHAPING + PRODUCTS
+    ("function", "torch_function", "shapes", "low", "high"), ELEMENTWISE + REDUCTIONS + SHAPING + PRODUCTS
 )
-def test_same_as_torch(same_as_torch, rng, dtype, ours, theirs, shapes, low, high):
+def test_same_as_torch(same_as_torch, rng, dtype, function, torch_function, shapes, low, high):
     inputs = [
         rng.standard_normal(shape) if low is None else rng.uniform(low, high, shape) for shape in shapes
     ]
-    same_as_torch(ours, theirs, [x.astype(dtype) for x in inputs])
+    same_as_torch(function, torch_function, [x.astype(dtype) for x in inputs])
 
 
 TIED = np.array([[1.0, 3.0, 3.0, 0.0], [2.0, 2.0, 2.0, 2.0], [5.0, 1.0, 0.0, 5.0]])
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"),
+    ("function", "torch_function"),
     [
         (lambda x: x.max(1), lambda x: x.amax(1)),
         (lambda x: x.max(), lambda x: x.amax()),
@@ -157,8 +157,8 @@ TIED = np.array([[1.0, 3.0, 3.0, 0.0], [2.0, 2.0, 2.0, 2.0], [5.0, 1.0, 0.0, 5.0
     ],
     ids=["max_dim", "max", "max_keepdim", "maximum", "relu", "abs", "clip"],
 )
-def test_ties_and_kinks_as_in_torch(same_as_torch, ours, theirs):
-    same_as_torch(ours, theirs, [TIED])
+def test_ties_and_kinks_as_in_torch(same_as_torch, function, torch_function):
+    same_as_torch(function, torch_function, [TIED])
 
 
 @pytest.mark.parametrize("power", [0, 1, 2, 3])
@@ -177,7 +177,7 @@ def test_to_carries_the_gradient_back(same_as_torch, rng):
 @pytest.mark.parametrize("dim", [None, 0, -1])
 def test_argmax(rng, dim):
     x = rng.standard_normal((4, 5))
-    ours = ops.argmax(Tensor(x, requires_grad=True), dim)
-    assert ours.dtype == np.int64
-    assert not ours.requires_grad
-    assert ours.tolist() == torch.tensor(x).argmax(dim).tolist()
+    y = ops.argmax(Tensor(x, requires_grad=True), dim)
+    assert y.dtype == np.int64
+    assert not y.requires_grad
+    assert y.tolist() == torch.tensor(x).argmax(dim).tolist()

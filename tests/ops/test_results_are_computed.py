@@ -1,4 +1,4 @@
-"""A tensor has its numbers when the operation returns: whatever changes afterwards, they stay."""
+"""A result is computed when its operation returns: later changes of the inputs do not change it."""
 
 from contextlib import nullcontext
 
@@ -13,7 +13,7 @@ VIEWS = {"broadcast_to", "flatten", "getitem", "permute", "reshape", "squeeze", 
 
 
 class Tiles(nn.Module):
-    """One buffer for all tiles, as a program does that reads them from a file."""
+    """Uses one buffer for all tiles, as a program would that reads the tiles from a file."""
 
     def __init__(self, layer):
         self.layer = layer
@@ -71,37 +71,37 @@ def test_inputs_may_change_afterwards(name, gradients):
     cases = OPERATIONS[name]
     for function, values in cases if isinstance(cases, list) else [cases]:
 
-        class Kept(nn.Module):
+        class ChangesInputs(nn.Module):
             def forward(self, function, inputs):
                 self.y = function(*inputs)
-                self.then = self.y.numpy().copy()
+                self.expected = self.y.numpy().copy()
                 shared = any(np.shares_memory(self.y.data, x.data) for x in inputs)
                 if not shared:
                     for x in inputs:
                         x.data[...] = 7.0
                 return shared
 
-        kept, inputs = Kept(), [Tensor(value.copy(), requires_grad=True) for value in values]
+        module, inputs = ChangesInputs(), [Tensor(value.copy(), requires_grad=True) for value in values]
         with gradients():
-            shared = kept(function, inputs)
-        np.testing.assert_array_equal(kept.y.numpy(), kept.then)
-        assert type(kept.y) is Tensor
+            shared = module(function, inputs)
+        np.testing.assert_array_equal(module.y.numpy(), module.expected)
+        assert type(module.y) is Tensor
         assert not shared or name in VIEWS
 
 
 def test_weights_may_change_inside_of_an_outer_forward(training, gradients, rng):
     class Searching(nn.Module):
-        """Tries several weights, as an evolution strategy does; `look` at each result at once, or later."""
+        """Tries several weights, as an evolution strategy does. `at_once`: copy each result immediately."""
 
-        def __init__(self, look):
-            self.look = look
+        def __init__(self, at_once):
+            self.at_once = at_once
             self.conv, self.bn = nn.Conv2d(3, 4, 3, generator=0), nn.BatchNorm2d(4)
 
         def forward(self, x):
             results = []
             for factor in (2, 3, 4):
                 y = self.bn(self.conv(x))
-                results.append(y.numpy().copy() if self.look else y)
+                results.append(y.numpy().copy() if self.at_once else y)
                 for tensor in (self.conv.weight, self.conv.bias, self.bn.weight, self.bn.bias):
                     tensor.data *= factor
                 self.bn.running_var.data *= factor
@@ -109,15 +109,15 @@ def test_weights_may_change_inside_of_an_outer_forward(training, gradients, rng)
 
     x = Tensor(rng.standard_normal((2, 3, 6, 6)), dtype="float32")
     with gradients():
-        at_once, later = (Searching(look).train(training)(x) for look in (True, False))
-    for expected, ours in zip(at_once, later, strict=True):
-        np.testing.assert_array_equal(ours.numpy(), expected)
-    assert not np.allclose(at_once[0], at_once[1])
+        copies, results = (Searching(at_once).train(training)(x) for at_once in (True, False))
+    for copy, result in zip(copies, results, strict=True):
+        np.testing.assert_array_equal(result.numpy(), copy)
+    assert not np.allclose(copies[0], copies[1])
 
 
 @pytest.mark.parametrize("ends_by", ["hook", "error"])
-def test_a_forward_that_ends_early_leaves_numbers(ends_by, training, gradients, rng):
-    """What a hook or a forward has kept of it does not change with the input."""
+def test_results_of_a_forward_that_ends_early_are_computed(ends_by, training, gradients, rng):
+    """Tensors that a hook or a forward has kept do not change with the input."""
 
     class StopError(Exception):
         pass
@@ -147,12 +147,12 @@ def test_a_forward_that_ends_early_leaves_numbers(ends_by, training, gradients, 
         expected = net.conv(Tensor(array)).numpy(), net.bn(net.conv(Tensor(array))).numpy()
         array[...] = 0
         net.conv.weight.data[...] = 0
-    for ours, other in zip(net.kept, expected, strict=True):
-        np.testing.assert_array_equal(ours.numpy(), other)
+    for kept, array in zip(net.kept, expected, strict=True):
+        np.testing.assert_array_equal(kept.numpy(), array)
 
 
 def test_a_derivative_by_hand(training, rng):
-    """The input moves in place between two calls."""
+    """The input is changed in place between two calls."""
     net = models.CifarResNet(8, widths=(4, 6, 8), generator=0).to("float64").train(training)
     x = Tensor(rng.standard_normal((2, 3, 8, 8)), requires_grad=True)
     upstream = rng.standard_normal((2, 10))

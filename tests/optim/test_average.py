@@ -21,18 +21,18 @@ def drift(model, generator):
 
 def test_the_mean_of_weights_and_running_statistics(rng):
     model = small_net()
-    average, seen = WeightAverage(model), []
+    average, states = WeightAverage(model), []
     for _ in range(5):
         drift(model, rng)
         average.update()
-        seen.append({name: array.copy() for name, array in model.state_dict().items()})
+        states.append({name: array.copy() for name, array in model.state_dict().items()})
     with average.in_use() as averaged:
         assert averaged is model
         for name, array in model.state_dict().items():
-            mean = np.mean([state[name] for state in seen], axis=0, dtype=np.float64)
+            mean = np.mean([state[name] for state in states], axis=0, dtype=np.float64)
             np.testing.assert_array_equal(array, mean.astype(np.float32), err_msg=name)
     for name, array in model.state_dict().items():
-        np.testing.assert_array_equal(array, seen[-1][name], err_msg=name)
+        np.testing.assert_array_equal(array, states[-1][name], err_msg=name)
 
 
 def test_the_models_own_weights_come_back_after_an_error(rng):
@@ -60,7 +60,7 @@ def test_before_the_first_update_the_weights_are_the_models_own():
 
 
 def test_the_mean_of_a_constant_is_that_constant():
-    """To the last bit: a sum in float32 would wander off."""
+    """To the last bit; a sum in float32 would collect rounding errors."""
     model = small_net()
     average = WeightAverage(model)
     for _ in range(1000):
@@ -70,7 +70,7 @@ def test_the_mean_of_a_constant_is_that_constant():
         np.testing.assert_array_equal(model[0].weight.numpy(), own)
 
 
-def test_a_restored_average_goes_on_bit_for_bit(rng):
+def test_a_restored_average_continues_bit_for_bit(rng):
     model = small_net()
     average = WeightAverage(model)
     for _ in range(3):

@@ -20,7 +20,7 @@ PAPER = step_decay(0.1, (32_000, 48_000))
         (63_999, 0.001),
     ],
 )
-def test_papers_schedule(step, rate):
+def test_the_papers_schedule(step, rate):
     assert PAPER(step) == pytest.approx(rate, rel=1e-15)
 
 
@@ -43,7 +43,7 @@ def test_cosine_never_rises():
     assert rates == sorted(rates, reverse=True)
 
 
-def test_warm_up_of_the_110_layer_net_ends_once_and_for_all():
+def test_warm_up_of_the_110_layer_net_ends_permanently():
     schedule = warm_up(0.01, 80, PAPER)
     errors = [90.0, 85.0, 80.0, 79.9, 85.0, 95.0, 60.0]  # it rises again after the first 79.9
     lowest = np.minimum.accumulate(errors)
@@ -53,8 +53,8 @@ def test_warm_up_of_the_110_layer_net_ends_once_and_for_all():
     assert schedule(48_000, 5.0) == pytest.approx(0.001)
 
 
-def test_warm_up_cannot_be_asked_without_an_error():
-    """Or it would never end."""
+def test_warm_up_needs_the_lowest_error():
+    """With a default, the warm-up might never end."""
     with pytest.raises(TypeError, match="lowest_error"):
         warm_up(0.01, 80, PAPER)(0)
 
@@ -70,7 +70,7 @@ def test_warm_up_cannot_be_asked_without_an_error():
     ],
 )
 def test_schedules_are_pure_functions_of_their_arguments(schedule):
-    """A resumed run asks for step 40,000 first, and must get what an uninterrupted one gets."""
+    """A resumed run that starts at step 40,000 must get the same rate as an uninterrupted one."""
     fresh = schedule(40_000, 50.0, (60.0, 60.0))
     for step in (0, 63_999, 40_000):
         schedule(step, 99.0, (60.0, 60.0, 70.0))
@@ -78,8 +78,8 @@ def test_schedules_are_pure_functions_of_their_arguments(schedule):
     assert type(fresh) is float
 
 
-def test_warm_up_for_so_many_steps():
-    """Identity Mappings: 0.01 in steps 0 to 399; the drops stay where they are, whatever the error."""
+def test_warm_up_for_a_number_of_steps():
+    """Identity Mappings: 0.01 in steps 0 to 399; the drops stay where they are, and errors do not matter."""
     schedule = warm_up_for(0.01, 400, PAPER)
     rates = {0: 0.01, 399: 0.01, 400: 0.1, 31_999: 0.1, 32_000: 0.01, 48_000: 0.001}
     for step, rate in rates.items():
@@ -93,10 +93,10 @@ def test_warm_up_for_so_many_steps():
         ([50.0, 50.0, 50.0], 0),  # the first one is a new lowest
         ([50.0, 50.0, 50.0, 50.0], 1),
         ([50.0, 60.0, 70.0, 80.0], 1),
-        ([50.0, 60.0, 70.0, 49.9], 0),  # a new lowest in the last moment
+        ([50.0, 60.0, 70.0, 49.9], 0),  # a new lowest just before the drop
         ([50.0, 60.0, 70.0, 49.9, 49.9, 50.0], 0),
         ([50.0, 60.0, 70.0, 49.9, 49.9, 50.0, 55.0], 1),
-        ([50.0, 60.0, 60.0, 60.0, 55.0, 52.0], 1),  # better than just before, but the lowest is 50
+        ([50.0, 60.0, 60.0, 60.0, 55.0, 52.0], 1),  # better than the error before, but the lowest is 50
         ([50.0, 60.0, 60.0, 60.0, 55.0, 52.0, 51.0], 2),
         ([50.0, 60.0, 60.0, 60.0, 40.0, 45.0, 45.0], 1),  # an improvement does not take a drop back
         ([50.0] * 31, 10),
@@ -111,7 +111,7 @@ def test_plateau_drops_after_three_evaluations_without_a_new_lowest(errors, drop
     ("evaluations", "rate"),
     [(0, 1.0), (2, 1.0), (3, 0.25), (4, 0.25), (5, 0.0625), (6, 0.0625), (7, 0.0625), (99, 0.0625)],
 )
-def test_plateau_drops_so_often_and_no_further(evaluations, rate):
+def test_plateau_drops_at_most_max_drops_times(evaluations, rate):
     schedule = plateau(1.0, patience=2, max_drops=2, factor=0.25)
     assert schedule(0, 0.0, [9.0] * evaluations) == rate
 
@@ -120,7 +120,7 @@ def test_plateau_without_evaluations_is_the_first_rate():
     assert plateau(0.01, patience=1)(10**6) == 0.01
 
 
-def test_warm_ups_hand_the_evaluations_on():
+def test_warm_ups_pass_the_evaluations_to_the_next_schedule():
     errors = [50.0, 50.0]
     assert warm_up(0.5, 80, plateau(0.1, 1))(0, 70.0, errors) == pytest.approx(0.01)
     assert warm_up_for(0.5, 10, plateau(0.1, 1))(10, 99.0, errors) == pytest.approx(0.01)

@@ -31,7 +31,7 @@ def test_first_two_steps_by_hand():
     assert p.item() == pytest.approx(0.2875, rel=1e-15)
 
 
-def test_step_moves_the_array_in_place_and_spares_the_gradient():
+def test_step_changes_the_array_in_place_and_not_the_gradient():
     p = Parameter(np.array([1.0]))
     array, gradient = p.data, np.array([2.0])
     optimizer = SGD([p], lr=0.5, momentum=0.9, weight_decay=0.1, nesterov=True)
@@ -41,7 +41,7 @@ def test_step_moves_the_array_in_place_and_spares_the_gradient():
     assert gradient.tolist() == [2.0]
 
 
-def test_parameter_without_a_gradient_is_left_alone():
+def test_parameter_without_a_gradient_stays_as_it_is():
     a, b = parameters((2,), (2,))
     before = b.numpy().copy()
     optimizer = SGD([a, b], lr=0.1, momentum=0.9, weight_decay=0.1)
@@ -83,8 +83,8 @@ def test_restored_optimizer_continues_bit_for_bit(options):
         assert p.numpy().tobytes() == q.numpy().tobytes()
 
 
-def test_optimizer_that_is_not_restored_goes_elsewhere():
-    """Momentum counts: the test above would fail without load_state_dict."""
+def test_optimizer_that_is_not_restored_differs():
+    """The velocity matters: the test above would fail without load_state_dict."""
     original = SGD(parameters((3,)), lr=0.1, momentum=0.9)
     take_steps(original, 5, seed=1)
     fresh = SGD([Parameter(p.numpy().copy()) for p in original.params], lr=0.1, momentum=0.9)
@@ -133,7 +133,7 @@ def test_bad_options_are_refused(options, message):
     assert isinstance(caught.value, MiniresError)
 
 
-def test_nothing_to_optimize_is_refused():
+def test_an_empty_list_of_parameters_is_refused():
     with pytest.raises(OptionError, match="no parameters"):
         SGD([], lr=0.1)
 

@@ -1,4 +1,4 @@
-"""Figures: what they draw, read back from the axes, and that they are pictures."""
+"""Figures: the lines that they draw, read back from the axes, and that the files are pictures."""
 
 import numpy as np
 import pytest
@@ -11,24 +11,24 @@ from minires.train import History
 
 
 def history(scale):
-    made = History()
+    rows = History()
     for step in (10, 20, 30):
-        made.append(step=step, loss=scale / step, train_error=scale * 100 / step)
-        made.append(step=step, test_loss=2 * scale / step, test_error=scale * 150 / step)
-    return made
+        rows.append(step=step, loss=scale / step, train_error=scale * 100 / step)
+        rows.append(step=step, test_loss=2 * scale / step, test_error=scale * 150 / step)
+    return rows
 
 
 @pytest.fixture
 def figures(monkeypatch):
-    """The figures that were drawn, beside the files."""
+    """The figures that are drawn; the files are written as well."""
     drawn = []
 
-    def keep(module):
+    def record_figures_of(module):
         save = module.save
         monkeypatch.setattr(module, "save", lambda figure, path: drawn.append(figure) or save(figure, path))
 
-    keep(curves)
-    keep(degradation)
+    record_figures_of(curves)
+    record_figures_of(degradation)
     return drawn
 
 
@@ -54,7 +54,7 @@ def test_compared_runs_have_a_colour_and_a_label_each(tmp_path, figures):
     assert len({str(line.get_color()) for line in axes.get_lines()}) == 9
 
 
-def test_a_figure_that_cannot_be_written_is_said(tmp_path):
+def test_a_figure_that_cannot_be_written_is_an_error(tmp_path):
     with pytest.raises(OptionError, match="cannot write the figure"):
         plot.plot_runs({"one": history(1)}, tmp_path / "nowhere" / "runs.png")
 
@@ -74,7 +74,7 @@ def test_degradation_has_plain_nets_left_and_residual_nets_right(tmp_path, figur
         assert list(bold.get_ydata()) == [60.0, 4.0]
 
 
-def test_a_single_point_is_seen(tmp_path, figures):
+def test_a_single_point_is_visible(tmp_path, figures):
     single = History()
     single.append(step=5, loss=1.0, train_error=40.0)
     single.append(step=5, test_loss=1.0, test_error=50.0)

@@ -1,4 +1,4 @@
-"""What the tests of training share."""
+"""Fixtures of the tests of recipes."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from minires.data import Dataset, Split
 
 @pytest.fixture(scope="session")
 def make_dataset():
-    """make_dataset(name, length, photos): a data set of that length whose images take no memory."""
+    """make_dataset(name, length, photos): a data set of `length` training images, which take no memory."""
 
     class Photos(Split):
         of_one_size = False

@@ -1,4 +1,4 @@
-"""Each published protocol: its learning rate at chosen steps, and its other numbers."""
+"""Each published protocol: its learning rate at chosen steps, and its other fields."""
 
 from dataclasses import fields
 from itertools import pairwise
@@ -12,12 +12,12 @@ from minires.recipes import build
 from minires.train import RECIPES, Recipe, paper, quick
 
 # Batches in an epoch, a smaller last one included: 50,000 / 128, 604,388 / 128, 1,281,167 / 256 and / 128.
-CIFAR, SVHN, IMAGENET, BY_128 = 391, 4722, 5005, 10_010
+CIFAR_EPOCH, SVHN_EPOCH, IMAGENET_EPOCH, IMAGENET_EPOCH_128 = 391, 4722, 5005, 10_010
 
 
 @pytest.fixture(scope="module")
 def datasets(make_dataset):
-    """The three that the protocols are for, in their true sizes."""
+    """The three data sets of the protocols, with their true numbers of training images."""
     return {
         "cifar10": make_dataset("cifar10", 50_000),
         "svhn": make_dataset("svhn", 604_388),
@@ -25,7 +25,7 @@ def datasets(make_dataset):
     }
 
 
-# Recipe: network, data, {step: learning rate} around every change, length.
+# Protocol: network, data set, {step: learning rate} around every change, number of steps.
 RATES = {
     "resnet-cifar": (
         *("resnet56", "cifar10"),
@@ -41,25 +41,25 @@ RATES = {
         *("preact_resnet164", "imagenet"),
         {
             0: 0.1,
-            30 * IMAGENET - 1: 0.1,
-            30 * IMAGENET: 0.01,
-            60 * IMAGENET - 1: 0.01,
-            60 * IMAGENET: 0.001,
-            90 * IMAGENET - 1: 0.001,
+            30 * IMAGENET_EPOCH - 1: 0.1,
+            30 * IMAGENET_EPOCH: 0.01,
+            60 * IMAGENET_EPOCH - 1: 0.01,
+            60 * IMAGENET_EPOCH: 0.001,
+            90 * IMAGENET_EPOCH - 1: 0.001,
         },
-        90 * IMAGENET,
+        90 * IMAGENET_EPOCH,
     ),
     "wide-cifar": (
         *("wrn_28_10", "cifar10"),
         {
             0: 0.1,
-            60 * CIFAR - 1: 0.1,
-            60 * CIFAR: 0.02,
-            120 * CIFAR - 1: 0.02,
-            120 * CIFAR: 0.004,
-            160 * CIFAR - 1: 0.004,
-            160 * CIFAR: 0.0008,
-            200 * CIFAR - 1: 0.0008,
+            60 * CIFAR_EPOCH - 1: 0.1,
+            60 * CIFAR_EPOCH: 0.02,
+            120 * CIFAR_EPOCH - 1: 0.02,
+            120 * CIFAR_EPOCH: 0.004,
+            160 * CIFAR_EPOCH - 1: 0.004,
+            160 * CIFAR_EPOCH: 0.0008,
+            200 * CIFAR_EPOCH - 1: 0.0008,
         },
         78_200,
     ),
@@ -67,23 +67,23 @@ RATES = {
         *("wrn_16_8", "svhn"),
         {
             0: 0.01,
-            80 * SVHN - 1: 0.01,
-            80 * SVHN: 0.001,
-            120 * SVHN - 1: 0.001,
-            120 * SVHN: 0.0001,
-            160 * SVHN - 1: 0.0001,
+            80 * SVHN_EPOCH - 1: 0.01,
+            80 * SVHN_EPOCH: 0.001,
+            120 * SVHN_EPOCH - 1: 0.001,
+            120 * SVHN_EPOCH: 0.0001,
+            160 * SVHN_EPOCH - 1: 0.0001,
         },
-        160 * SVHN,
+        160 * SVHN_EPOCH,
     ),
     "resnext-cifar": (
         *("resnext29_8x64d", "cifar10"),
         {
             0: 0.1,
-            150 * CIFAR - 1: 0.1,
-            150 * CIFAR: 0.01,
-            225 * CIFAR - 1: 0.01,
-            225 * CIFAR: 0.001,
-            300 * CIFAR - 1: 0.001,
+            150 * CIFAR_EPOCH - 1: 0.1,
+            150 * CIFAR_EPOCH: 0.01,
+            225 * CIFAR_EPOCH - 1: 0.01,
+            225 * CIFAR_EPOCH: 0.001,
+            300 * CIFAR_EPOCH - 1: 0.001,
         },
         117_300,
     ),
@@ -91,52 +91,56 @@ RATES = {
         *("resnext50_32x4d", "imagenet"),
         {
             0: 0.1,
-            30 * IMAGENET - 1: 0.1,
-            30 * IMAGENET: 0.01,
-            60 * IMAGENET - 1: 0.01,
-            60 * IMAGENET: 0.001,
-            90 * IMAGENET - 1: 0.001,
-            90 * IMAGENET: 0.0001,
-            100 * IMAGENET - 1: 0.0001,
+            30 * IMAGENET_EPOCH - 1: 0.1,
+            30 * IMAGENET_EPOCH: 0.01,
+            60 * IMAGENET_EPOCH - 1: 0.01,
+            60 * IMAGENET_EPOCH: 0.001,
+            90 * IMAGENET_EPOCH - 1: 0.001,
+            90 * IMAGENET_EPOCH: 0.0001,
+            100 * IMAGENET_EPOCH - 1: 0.0001,
         },
-        100 * IMAGENET,
+        100 * IMAGENET_EPOCH,
     ),
     "googlenet": (
         *("googlenet", "imagenet"),
         {
             0: 0.01,
-            8 * BY_128 - 1: 0.01,
-            8 * BY_128: 0.0096,
-            16 * BY_128 - 1: 0.0096,
-            16 * BY_128: 0.009216,
-            88 * BY_128 - 1: 0.01 * 0.96**10,
-            88 * BY_128: 0.01 * 0.96**11,
-            90 * BY_128 - 1: 0.01 * 0.96**11,
+            8 * IMAGENET_EPOCH_128 - 1: 0.01,
+            8 * IMAGENET_EPOCH_128: 0.0096,
+            16 * IMAGENET_EPOCH_128 - 1: 0.0096,
+            16 * IMAGENET_EPOCH_128: 0.009216,
+            88 * IMAGENET_EPOCH_128 - 1: 0.01 * 0.96**10,
+            88 * IMAGENET_EPOCH_128: 0.01 * 0.96**11,
+            90 * IMAGENET_EPOCH_128 - 1: 0.01 * 0.96**11,
         },
-        90 * BY_128,
+        90 * IMAGENET_EPOCH_128,
     ),
-    "quick": ("resnet20", "cifar10", {0: 0.1, 5 * CIFAR: 0.05, 10 * CIFAR: 0.0}, 10 * CIFAR),
+    "quick": (
+        *("resnet20", "cifar10"),
+        {0: 0.1, 5 * CIFAR_EPOCH: 0.05, 10 * CIFAR_EPOCH: 0.0},
+        10 * CIFAR_EPOCH,
+    ),
 }
 
-CIFAR_VIEWS = {"crop_padding": 4, "flip": True}
-PHOTO_VIEWS = {"crop_size": 224, "flip": True}
+CIFAR_AUGMENTATION = {"crop_padding": 4, "flip": True}
+PHOTO_AUGMENTATION = {"crop_size": 224, "flip": True}
 
-# Recipe: network, data, and what differs from a Recipe's defaults, the learning rate's course left out.
-NUMBERS = {
-    "resnet-cifar": ("resnet56", "cifar10", {**CIFAR_VIEWS}),
+# Protocol: network, data set, and the fields that differ from a Recipe's defaults, except COURSE_FIELDS.
+OTHER_FIELDS = {
+    "resnet-cifar": ("resnet56", "cifar10", {**CIFAR_AUGMENTATION}),
     "resnet-imagenet": (
         *("resnet50", "imagenet"),
-        {**PHOTO_VIEWS, "batch_size": 256, "crop_scales": (256, 480), "colour_noise": 0.1},
+        {**PHOTO_AUGMENTATION, "batch_size": 256, "crop_scales": (256, 480), "colour_noise": 0.1},
     ),
-    "preact-cifar": ("preact_resnet164", "cifar10", {**CIFAR_VIEWS}),
+    "preact-cifar": ("preact_resnet164", "cifar10", {**CIFAR_AUGMENTATION}),
     "preact-imagenet": (
         *("preact_resnet164", "imagenet"),
-        {**PHOTO_VIEWS, "batch_size": 256, "crop_scales": (256, 480), "colour_noise": 0.1},
+        {**PHOTO_AUGMENTATION, "batch_size": 256, "crop_scales": (256, 480), "colour_noise": 0.1},
     ),
     "wide-cifar": (
         *("wrn_28_10", "cifar10"),
         {
-            **CIFAR_VIEWS,
+            **CIFAR_AUGMENTATION,
             "nesterov": True,
             "weight_decay": 5e-4,
             "normalization": "channel",
@@ -154,12 +158,12 @@ NUMBERS = {
     ),
     "resnext-cifar": (
         *("resnext29_8x64d", "cifar10"),
-        {**CIFAR_VIEWS, "nesterov": True, "weight_decay": 5e-4, "normalization": "channel"},
+        {**CIFAR_AUGMENTATION, "nesterov": True, "weight_decay": 5e-4, "normalization": "channel"},
     ),
     "resnext-imagenet": (
         *("resnext50_32x4d", "imagenet"),
         {
-            **PHOTO_VIEWS,
+            **PHOTO_AUGMENTATION,
             "batch_size": 256,
             "nesterov": True,
             "normalization": "channel",
@@ -169,15 +173,16 @@ NUMBERS = {
     ),
     "alexnet": (
         *("alexnet", "imagenet"),
-        {**PHOTO_VIEWS, "weight_decay": 5e-4, "crop_scales": (256, 256), "colour_noise": 0.1},
+        {**PHOTO_AUGMENTATION, "weight_decay": 5e-4, "crop_scales": (256, 256), "colour_noise": 0.1},
     ),
     "googlenet": (
         *("googlenet", "imagenet"),
-        {**PHOTO_VIEWS, "weight_decay": 5e-4, "crop_area": True, "average_weights": True},
+        {**PHOTO_AUGMENTATION, "weight_decay": 5e-4, "crop_area": True, "average_weights": True},
     ),
-    "quick": ("resnet20", "cifar10", {**CIFAR_VIEWS, "nesterov": True, "weight_decay": 5e-4}),
+    "quick": ("resnet20", "cifar10", {**CIFAR_AUGMENTATION, "nesterov": True, "weight_decay": 5e-4}),
 }
-COURSE = {
+# The fields for the course of the learning rate and for the evaluations; other tests check them.
+COURSE_FIELDS = {
     *("iterations", "learning_rate", "schedule", "drops", "drop_factor", "patience", "max_drops"),
     *("warm_up_rate", "warm_up_steps", "evaluate_every"),
 }
@@ -186,7 +191,7 @@ DEFAULTS = {"batch_size": 128, "momentum": 0.9, "weight_decay": 1e-4, "normaliza
 
 def test_every_protocol_is_checked_here():
     assert set(RATES) | {"resnet-imagenet", "alexnet", "paper"} == set(RECIPES)
-    assert set(NUMBERS) | {"paper"} == set(RECIPES)
+    assert set(OTHER_FIELDS) | {"paper"} == set(RECIPES)
 
 
 @pytest.mark.parametrize("name", RATES)
@@ -198,14 +203,14 @@ def test_learning_rates(datasets, name):
         assert recipe.learning_rate_at(step, lowest_error=50.0) == pytest.approx(rate, rel=1e-12), step
 
 
-@pytest.mark.parametrize("name", NUMBERS)
-def test_all_other_numbers(datasets, name):
-    model, dataset, numbers = NUMBERS[name]
+@pytest.mark.parametrize("name", OTHER_FIELDS)
+def test_all_other_fields(datasets, name):
+    model, dataset, expected = OTHER_FIELDS[name]
     recipe = RECIPES[name](model, datasets[dataset])
     plain = Recipe(model=model, data=dataset, iterations=1)
-    found = {field: getattr(recipe, field) for field in set(recipe.differences(plain)) - COURSE}
-    assert found == numbers
-    for field, value in (DEFAULTS | numbers).items():
+    names = set(recipe.differences(plain)) - COURSE_FIELDS
+    assert {field: getattr(recipe, field) for field in names} == expected
+    for field, value in (DEFAULTS | expected).items():
         assert getattr(recipe, field) == value, field
 
 
@@ -216,7 +221,7 @@ def test_an_evaluation_after_each_epoch(datasets, name):
         assert recipe.evaluate_every == -(-len(dataset.train) // recipe.batch_size)
 
 
-def test_on_a_plateau_the_imagenet_resnet_divides_by_ten_as_often_as_it_takes(datasets):
+def test_the_imagenet_resnet_divides_its_rate_by_ten_at_every_plateau(datasets):
     recipe = RECIPES["resnet-imagenet"]("resnet34", datasets["imagenet"])
     assert recipe.iterations == 600_000
     errors = [60.0, 50.0, *[51.0] * 4]
@@ -229,7 +234,7 @@ def test_on_a_plateau_the_imagenet_resnet_divides_by_ten_as_often_as_it_takes(da
 
 def test_alexnet_lowers_its_rate_three_times(datasets):
     recipe = RECIPES["alexnet"]("alexnet", datasets["imagenet"])
-    assert recipe.iterations == 90 * BY_128
+    assert recipe.iterations == 90 * IMAGENET_EPOCH_128
     rates = [recipe.learning_rate_at(0, 60.0, [50.0] * n) for n in (0, 5, 6, 10, 11, 15, 16, 21, 90)]
     expected = [0.01, 0.01, 0.001, 0.001, 0.0001, 0.0001, 0.00001, 0.00001, 0.00001]
     assert rates == pytest.approx(expected, rel=1e-12)
@@ -238,7 +243,7 @@ def test_alexnet_lowers_its_rate_three_times(datasets):
 @pytest.mark.parametrize(
     ("model", "warms_up"), [("resnet56", False), ("resnet110", True), ("resnet1202", True)]
 )
-def test_of_resnets_only_the_deep_ones_warm_up(datasets, model, warms_up):
+def test_only_deep_resnets_warm_up(datasets, model, warms_up):
     recipe = paper(model, datasets["cifar10"])
     assert recipe.learning_rate_at(0, lowest_error=90) == (0.01 if warms_up else 0.1)
     assert recipe.learning_rate_at(400, lowest_error=90) == (0.01 if warms_up else 0.1)
@@ -246,7 +251,7 @@ def test_of_resnets_only_the_deep_ones_warm_up(datasets, model, warms_up):
     assert recipe.learning_rate_at(32_000, lowest_error=79.9) == pytest.approx(0.01)
 
 
-def test_preactivation_nets_warm_up_whatever_their_depth_and_error(datasets):
+def test_preactivation_nets_warm_up_at_every_depth_and_error(datasets):
     for model in ("preact_resnet20", "preact_resnet110"):
         recipe = paper(model, datasets["cifar10"])
         assert recipe.learning_rate_at(399, lowest_error=5.0) == 0.01
@@ -254,7 +259,7 @@ def test_preactivation_nets_warm_up_whatever_their_depth_and_error(datasets):
 
 
 @pytest.mark.parametrize(
-    ("model", "small", "photos"),
+    ("model", "picture_protocol", "photo_protocol"),
     [
         ("resnet20", "resnet-cifar", None),
         ("resnet110", "resnet-cifar", None),
@@ -273,18 +278,18 @@ def test_preactivation_nets_warm_up_whatever_their_depth_and_error(datasets):
         ("nin", "resnet-cifar", None),
     ],
 )
-def test_paper_is_the_networks_own(datasets, model, small, photos):
-    assert paper(model, datasets["cifar10"]) == RECIPES[small](model, datasets["cifar10"])
-    if photos is None:
+def test_paper_gives_each_network_its_own_protocol(datasets, model, picture_protocol, photo_protocol):
+    assert paper(model, datasets["cifar10"]) == RECIPES[picture_protocol](model, datasets["cifar10"])
+    if photo_protocol is None:
         with pytest.raises(OptionError, match=f"the paper of {model} trains on pictures of 32 x 32 pixels"):
             paper(model, datasets["imagenet"])
     else:
-        assert paper(model, datasets["imagenet"]) == RECIPES[photos](model, datasets["imagenet"])
+        assert paper(model, datasets["imagenet"]) == RECIPES[photo_protocol](model, datasets["imagenet"])
 
 
 @pytest.mark.parametrize("depth", [20, 32, 44, 56, 110, 1202])
-def test_the_cifar_resnets_recipe_word_for_word(datasets, depth):
-    warm = {"warm_up_rate": 0.01, "warm_up_error": 80.0} if depth >= 110 else {}
+def test_all_fields_of_the_cifar_resnets_recipe(datasets, depth):
+    warm_up = {"warm_up_rate": 0.01, "warm_up_error": 80.0} if depth >= 110 else {}
     assert paper(f"resnet{depth}", datasets["cifar10"], seed=3) == Recipe(
         model=f"resnet{depth}",
         data="cifar10",
@@ -302,7 +307,7 @@ def test_the_cifar_resnets_recipe_word_for_word(datasets, depth):
         flip=True,
         log_every=100,
         evaluate_every=391,
-        **warm,
+        **warm_up,
     )
 
 
@@ -313,19 +318,19 @@ def test_photos_are_cropped_to_the_networks_size(datasets):
 
 
 @pytest.mark.parametrize("name", ["resnet164", "resnet1001"])
-def test_the_bottleneck_nets_of_identity_mappings_warm_up_as_there(datasets, name):
+def test_the_bottleneck_nets_of_identity_mappings_warm_up_for_400_steps(datasets, name):
     recipe = paper(name, datasets["cifar10"])
     assert (recipe.warm_up_rate, recipe.warm_up_steps) == (0.01, 400)
 
 
-def test_shortcuts_of_identity_mappings_warm_up_as_there(datasets):
+def test_nets_with_shortcuts_of_identity_mappings_warm_up_for_400_steps(datasets):
     recipe = paper("resnet110", datasets["cifar10"], model_options={"shortcut": "exclusive_gating"})
     assert recipe.warm_up_steps == 400
     assert paper("resnet110", datasets["cifar10"], model_options={"shortcut": "B"}).warm_up_steps is None
 
 
 def test_only_a_depth_makes_a_net_warm_up(datasets):
-    """2014 is no depth."""
+    """The 2014 in googlenet_2014 is a year, not a depth."""
     assert RECIPES["resnet-cifar"]("googlenet_2014", datasets["cifar10"]).warm_up_rate is None
 
 
@@ -337,7 +342,7 @@ def test_digits_are_not_mirrored(datasets, name):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_options_have_the_last_word(datasets, name):
+def test_options_replace_the_fields_of_a_protocol(datasets, name):
     options = {"learning_rate": 0.05, "batch_size": 64, "momentum": 0.8, "seed": 7, "evaluate_every": 10}
     recipe = RECIPES[name]("resnet20", datasets["cifar10"], **options)
     assert {field: getattr(recipe, field) for field in options} == options
@@ -355,16 +360,16 @@ def test_dropout_of_wide_nets_on_svhn(datasets):
         "dropout": 0.0
     }
     assert wide_svhn("resnet20", datasets["svhn"]).model_options == {}
-    given = {"classes": 5}
-    assert wide_svhn("wrn_16_4", datasets["svhn"], model_options=given).model_options == given | {
+    options = {"classes": 5}
+    assert wide_svhn("wrn_16_4", datasets["svhn"], model_options=options).model_options == options | {
         "dropout": 0.4
     }
-    assert given == {"classes": 5}
+    assert options == {"classes": 5}
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_the_plain_numbers_are_pythons(datasets, name):
-    """A NumPy scalar would not go through JSON, and turns float32 into float64."""
+def test_the_numbers_of_a_recipe_are_python_numbers(datasets, name):
+    """JSON cannot hold most of NumPy's scalars, and a float64 scalar turns float32 arrays into float64."""
     recipe = RECIPES[name]("resnet20", datasets["cifar10"])
     for field in fields(recipe):
         value = getattr(recipe, field.name)
@@ -382,8 +387,8 @@ def test_the_rate_never_rises_after_the_warm_up(datasets, name):
 
 def test_build_takes_a_protocol_by_its_name():
     digits = data.load("digits")
-    built = build("quick", "resnet8", digits, iterations=50, seed=3, batch_size=None)
-    assert built == quick("resnet8", digits, seed=3).shortened(50)
+    recipe = build("quick", "resnet8", digits, iterations=50, seed=3, batch_size=None)
+    assert recipe == quick("resnet8", digits, seed=3).shortened(50)
     assert build("paper", "resnet20", digits) == paper("resnet20", digits)
     with pytest.raises(UnknownNameError, match="quick"):
         build("quik", "resnet8", digits)

@@ -1,4 +1,4 @@
-"""Recipes as data: what a field does to the learning rate, the way through JSON, and what is refused."""
+"""Recipes as data: the learning rate, conversion to JSON and back, and values that are refused."""
 
 import json
 
@@ -11,41 +11,41 @@ from minires.train import RECIPES, Recipe, build_loaders, paper, quick
 
 @pytest.fixture(scope="module")
 def pictures():
-    """50,000 images would only cost time here: what matters is that they are pictures."""
+    """A small data set of pictures, not photos: 50,000 images would only take more time."""
     return data.shapes(train=256, test=16)
 
 
-def recipe(**changes):
+def make_recipe(**changes):
     return Recipe(**{"model": "resnet8", "data": "digits", "iterations": 100} | changes)
 
 
-def test_the_drop_factor_counts():
-    plan = recipe(learning_rate=0.1, drops=(10, 20), drop_factor=0.2)
-    assert [plan.learning_rate_at(step) for step in (9, 10, 19, 20)] == pytest.approx(
+def test_a_drop_multiplies_the_rate_by_the_drop_factor():
+    recipe = make_recipe(learning_rate=0.1, drops=(10, 20), drop_factor=0.2)
+    assert [recipe.learning_rate_at(step) for step in (9, 10, 19, 20)] == pytest.approx(
         [0.1, 0.02, 0.02, 0.004]
     )
 
 
-def test_warm_up_steps_take_the_place_of_the_error():
-    plan = recipe(warm_up_rate=0.01, warm_up_steps=40, warm_up_error=80.0, drops=(50,))
+def test_warm_up_steps_replace_the_warm_up_error():
+    recipe = make_recipe(warm_up_rate=0.01, warm_up_steps=40, warm_up_error=80.0, drops=(50,))
     for error in (100.0, 5.0):
-        rates = [plan.learning_rate_at(step, lowest_error=error) for step in (0, 39, 40, 49, 50)]
+        rates = [recipe.learning_rate_at(step, lowest_error=error) for step in (0, 39, 40, 49, 50)]
         assert rates == pytest.approx([0.01, 0.01, 0.1, 0.1, 0.01])
 
 
-def test_a_plateau_looks_at_the_evaluations():
-    plan = recipe(schedule="plateau", patience=2, max_drops=1, drop_factor=0.5, drops=(1,))
-    assert plan.learning_rate_at(99) == 0.1
-    assert plan.learning_rate_at(99, 100.0, [30.0, 31.0]) == 0.1
-    assert plan.learning_rate_at(0, 100.0, [30.0, 31.0, 30.0]) == 0.05
-    assert plan.learning_rate_at(0, 100.0, [30.0] * 50) == 0.05
+def test_the_plateau_schedule_depends_on_the_evaluations_alone():
+    recipe = make_recipe(schedule="plateau", patience=2, max_drops=1, drop_factor=0.5, drops=(1,))
+    assert recipe.learning_rate_at(99) == 0.1
+    assert recipe.learning_rate_at(99, 100.0, [30.0, 31.0]) == 0.1
+    assert recipe.learning_rate_at(0, 100.0, [30.0, 31.0, 30.0]) == 0.05
+    assert recipe.learning_rate_at(0, 100.0, [30.0] * 50) == 0.05
 
 
 def test_shortening_keeps_drops_and_warm_up_in_proportion(pictures):
-    plan = paper("resnet20", pictures).shortened(400)
-    assert (plan.iterations, plan.drops, plan.warm_up_steps) == (400, (200, 300), None)
-    plan = paper("preact_resnet164", pictures).shortened(6400)
-    assert (plan.drops, plan.warm_up_steps) == ((3200, 4800), 40)
+    recipe = paper("resnet20", pictures).shortened(400)
+    assert (recipe.iterations, recipe.drops, recipe.warm_up_steps) == (400, (200, 300), None)
+    recipe = paper("preact_resnet164", pictures).shortened(6400)
+    assert (recipe.drops, recipe.warm_up_steps) == ((3200, 4800), 40)
 
 
 def test_the_shortest_run_does_not_start_with_a_dropped_rate(pictures):
@@ -54,18 +54,18 @@ def test_the_shortest_run_does_not_start_with_a_dropped_rate(pictures):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_json_round_trip(pictures, name):
-    plan = RECIPES[name]("resnet8", pictures, model_options={"widths": (2, 4, 8)}, seed=3)
-    again = Recipe.from_json(json.loads(json.dumps(plan.to_json())))
-    assert again.differences(plan) == []
-    assert (again.drops, again.crop_scales) == (plan.drops, plan.crop_scales)
+    recipe = RECIPES[name]("resnet8", pictures, model_options={"widths": (2, 4, 8)}, seed=3)
+    restored = Recipe.from_json(json.loads(json.dumps(recipe.to_json())))
+    assert restored.differences(recipe) == []
+    assert (restored.drops, restored.crop_scales) == (recipe.drops, recipe.crop_scales)
     errors = (50.0, 40.0, *[40.0] * 20)
-    for step in range(0, plan.iterations, max(1, plan.iterations // 50)):
-        for seen in ((), errors[:8], errors):
-            rates = [r.learning_rate_at(step, 60.0, seen) for r in (again, plan)]
+    for step in range(0, recipe.iterations, max(1, recipe.iterations // 50)):
+        for evaluations in ((), errors[:8], errors):
+            rates = [r.learning_rate_at(step, 60.0, evaluations) for r in (restored, recipe)]
             assert rates[0] == rates[1]
 
 
-OLDER = {
+OLDER_RECIPE = {
     "model": "resnet110",
     "data": "cifar10",
     "iterations": 64000,
@@ -89,39 +89,39 @@ OLDER = {
 }
 
 
-def test_a_recipe_of_an_older_version_is_what_it_was(make_dataset):
-    """A file from before drop_factor and all that came with it."""
-    older = Recipe.from_json(OLDER)
-    assert older.differences(paper("resnet110", make_dataset("cifar10", 50_000))) == []
-    assert older.learning_rate_at(0, lowest_error=90.0) == 0.01
-    assert older.learning_rate_at(48_000, lowest_error=10.0) == pytest.approx(0.001)
-    assert older.crop_scales is None
+def test_a_recipe_of_an_older_version_keeps_its_meaning(make_dataset):
+    """The fields of a file that was written before drop_factor and other fields existed."""
+    recipe = Recipe.from_json(OLDER_RECIPE)
+    assert recipe.differences(paper("resnet110", make_dataset("cifar10", 50_000))) == []
+    assert recipe.learning_rate_at(0, lowest_error=90.0) == 0.01
+    assert recipe.learning_rate_at(48_000, lowest_error=10.0) == pytest.approx(0.001)
+    assert recipe.crop_scales is None
 
 
 def test_json_of_a_newer_version_is_refused():
     with pytest.raises(CheckpointError, match=r"unknown fields \['mixup'\], missing \[\]; use the version"):
-        Recipe.from_json(OLDER | {"mixup": 0.2})
+        Recipe.from_json(OLDER_RECIPE | {"mixup": 0.2})
 
 
-def test_json_without_what_has_no_default_is_refused():
-    values = {name: value for name, value in OLDER.items() if name not in ("model", "flip")}
+def test_json_without_a_field_that_has_no_default_is_refused():
+    values = {name: value for name, value in OLDER_RECIPE.items() if name not in ("model", "flip")}
     with pytest.raises(CheckpointError, match=r"unknown fields \[\], missing \['model'\]"):
         Recipe.from_json(values)
 
 
-def test_differences_name_the_fields_but_not_where_the_data_lies():
-    one = Recipe(model="resnet8", data="cifar10", iterations=10, data_options={"data_dir": "here"})
-    two = Recipe(model="resnet14", data="cifar10", iterations=20, data_options={"data_dir": "there"})
-    assert one.differences(two) == ["model", "iterations"]
+def test_differences_name_the_fields_but_not_the_folder_of_the_data():
+    recipe = Recipe(model="resnet8", data="cifar10", iterations=10, data_options={"data_dir": "here"})
+    other = Recipe(model="resnet14", data="cifar10", iterations=20, data_options={"data_dir": "there"})
+    assert recipe.differences(other) == ["model", "iterations"]
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [("schedule", "cos"), ("normalization", "pixels"), ("padding_mode", "reflection"), ("seed", -1)],
 )
-def test_unknown_words_are_refused(field, value):
+def test_unknown_words_and_a_negative_seed_are_refused(field, value):
     with pytest.raises(OptionError, match=field):
-        recipe(**{field: value})
+        make_recipe(**{field: value})
 
 
 def test_a_batch_without_images_is_refused(pictures):
@@ -135,7 +135,7 @@ def test_a_batch_without_images_is_refused(pictures):
 )
 def test_numbers_must_be_positive(field):
     with pytest.raises(OptionError, match=f"{field} must be at least 1, not 0"):
-        recipe(**{field: 0})
+        make_recipe(**{field: 0})
 
 
 @pytest.mark.parametrize(
@@ -162,9 +162,9 @@ def test_numbers_must_be_positive(field):
         ({"crop_size": 224, "crop_scales": 256}, r"crop_scales must be \(low, high\)"),
     ],
 )
-def test_values_out_of_range_or_at_odds_are_refused(changes, message):
+def test_values_out_of_range_or_in_conflict_are_refused(changes, message):
     with pytest.raises(OptionError, match=message) as caught:
-        recipe(**changes)
+        make_recipe(**changes)
     assert "\n" not in str(caught.value)
 
 
@@ -180,14 +180,14 @@ def test_values_out_of_range_or_at_odds_are_refused(changes, message):
     ],
     ids=lambda changes: next(reversed(changes)),
 )
-def test_what_a_recipe_asks_for_is_done_or_refused(pictures, changes):
-    """Never passed over in silence."""
+def test_a_field_changes_the_batches_or_is_refused(pictures, changes):
+    """A field is never ignored without an error."""
     fields = {"data": "shapes", "batch_size": 16}
     padding = {"crop_padding": changes.get("crop_padding", 0)}
-    plain, labels = build_loaders(recipe(**fields | padding), pictures)[0].batch(0)
+    plain, labels = build_loaders(make_recipe(**fields | padding), pictures)[0].batch(0)
     try:
-        asked, same = build_loaders(recipe(**fields | changes), pictures)[0].batch(0)
+        changed, changed_labels = build_loaders(make_recipe(**fields | changes), pictures)[0].batch(0)
     except OptionError:
         return
-    assert (labels == same).all()
-    assert plain.shape != asked.shape or (plain != asked).any()
+    assert (labels == changed_labels).all()
+    assert plain.shape != changed.shape or (plain != changed).any()

@@ -15,7 +15,7 @@ NARROW = {"widths": [8, 16, 32]}
 
 
 def net(model, options=None, **changes):
-    """A model, its options, and what its recipe has other than the rest."""
+    """A model's name, its options, and the fields of its recipe that differ from those of other models."""
     return model, options or {}, changes
 
 
@@ -35,7 +35,7 @@ FAMILIES = {
     "B": with_shortcut("B"),
     "C": with_shortcut("C"),
     "constant_scaling": with_shortcut("constant_scaling"),
-    # At the papers' -6 this gate lets next to nothing of F through at first.
+    # At the papers' -6 this gate lets almost nothing of F through at first.
     "exclusive_gating": with_shortcut("exclusive_gating", gate_bias=0.0),
     "shortcut_gating": with_shortcut("shortcut_gating"),
     "conv1x1": with_shortcut("conv1x1"),
@@ -45,8 +45,8 @@ FAMILIES = {
 
 def losses(net, dataset=SHAPES, **changes):
     """The mean losses of the first and of the last five steps."""
-    model, options, own = net
-    recipe = {"iterations": 40, "batch_size": 20, "learning_rate": 0.05} | own | changes
+    model, options, net_changes = net
+    recipe = {"iterations": 40, "batch_size": 20, "learning_rate": 0.05} | net_changes | changes
     recipe |= {"log_every": 1, "evaluate_every": 1000, "normalization": "channel"}
     run = train(Recipe(model=model, data=dataset.name, model_options=options, **recipe), dataset=dataset)
     rows = run.history.series("loss")[1]
@@ -58,9 +58,9 @@ def test_every_shortcut_has_its_run():
     assert set(SHORTCUTS) - {"A", "none"} <= set(FAMILIES)
 
 
-# The net without batch norm learns for as long as all others together. Of the shortcuts, two stand for all.
-LONG = {"nin", "B", "C", "constant_scaling", "shortcut_gating", "conv1x1"}
-LEARNING = [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in FAMILIES]
+# The net without batch norm takes as long as all others together. Two shortcuts are in the fast tests.
+SLOW = {"nin", "B", "C", "constant_scaling", "shortcut_gating", "conv1x1"}
+LEARNING = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in FAMILIES]
 
 
 @pytest.mark.parametrize("family", LEARNING)
@@ -71,8 +71,8 @@ def test_the_loss_falls_to_less_than_half(family):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["basic", "exclusive_gating", "dropout", "wide"])
-def test_without_learning_it_does_not(family):
-    """What the other test would see if no weight changed: batches, dropout, and batch norm's statistics."""
+def test_without_learning_the_loss_stays(family):
+    """Batches, dropout and batch norm's statistics alone do not make the loss fall."""
     first, last = losses(FAMILIES[family], learning_rate=0.0)
     assert 0.9 * first < last < 1.1 * first
 
@@ -85,7 +85,7 @@ def photos(shared):
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     with np.load(folder / "cifar10-jpeg.npz") as archive:
-        chosen = slice(None, None, 25)  # they lie there in the order of their classes
+        chosen = slice(None, None, 25)  # the file has them in the order of their classes
         label, size, scan = (archive[f"test_{name}"] for name in ("label", "size", "scan"))
         ends = np.cumsum(size, dtype=np.int64)[chosen]
         scans = [scan[end - n : end] for end, n in zip(ends, size[chosen], strict=True)]
@@ -99,7 +99,7 @@ def photos(shared):
 
 
 def test_the_loss_falls_on_real_photos(photos):
-    """Below log(10), too, which guessing costs."""
+    """It falls below log(10), too, the loss of guessing."""
     first, last = losses(net("wrn_10_1", iterations=30, batch_size=32), photos)
     assert last < 0.9 * first
     assert last < 2.1

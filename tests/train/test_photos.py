@@ -69,21 +69,23 @@ def test_a_net_learns_from_photos(tmp_path, dataset):
 @pytest.mark.parametrize("normalization", ["pixel", "channel", "unit"])
 def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, dataset, normalization):
     plan = recipe(dataset, normalization=normalization)
-    train(plan, tmp_path / "whole", dataset=dataset)
+    train(plan, tmp_path / "uninterrupted", dataset=dataset)
 
     def fail(trainer):
         if trainer.state.step == 7:
             raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError, match="power cut"):
-        train(plan, tmp_path / "cut", dataset=dataset, on_step=fail, checkpoint_every=3)
-    resumed = train(plan, tmp_path / "cut", resume=True)  # reads the folders anew
+        train(plan, tmp_path / "resumed", dataset=dataset, on_step=fail, checkpoint_every=3)
+    resumed = train(plan, tmp_path / "resumed", resume=True)  # reads the folders anew
     assert resumed.state.step == 12
     for name in ("weights.safetensors", "optimizer.safetensors"):
-        whole, cut = (load_file(RunFolder(tmp_path / run).latest() / name) for run in ("whole", "cut"))
-        assert whole.keys() == cut.keys()
-        for key in whole:
-            np.testing.assert_array_equal(whole[key], cut[key], err_msg=key)
+        expected, arrays = (
+            load_file(RunFolder(tmp_path / run).latest() / name) for run in ("uninterrupted", "resumed")
+        )
+        assert expected.keys() == arrays.keys()
+        for key in expected:
+            np.testing.assert_array_equal(arrays[key], expected[key], err_msg=key)
 
 
 @pytest.fixture
@@ -106,11 +108,11 @@ def test_whole_photos_at_several_scales(run, dataset):
     ((_, _, score),), _ = evaluate_together([run], scales=(32, 40))
     trained, p = load_run(run), 0
     for scale in (32, 40):
-        whole = [as_pixels([Whole(scale)(open_photo(file))]) for file in dataset.test.files]
-        seen = [trained.input_format.normalize(x) for x in whole]
-        p = p + np.concatenate([probabilities(trained.model, x) for x in seen])
-    own = (p / 2)[np.arange(len(p)), dataset.test.labels]
-    assert score.loss == pytest.approx(-np.log(own).mean(), rel=1e-5)
+        photos = [as_pixels([Whole(scale)(open_photo(file))]) for file in dataset.test.files]
+        inputs = [trained.input_format.normalize(x) for x in photos]
+        p = p + np.concatenate([probabilities(trained.model, x) for x in inputs])
+    label_p = (p / 2)[np.arange(len(p)), dataset.test.labels]
+    assert score.loss == pytest.approx(-np.log(label_p).mean(), rel=1e-5)
 
 
 def test_whole_photos_after_a_mean_of_each_pixel(tmp_path, dataset):
@@ -121,28 +123,28 @@ def test_whole_photos_after_a_mean_of_each_pixel(tmp_path, dataset):
     assert np.isfinite(together.loss)
 
 
-@pytest.mark.parametrize("look", [{}, {"crops": 10}, {"scales": (32,)}])
-def test_unreadable_photos_are_left_out_of_every_look(tmp_path, dataset, look):
-    """Of one label all photos are lost, so that whole batches of one are."""
+@pytest.mark.parametrize("options", [{}, {"crops": 10}, {"scales": (32,)}])
+def test_unreadable_photos_are_left_out_of_every_evaluation(tmp_path, dataset, options):
+    """In batches of one photo, so that an unreadable photo leaves an empty batch."""
     plan = recipe(dataset, iterations=2, batch_size=1)
     skipping = plan.data_options | {"bad_files": "skip"}
     train(replace(plan, data_options=skipping), tmp_path / "run", dataset=dataset)
     for file in dataset.test.files[:2]:
         file.write_bytes(b"no photo")
     with pytest.warns(UserWarning, match="left out"):
-        ((_, _, score),), _ = evaluate_together([tmp_path / "run"], **look)
+        ((_, _, score),), _ = evaluate_together([tmp_path / "run"], **options)
     assert np.isfinite(score.loss)
 
 
 def test_the_corners_of_the_central_square(photo_of_numbers):
-    """AlexNet's ten crops: the photo's ends are left out."""
+    """AlexNet's ten crops: the ends of the photo's longer side are left out."""
     crops = TenCrops(4, 8, central_square=True)(photo_of_numbers)
     assert [np.asarray(crop)[0, 0, 0] for crop in crops[:4]] == [4, 8, 4 + 64, 8 + 64]
 
 
 @pytest.fixture
 def photo_of_numbers():
-    """8 x 16 pixels; each is its column plus 16 times its row."""
+    """8 x 16 pixels; the value of each is its column plus 16 times its row."""
     numbers = (np.arange(16) + 16 * np.arange(8)[:, None]).astype(np.uint8)
     return Image.fromarray(np.repeat(numbers[:, :, None], 3, axis=2))
 
@@ -173,9 +175,9 @@ def test_a_run_does_not_go_on_with_other_photos(tmp_path, run, dataset):
 
 
 def test_a_run_does_not_go_on_with_fewer_photos(run, dataset):
-    """Too few to change a mean, but the batches would be others."""
+    """One photo less may not change a mean, but it changes the batches."""
     dataset.train.files[0].unlink()
-    with pytest.raises(CheckpointError, match=r"begun with other training images: their .*labels differ"):
+    with pytest.raises(CheckpointError, match=r"began with other training images: their .*labels differ"):
         train(recipe(dataset, iterations=6), run, resume=True)
 
 
@@ -190,7 +192,7 @@ def test_grey_photos_are_the_same_however_their_components_turn(run):
 
 
 def test_a_refused_resume_leaves_an_older_run_as_it_was(run, dataset):
-    """One that does not say what its input is, met with the wrong data."""
+    """A run without input.safetensors, resumed with the wrong data."""
     (run / "input.safetensors").unlink()
     (dataset.train.root / "fourth").mkdir()
     (dataset.test.root / "fourth").mkdir()
@@ -212,7 +214,7 @@ def test_a_damaged_input_file_is_named_with_what_to_do(run):
     assert evaluate_run(run)[0] == 6
 
 
-def test_a_folder_without_a_readable_photo_is_said(tmp_path, dataset):
+def test_a_folder_without_a_readable_photo_is_refused(tmp_path, dataset):
     for file in dataset.train.files:
         file.write_bytes(b"no photo")
     plan = recipe(dataset, data_options={"data_dir": str(tmp_path / "data"), "bad_files": "skip"})
@@ -237,10 +239,10 @@ def test_a_run_does_not_go_on_with_other_classes(run, dataset):
     (dataset.train.root / "dark").rename(dataset.train.root / "black")
     (dataset.test.root / "dark").rename(dataset.test.root / "black")
     with pytest.raises(
-        CheckpointError, match=r"begun with the classes dark, light, red, but .* black, light"
+        CheckpointError, match=r"began with the classes dark, light, red, but .* black, light"
     ):
         train(recipe(dataset, iterations=6), run, resume=True)
-    with pytest.raises(CheckpointError, match="knows the classes dark, light, red, but the data has black"):
+    with pytest.raises(CheckpointError, match="on the classes dark, light, red, but the data has black"):
         evaluate_run(run)
 
 

@@ -1,4 +1,4 @@
-"""What networks say about images: probabilities, classifiers, ensembles."""
+"""Networks' predictions for images: probabilities, classifiers, ensembles."""
 
 import numpy as np
 import pytest
@@ -23,15 +23,15 @@ from minires.train import (
     train,
 )
 from minires.train.classifier import CIFAR
-from minires.train.evaluation import images_to_test
-from minires.train.prediction import probabilities_of_whole
+from minires.train.evaluation import build_test_loader
+from minires.train.prediction import probabilities_of_whole_photos
 
-SMALL = {"widths": (4, 6, 8)}
+NARROW = {"widths": (4, 6, 8)}
 
 
 @pytest.fixture
 def net(rng):
-    return CifarResNet(8, generator=rng, **SMALL)
+    return CifarResNet(8, generator=rng, **NARROW)
 
 
 def softmax_of(net, x):
@@ -56,7 +56,7 @@ def test_several_views_are_averaged_after_the_softmax(net, rng):
 
 def test_a_whole_photo_of_any_size(net, rng):
     x = rng.standard_normal((1, 3, 20, 28)).astype("float32")
-    np.testing.assert_array_equal(probabilities_of_whole(net, x), softmax_of(net, x))
+    np.testing.assert_array_equal(probabilities_of_whole_photos(net, x), softmax_of(net, x))
 
 
 @pytest.fixture
@@ -84,13 +84,13 @@ def test_score_map_slides_the_classifier_over_a_larger_photo(convnet, rng):
                 window = convnet.classifier(features[:, :, i : i + 3, j : j + 3].flatten(1)).numpy()
                 np.testing.assert_allclose(y[:, :, i, j], window, rtol=0, atol=1e-6)
     assert y.shape == (1, 5, 3, 2)
-    p = probabilities_of_whole(convnet, x.numpy())
+    p = probabilities_of_whole_photos(convnet, x.numpy())
     np.testing.assert_allclose(p, softmax(Tensor(y.mean(axis=(2, 3)))).numpy(), rtol=1e-5)
 
 
 def test_guesses_are_sorted():
-    found = guesses(np.array([0.1, 0.6, 0.3]), ("cat", "dog", "bird"), count=2)
-    assert [(guess.name, guess.label, guess.probability) for guess in found] == [
+    best = guesses(np.array([0.1, 0.6, 0.3]), ("cat", "dog", "bird"), count=2)
+    assert [(guess.name, guess.label, guess.probability) for guess in best] == [
         ("dog", 1, 0.6),
         ("bird", 2, 0.3),
     ]
@@ -111,7 +111,7 @@ def weights(tmp_path, net):
 
 
 def test_classifier_normalizes_and_crops(net, weights, photo):
-    classifier = Classifier.from_weights("resnet8", weights, SMALL)
+    classifier = Classifier.from_weights("resnet8", weights, NARROW)
     assert classifier.classes[:2] == ("airplane", "automobile")
     pixels = np.asarray(CentreCrop(32, 32)(photo)).transpose(2, 0, 1) / 255
     mean, std = (np.array(values)[:, None, None] for values in CIFAR)
@@ -120,7 +120,7 @@ def test_classifier_normalizes_and_crops(net, weights, photo):
 
 
 def test_classifier_averages_ten_crops(net, weights, photo):
-    classifier = Classifier.from_weights("resnet8", weights, SMALL, mean=(0.5,) * 3, std=(0.25,) * 3)
+    classifier = Classifier.from_weights("resnet8", weights, NARROW, mean=(0.5,) * 3, std=(0.25,) * 3)
     crops = [np.asarray(crop).transpose(2, 0, 1) for crop in TenCrops(32, 37)(photo)]
     x = ((np.stack(crops) / 255 - 0.5) / 0.25).astype("float32")
     np.testing.assert_allclose(classifier(photo, crops=10), softmax_of(net, x).mean(axis=0), rtol=1e-4)
@@ -135,19 +135,19 @@ def test_classifier_averages_ten_crops(net, weights, photo):
 )
 def test_statistics_that_do_not_fit_are_refused(weights, options, message):
     with pytest.raises(OptionError, match=message):
-        Classifier.from_weights("resnet8", weights, SMALL, **options)
+        Classifier.from_weights("resnet8", weights, NARROW, **options)
 
 
-def test_ruined_weights_are_said(tmp_path, net, photo):
+def test_weights_that_are_not_finite_are_refused(tmp_path, net, photo):
     net.fc.bias.data[0] = np.nan
     write_weights(net.state_dict(), tmp_path / "w.safetensors")
     with pytest.raises(CheckpointError, match="the network's probabilities are not finite"):
-        Classifier.from_weights("resnet8", tmp_path / "w.safetensors", SMALL)(photo)
+        Classifier.from_weights("resnet8", tmp_path / "w.safetensors", NARROW)(photo)
 
 
 @pytest.mark.parametrize("heads", [True, False])
 def test_googlenet_loads_with_and_without_its_heads(tmp_path, heads):
-    """Libraries take the heads off their trained weights."""
+    """Libraries remove the heads from trained weights."""
     with skip_init():
         state = create("googlenet", heads=heads, classes=4).state_dict()
     write_weights(state, tmp_path / "w.safetensors")
@@ -163,7 +163,7 @@ def test_weights_of_another_shape_are_refused(weights):
 
 def test_other_numbers_of_crops_are_refused(weights, photo):
     with pytest.raises(OptionError, match="crops must be 1 or 10, not 5"):
-        Classifier.from_weights("resnet8", weights, SMALL)(photo, crops=5)
+        Classifier.from_weights("resnet8", weights, NARROW)(photo, crops=5)
 
 
 def test_the_known_classes():
@@ -178,7 +178,7 @@ def test_class_names_from_a_file(tmp_path):
     (tmp_path / "names.txt").write_text("red fox\ncat\n\n")
     assert class_names(2, tmp_path / "names.txt") == ("red fox", "cat")
     with pytest.raises(
-        DataError, match=r"names.txt names 2 classes, but the network has 10; one name in a line"
+        DataError, match=r"names.txt names 2 classes, but the network has 10; write one name on each line"
     ):
         class_names(10, tmp_path / "names.txt")
     with pytest.raises(DataError, match=r"cannot read class names from .*nowhere"):
@@ -200,12 +200,12 @@ def runs(tmp_path_factory):
 
 def test_an_ensemble_averages_probabilities(runs):
     results, together = evaluate_together(runs)
-    for path, (name, at, single) in zip(runs, results, strict=True):
+    for path, (result_path, result_step, single) in zip(runs, results, strict=True):
         step, loss, error = evaluate_run(path)
-        assert (name, at, single.error) == (path, step, pytest.approx(error))
+        assert (result_path, result_step, single.error) == (path, step, pytest.approx(error))
         assert single.loss == pytest.approx(loss, rel=1e-5)
     trained = [load_run(path) for path in runs]
-    loader = images_to_test(trained[0])
+    loader = build_test_loader(trained[0])
     p = [np.concatenate([probabilities(run.model, x) for x, _ in loader.epoch()]) for run in trained]
     labels = loader.split.labels
     assert together.error == pytest.approx(100 * ((p[0] + p[1]).argmax(1) != labels).mean())
@@ -220,7 +220,7 @@ def test_top_five_of_a_score():
 
 
 def test_of_equal_probabilities_the_first_is_the_best():
-    """As argmax has it: a network that knows nothing is right for one class in ten."""
+    """As with argmax: a network that gives all classes the same probability is right for one class in ten."""
     s = score(np.full((10, 10), 0.1), np.arange(10))
     assert (s.error, s.top5_error) == (90, 50)
     assert score(np.eye(10)[[0, 0]], np.array([0, 7])).top5_error == 50
@@ -242,7 +242,7 @@ def test_runs_on_other_images_are_not_averaged(runs, tmp_path):
         ({"crops": 3}, "crops must be 1 or 10, not 3"),
     ],
 )
-def test_looks_that_pictures_do_not_have_are_refused(runs, options, message):
+def test_crops_and_scales_that_do_not_fit_are_refused(runs, options, message):
     with pytest.raises(OptionError, match=message):
         evaluate_together(runs[:1], **options)
 
@@ -257,7 +257,7 @@ def test_a_run_classifies_photos_as_it_was_trained(runs, photo):
     np.testing.assert_allclose(p, softmax_of(classifier.model, x)[0], rtol=1e-5)
 
 
-def test_a_network_with_heads_is_asked_for_its_own_logits(rng):
+def test_probabilities_are_those_of_the_networks_own_logits(rng):
     class WithHeads(nn.Module):
         def forward(self, x):
             y = x.mean((2, 3))

@@ -1,4 +1,4 @@
-"""Several runs at a time: the same results as one by one, and no run outlives who started it."""
+"""Several runs at a time: the same results as one by one, and no run outlives the process that started it."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from minires import data, get_num_threads, set_num_threads
 from minires.errors import DivergenceError, TrainingInterrupted, UnknownNameError
 from minires.train import Recipe, RunFolder, train, train_side_by_side
-from minires.train.side_by_side import as_it_was
+from minires.train.side_by_side import rebuilt_error
 
 RECIPE = Recipe(
     model="resnet8",
@@ -34,7 +34,7 @@ ENDLESS = replace(RECIPE, iterations=100_000)
 
 @pytest.fixture(autouse=True)
 def two_threads():
-    """Two runs at a time, whatever this machine has."""
+    """Two runs at a time, on any machine."""
     before = get_num_threads()
     set_num_threads(2)
     yield
@@ -45,12 +45,12 @@ def processes_with(text):
     """The numbers of the processes whose command line contains `text`."""
     if not Path("/proc/self/cmdline").exists():
         pytest.skip("there is no /proc to look for processes in")
-    found = []
+    numbers = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):  # it has ended meanwhile
             if text.encode() in file.read_bytes():
-                found.append(int(file.parent.name))
-    return found
+                numbers.append(int(file.parent.name))
+    return numbers
 
 
 def weights_of(folder):
@@ -69,10 +69,10 @@ def test_runs_side_by_side_end_as_runs_one_by_one(tmp_path):
     set_num_threads(1)
     for name, recipe in recipes.items():
         alone = train(recipe, tmp_path / name, dataset=data.digits())
-        ours, theirs = weights_of(tmp_path / "both" / name), weights_of(tmp_path / name)
-        assert ours.keys() == theirs.keys()
-        for key in ours:
-            np.testing.assert_array_equal(ours[key], theirs[key], err_msg=key)
+        weights, expected = weights_of(tmp_path / "both" / name), weights_of(tmp_path / name)
+        assert weights.keys() == expected.keys()
+        for key in weights:
+            np.testing.assert_array_equal(weights[key], expected[key], err_msg=key)
         assert [report.step for report in reports[name]] == list(range(1, 25))
         assert [r.step for r in reports[name] if r.evaluated] == [10, 20, 24]
         assert reports[name][-1].test_error == alone.history.last("test_error")
@@ -80,19 +80,19 @@ def test_runs_side_by_side_end_as_runs_one_by_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_they_train_at_the_same_time(tmp_path):
-    begun, stopped = set(), []
+def test_runs_train_at_the_same_time(tmp_path):
+    started, stopped = set(), []
 
     def follow(name, steps):
         def show(report):
-            begun.add(name)
-            if len(begun) == 2 and not stopped:
+            started.add(name)
+            if len(started) == 2 and not stopped:
                 stopped.append(True)
                 os.kill(os.getpid(), signal.SIGINT)
 
         return show
 
-    with pytest.raises(TrainingInterrupted):  # it would take hours one by one
+    with pytest.raises(TrainingInterrupted):  # one by one, the second would start only after hours
         train_side_by_side({"one": ENDLESS, "two": ENDLESS}, tmp_path, follow=follow)
     for name in ("one", "two"):
         assert RunFolder(tmp_path / name).latest() is not None, "it was saved"
@@ -110,21 +110,21 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path):
         return show
 
     with pytest.raises(TrainingInterrupted, match="the run is saved") as stop:
-        train_side_by_side(recipes, tmp_path / "cut", follow=follow)
+        train_side_by_side(recipes, tmp_path / "resumed", follow=follow)
     assert 9 <= stop.value.step < 200
-    first = {}
+    first_step = {}
     train_side_by_side(
         recipes,
-        tmp_path / "cut",
+        tmp_path / "resumed",
         resume=True,
-        follow=lambda name, steps: lambda report: first.setdefault(name, report.step),
+        follow=lambda name, steps: lambda report: first_step.setdefault(name, report.step),
     )
-    assert first["one"] >= 9
-    train_side_by_side(recipes, tmp_path / "whole")
+    assert first_step["one"] >= 9
+    train_side_by_side(recipes, tmp_path / "uninterrupted")
     for name in recipes:
-        ours, theirs = weights_of(tmp_path / "cut" / name), weights_of(tmp_path / "whole" / name)
-        for key in theirs:
-            np.testing.assert_array_equal(ours[key], theirs[key], err_msg=key)
+        weights = weights_of(tmp_path / "resumed" / name)
+        for key, array in weights_of(tmp_path / "uninterrupted" / name).items():
+            np.testing.assert_array_equal(weights[key], array, err_msg=key)
 
 
 def test_no_runs_at_all(tmp_path):
@@ -132,7 +132,7 @@ def test_no_runs_at_all(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_what_goes_wrong_in_one_stops_the_others(tmp_path):
+def test_an_error_in_one_run_stops_the_others(tmp_path):
     ruined = replace(ENDLESS, learning_rate=1e30)
     with pytest.raises(DivergenceError, match="learning rate 1e\\+30"):
         train_side_by_side({"fine": ENDLESS, "ruined": ruined, "later": ENDLESS}, tmp_path)
@@ -150,7 +150,7 @@ def test_a_follower_that_fails_ends_the_run(tmp_path):
         train_side_by_side({"one": ENDLESS, "two": ENDLESS}, tmp_path, follow=follow)
 
 
-def test_a_process_that_is_killed_is_missed(tmp_path):
+def test_a_process_that_is_killed_is_reported(tmp_path):
     def follow(name, steps):
         def show(report):
             if report.step == 3:
@@ -163,7 +163,7 @@ def test_a_process_that_is_killed_is_missed(tmp_path):
         train_side_by_side({"one": ENDLESS}, tmp_path, follow=follow)
 
 
-ALONE = """
+STARTER = """
 import json, sys
 from minires import set_num_threads
 from minires.train import Recipe, train_side_by_side
@@ -175,12 +175,12 @@ train_side_by_side({"one": recipe, "two": recipe}, sys.argv[2],
 
 
 @pytest.mark.slow
-def test_no_run_outlives_who_started_it(tmp_path):
-    command = [sys.executable, "-c", ALONE, json.dumps(ENDLESS.to_json()), str(tmp_path)]
+def test_no_run_outlives_the_process_that_started_it(tmp_path):
+    command = [sys.executable, "-c", STARTER, json.dumps(ENDLESS.to_json()), str(tmp_path)]
     starter = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    seen = set()
-    while len(seen) < 2:
-        seen.add(starter.stdout.readline().split()[0])
+    names = set()
+    while len(names) < 2:
+        names.add(starter.stdout.readline().split()[0])
     starter.kill()
     starter.communicate()
     deadline = time.monotonic() + 10  # seconds
@@ -189,14 +189,14 @@ def test_no_run_outlives_who_started_it(tmp_path):
     assert processes_with(str(tmp_path)) == []
 
 
-def test_errors_are_what_they_were():
+def test_errors_are_the_same_in_another_process():
     for error in (UnknownNameError("model", "resent", ["resnet"]), TrainingInterrupted(7, saved=True)):
-        again = as_it_was(type(error).__name__, str(error), vars(error))
-        assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+        rebuilt = rebuilt_error(type(error).__name__, str(error), vars(error))
+        assert (type(rebuilt), str(rebuilt), vars(rebuilt)) == (type(error), str(error), vars(error))
 
 
 def worker_for(folder, device="cpu"):
-    """A worker, started by hand. Its standard input stays open, because the worker ends where that ends."""
+    """A worker, started by hand. Its standard input stays open: when it is closed, the worker ends."""
     job = {"recipe": RECIPE.to_json(), "folder": str(folder), "resume": False, "threads": 1, "device": device}
     command = [sys.executable, "-m", "minires.train.worker", json.dumps(job)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -209,19 +209,20 @@ def test_the_worker_can_be_run_by_hand(tmp_path):
     assert worker.returncode == 0
     assert [report["step"] for report in reports] == list(range(1, 25))
     set_num_threads(1)
-    train(RECIPE, tmp_path / "here", dataset=data.digits())
-    for key, array in weights_of(tmp_path / "here").items():
+    train(RECIPE, tmp_path / "direct", dataset=data.digits())
+    for key, array in weights_of(tmp_path / "direct").items():
         np.testing.assert_array_equal(weights_of(tmp_path / "run")[key], array, err_msg=key)
 
 
-def test_what_goes_wrong_in_a_worker_is_a_line_of_its_report(tmp_path):
+def test_an_error_in_a_worker_is_a_line_of_its_output(tmp_path):
     with worker_for(tmp_path, device="gpu") as worker:
         error = json.loads(worker.stdout.readline())["error"]
-    assert (error["kind"], error["message"]) == ("DeviceError", "unknown device 'gpu'; use 'cpu' or 'cuda'")
+    assert error["class_name"] == "DeviceError"
+    assert error["message"] == "unknown device 'gpu'; use 'cpu' or 'cuda'"
 
 
-def test_a_worker_takes_its_modules_from_where_its_starter_does(tmp_path, monkeypatch):
-    """Not from the folder that it is started in."""
+def test_a_worker_imports_modules_from_where_its_starter_does(tmp_path, monkeypatch):
+    """Not from the folder in which it is started."""
     (tmp_path / "json.py").write_text("raise RuntimeError('the wrong json')")
     monkeypatch.chdir(tmp_path)
     train_side_by_side({"one": replace(RECIPE, iterations=1)}, tmp_path / "runs")

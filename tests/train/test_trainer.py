@@ -1,4 +1,4 @@
-"""The training loop: what it learns, what it leaves on the disk, and that resuming changes nothing."""
+"""The training loop: a net learns, the run's files are complete, and resuming changes nothing."""
 
 import json
 import os
@@ -42,11 +42,11 @@ def weights_of(path):
 
 
 def assert_same_run(one, two):
-    """Weights and velocities bit for bit, and the same history but for the times."""
-    for ours, theirs in zip(weights_of(one), weights_of(two), strict=True):
-        assert ours.keys() == theirs.keys()
-        for name in ours:
-            np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+    """Weights and velocities bit for bit, and the same history except for the times."""
+    for first, second in zip(weights_of(one), weights_of(two), strict=True):
+        assert first.keys() == second.keys()
+        for name in first:
+            np.testing.assert_array_equal(first[name], second[name], err_msg=name)
     rows = [History.load(RunFolder(path).metrics_file).rows for path in (one, two)]
     for row in rows[0] + rows[1]:
         row.pop("seconds", None)
@@ -77,9 +77,9 @@ def test_the_run_folder_is_complete(tmp_path, curves):
 
 
 def test_rows_are_the_means_since_the_row_before():
-    every, batched = (train(small_recipe(log_every=n), dataset=DIGITS).history for n in (1, 4))
-    means = np.reshape(every.series("train_error")[1], (6, 4)).mean(axis=1)
-    assert batched.series("train_error")[1] == pytest.approx(means)
+    single, grouped = (train(small_recipe(log_every=n), dataset=DIGITS).history for n in (1, 4))
+    means = np.reshape(single.series("train_error")[1], (6, 4)).mean(axis=1)
+    assert grouped.series("train_error")[1] == pytest.approx(means)
 
 
 def test_the_same_seed_gives_the_same_run_and_another_does_not(tmp_path):
@@ -94,17 +94,17 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(tmp_path):
 def test_resuming_after_an_exception_is_bit_for_bit(tmp_path, stop_at):
     """Steps after the last checkpoint are lost and taken again, with the rows that they wrote."""
     recipe = small_recipe()
-    train(recipe, tmp_path / "whole", dataset=DIGITS)
+    train(recipe, tmp_path / "uninterrupted", dataset=DIGITS)
 
     def fail(trainer):
         if trainer.state.step == stop_at:
             raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError, match="power cut"):
-        train(recipe, tmp_path / "cut", dataset=DIGITS, on_step=fail, checkpoint_every=3)
-    resumed = train(recipe, tmp_path / "cut", dataset=DIGITS, resume=True, checkpoint_every=3)
+        train(recipe, tmp_path / "resumed", dataset=DIGITS, on_step=fail, checkpoint_every=3)
+    resumed = train(recipe, tmp_path / "resumed", dataset=DIGITS, resume=True, checkpoint_every=3)
     assert resumed.state.step == 24
-    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    assert_same_run(tmp_path / "uninterrupted", tmp_path / "resumed")
 
 
 def test_resuming_a_finished_run_changes_nothing(tmp_path):
@@ -119,17 +119,17 @@ def test_augmented_batches_resume_as_well(tmp_path):
     recipe = small_recipe(
         crop_padding=1, flip=True, schedule="cosine", nesterov=True, normalization="channel"
     )
-    train(recipe, tmp_path / "whole", dataset=DIGITS)
+    train(recipe, tmp_path / "uninterrupted", dataset=DIGITS)
 
     def interrupt(trainer):
         if trainer.state.step == 9:
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(TrainingInterrupted) as stop:
-        train(recipe, tmp_path / "cut", dataset=DIGITS, on_step=interrupt)
+        train(recipe, tmp_path / "resumed", dataset=DIGITS, on_step=interrupt)
     assert stop.value.step == 9
-    train(recipe, tmp_path / "cut", dataset=DIGITS, resume=True)
-    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    train(recipe, tmp_path / "resumed", dataset=DIGITS, resume=True)
+    assert_same_run(tmp_path / "uninterrupted", tmp_path / "resumed")
 
 
 def test_a_run_that_was_stopped_can_go_on_in_memory(tmp_path):
@@ -138,16 +138,16 @@ def test_a_run_that_was_stopped_can_go_on_in_memory(tmp_path):
         trainer.run(lambda trainer: trainer.stop() if trainer.state.step == 5 else None)
     assert stop.value.step == 5
     trainer.run()
-    whole = train(small_recipe(), dataset=DIGITS)
-    for name, array in whole.model.state_dict().items():
+    uninterrupted = train(small_recipe(), dataset=DIGITS)
+    for name, array in uninterrupted.model.state_dict().items():
         np.testing.assert_array_equal(trainer.model.state_dict()[name], array, err_msg=name)
 
 
 def test_the_warm_up_latch_survives_a_resume(tmp_path):
-    """The rate leaves 0.01 once a row is below the mark and never goes back, resumed or not."""
+    """The rate rises from 0.01 once a row is below warm_up_error, and never goes back, resumed or not."""
     recipe = small_recipe(warm_up_rate=0.01, warm_up_error=75.0, log_every=2, drops=())
-    whole = train(recipe, tmp_path / "whole", dataset=DIGITS)
-    rates = whole.history.series("learning_rate")[1]
+    uninterrupted = train(recipe, tmp_path / "uninterrupted", dataset=DIGITS)
+    rates = uninterrupted.history.series("learning_rate")[1]
     assert rates[0] == 0.01
     assert rates[-1] == 0.1
     assert rates == sorted(rates)
@@ -157,9 +157,9 @@ def test_the_warm_up_latch_survives_a_resume(tmp_path):
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        train(recipe, tmp_path / "cut", dataset=DIGITS, on_step=fail, checkpoint_every=1)
-    train(recipe, tmp_path / "cut", dataset=DIGITS, resume=True)
-    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+        train(recipe, tmp_path / "resumed", dataset=DIGITS, on_step=fail, checkpoint_every=1)
+    train(recipe, tmp_path / "resumed", dataset=DIGITS, resume=True)
+    assert_same_run(tmp_path / "uninterrupted", tmp_path / "resumed")
 
 
 SCRIPT = """
@@ -177,26 +177,26 @@ train(recipe, sys.argv[1], resume=True, checkpoint_every=5,
 def test_killed_again_and_again_and_resumed_bit_for_bit(tmp_path):
     """SIGKILL at arbitrary moments, in the middle of steps and of checkpoints."""
 
-    def run(path):
+    def start(path):
         return subprocess.Popen([sys.executable, "-c", SCRIPT, str(path)], stdout=subprocess.PIPE, text=True)
 
-    whole = run(tmp_path / "whole")
-    whole.communicate()
-    assert whole.returncode == 0
+    uninterrupted = start(tmp_path / "uninterrupted")
+    uninterrupted.communicate()
+    assert uninterrupted.returncode == 0
     delays = np.random.default_rng(0).uniform(0.0, 0.3, 5)
     for delay in delays:
-        process = run(tmp_path / "killed")
+        process = start(tmp_path / "killed")
         process.stdout.readline()  # the first step is done
         time.sleep(delay)
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL
-    last = run(tmp_path / "killed")
+    last = start(tmp_path / "killed")
     first_step = int(last.stdout.readline())
     last.communicate()
     assert last.returncode == 0
     assert first_step > 1, "it went on from a checkpoint"
-    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+    assert_same_run(tmp_path / "uninterrupted", tmp_path / "killed")
 
 
 class DroppingNet(nn.Module):
@@ -214,16 +214,16 @@ class DroppingNet(nn.Module):
 def test_the_generators_of_dropout_are_resumed(tmp_path, monkeypatch):
     monkeypatch.setattr("minires.train.build.create", lambda name, **options: DroppingNet(**options))
     recipe = small_recipe(model_options={})
-    train(recipe, tmp_path / "whole", dataset=DIGITS)
+    train(recipe, tmp_path / "uninterrupted", dataset=DIGITS)
 
     def fail(trainer):
         if trainer.state.step == 13:
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        train(recipe, tmp_path / "cut", dataset=DIGITS, on_step=fail, checkpoint_every=4)
-    train(recipe, tmp_path / "cut", dataset=DIGITS, resume=True)
-    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+        train(recipe, tmp_path / "resumed", dataset=DIGITS, on_step=fail, checkpoint_every=4)
+    train(recipe, tmp_path / "resumed", dataset=DIGITS, resume=True)
+    assert_same_run(tmp_path / "uninterrupted", tmp_path / "resumed")
 
 
 def test_a_diverging_loss_stops_with_step_and_checkpoint(tmp_path):
@@ -234,7 +234,7 @@ def test_a_diverging_loss_stops_with_step_and_checkpoint(tmp_path):
         train(recipe, tmp_path / "run", dataset=DIGITS, checkpoint_every=1)
 
 
-def test_a_folder_with_a_run_is_refused_unless_told(tmp_path):
+def test_a_folder_with_a_run_is_refused_without_an_option(tmp_path):
     train(small_recipe(iterations=2), tmp_path, dataset=DIGITS)
     before = weights_of(tmp_path)[0]
     with pytest.raises(CheckpointError, match=r"already holds a run.*--resume.*--overwrite"):
@@ -292,7 +292,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(tmp_path, monkeypatch):
     assert folder.latest().name == "step-00000002"
 
 
-def test_what_cannot_be_built_touches_no_file(tmp_path):
+def test_a_recipe_that_cannot_be_built_changes_no_file(tmp_path):
     train(small_recipe(iterations=2), tmp_path, dataset=DIGITS)
     before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
     with pytest.raises(OptionError, match="depth 9"):
@@ -324,17 +324,17 @@ def test_the_batches_are_built_once(tmp_path, monkeypatch):
 
 
 def test_a_folder_given_later_works_as_before_with_a_warning(tmp_path):
-    train(small_recipe(), tmp_path / "at birth", dataset=DIGITS)
+    train(small_recipe(), tmp_path / "at construction", dataset=DIGITS)
     trainer = Trainer(small_recipe(), DIGITS)
     with pytest.warns(DeprecationWarning, match=r"write Trainer\(\.\.\., folder=folder\) instead"):
         trainer.keep_in(RunFolder(tmp_path / "later"))
     trainer.run()
-    assert_same_run(tmp_path / "at birth", tmp_path / "later")
-    again = Trainer(small_recipe(), DIGITS)
+    assert_same_run(tmp_path / "at construction", tmp_path / "later")
+    resumed = Trainer(small_recipe(), DIGITS)
     with pytest.warns(DeprecationWarning, match="Trainer"):
-        again.keep_in(RunFolder(tmp_path / "later"), resume=True)
-    again.history.close()
-    assert again.state.step == 24
+        resumed.keep_in(RunFolder(tmp_path / "later"), resume=True)
+    resumed.history.close()
+    assert resumed.state.step == 24
 
 
 def test_a_folder_given_later_leaves_the_network_alone(tmp_path):
@@ -348,14 +348,14 @@ def test_a_folder_given_later_leaves_the_network_alone(tmp_path):
     assert (model.fc.weight.numpy() == 1.5).all()
 
 
-@pytest.mark.parametrize("held", ["checkpoints", "curves.png", "metrics.jsonl"])
-def test_files_of_another_program_are_refused(tmp_path, held):
-    (tmp_path / held).mkdir()
-    (tmp_path / held / "mine.pt").write_text("precious")
+@pytest.mark.parametrize("folder", ["checkpoints", "curves.png", "metrics.jsonl"])
+def test_files_of_another_program_are_refused(tmp_path, folder):
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "other.pt").write_text("precious")
     for resume in (False, True):
         with pytest.raises(CheckpointError, match=r"already holds a run|holds no run"):
             train(small_recipe(), tmp_path, dataset=DIGITS, resume=resume)
-    assert (tmp_path / held / "mine.pt").read_text() == "precious"
+    assert (tmp_path / folder / "other.pt").read_text() == "precious"
 
 
 def test_resume_and_overwrite_exclude_each_other(tmp_path):
@@ -373,7 +373,7 @@ def test_ruined_weights_never_replace_a_good_checkpoint(tmp_path):
     assert RunFolder(tmp_path).latest().name == "step-00000002"
 
 
-def test_ctrl_c_in_the_last_step_still_stops_what_comes_after(tmp_path):
+def test_ctrl_c_in_the_last_step_raises_as_well(tmp_path):
     def interrupt(trainer):
         if trainer.state.step == 24:
             os.kill(os.getpid(), signal.SIGINT)
@@ -385,11 +385,11 @@ def test_ctrl_c_in_the_last_step_still_stops_what_comes_after(tmp_path):
     assert RunFolder(tmp_path).latest().name == "step-00000024"
 
 
-def test_a_history_shorter_than_the_checkpoint_knows_is_said(tmp_path):
+def test_a_history_shorter_than_at_the_checkpoint_is_refused(tmp_path):
     train(small_recipe(iterations=5), tmp_path, dataset=DIGITS)
     metrics = tmp_path / "metrics.jsonl"
     metrics.write_bytes(metrics.read_bytes()[:-10])
-    with pytest.raises(CheckpointError, match=r"metrics.jsonl has \d+ bytes, but the checkpoint knows"):
+    with pytest.raises(CheckpointError, match=r"metrics.jsonl has \d+ bytes, but had \d+ at the checkpoint"):
         train(small_recipe(iterations=5), tmp_path, dataset=DIGITS, resume=True)
 
 
@@ -401,7 +401,7 @@ def test_a_run_whose_checkpoints_were_deleted_starts_again(tmp_path):
     assert_same_run(tmp_path / "one", tmp_path / "two")
 
 
-def test_no_images_to_evaluate_on_is_said():
+def test_a_data_set_without_test_images_is_refused():
     with pytest.raises(DataError, match="no images"):
         train(small_recipe(data="shapes", iterations=1), dataset=data.shapes(train=32, test=0))
 
@@ -423,6 +423,6 @@ def test_history_survives_a_torn_last_line(tmp_path):
     assert History.load(path).series("loss") == ([1], [2.5])
 
 
-def test_a_missing_history_is_said(tmp_path):
+def test_a_missing_history_is_reported(tmp_path):
     with pytest.raises(CheckpointError, match="no history of a run"):
         History.load(tmp_path / "metrics.jsonl")

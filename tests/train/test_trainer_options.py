@@ -1,4 +1,4 @@
-"""What a recipe can ask of the trainer: a plateau, the mean of the weights, auxiliary heads."""
+"""Options of a recipe in the trainer: a plateau, the mean of the weights, auxiliary heads."""
 
 import json
 
@@ -15,7 +15,7 @@ DIGITS = data.digits()
 
 
 def small_recipe(**changes):
-    """Digits, eight layers, 24 steps, an evaluation after every second."""
+    """Digits, eight layers, 24 steps, an evaluation after every second step."""
     options = {
         "model": "resnet8",
         "data": "digits",
@@ -28,7 +28,7 @@ def small_recipe(**changes):
     return Recipe(**options | changes)
 
 
-def cut_and_resumed(recipe, folder, stop_at, checkpoint_every):
+def interrupt_and_resume(recipe, folder, stop_at, checkpoint_every):
     """Train until an exception in step `stop_at`, then go on from the last checkpoint."""
 
     def fail(trainer):
@@ -41,15 +41,15 @@ def cut_and_resumed(recipe, folder, stop_at, checkpoint_every):
 
 
 def assert_same_run(one, two):
-    """All arrays of the last checkpoint bit for bit, and the same history but for the times."""
+    """All arrays of the last checkpoint bit for bit, and the same history except for the times."""
     folders = RunFolder(one), RunFolder(two)
     names = [sorted(file.name for file in folder.latest().glob("*.safetensors")) for folder in folders]
     assert names[0] == names[1]
     for name in names[0]:
-        ours, theirs = (load_file(folder.latest() / name) for folder in folders)
-        assert ours.keys() == theirs.keys()
-        for key in ours:
-            np.testing.assert_array_equal(ours[key], theirs[key], err_msg=key)
+        first, second = (load_file(folder.latest() / name) for folder in folders)
+        assert first.keys() == second.keys()
+        for key in first:
+            np.testing.assert_array_equal(first[key], second[key], err_msg=key)
     rows = [History.load(folder.metrics_file).rows for folder in folders]
     for row in rows[0] + rows[1]:
         row.pop("seconds", None)
@@ -60,12 +60,12 @@ def assert_same_run(one, two):
 def test_a_plateau_resumes_bit_for_bit(tmp_path, stop_at):
     options = {"learning_rate": 1.0, "evaluate_every": 1}  # so that the error often fails to improve
     recipe = small_recipe(schedule="plateau", patience=1, drop_factor=0.5, **options)
-    whole = train(recipe, tmp_path / "whole", dataset=DIGITS)
-    rates = whole.history.series("learning_rate")[1]
-    assert len(set(rates[:9])) > 1, "it drops before the cut, or there is nothing to see here"
-    resumed = cut_and_resumed(recipe, tmp_path / "cut", stop_at, checkpoint_every=4)
+    uninterrupted = train(recipe, tmp_path / "uninterrupted", dataset=DIGITS)
+    rates = uninterrupted.history.series("learning_rate")[1]
+    assert len(set(rates[:9])) > 1, "it drops before the interruption, or the test shows nothing"
+    resumed = interrupt_and_resume(recipe, tmp_path / "resumed", stop_at, checkpoint_every=4)
     assert resumed.history.series("learning_rate")[1] == rates
-    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    assert_same_run(tmp_path / "uninterrupted", tmp_path / "resumed")
 
 
 def test_the_rate_of_a_plateau_follows_the_errors_in_the_history():
@@ -79,24 +79,24 @@ def test_the_rate_of_a_plateau_follows_the_errors_in_the_history():
 
 @pytest.mark.parametrize("stop_at", [7, 15, 22])
 def test_the_mean_of_the_weights_resumes_bit_for_bit(tmp_path, stop_at):
-    """Cut before and in the half that is averaged."""
+    """Interrupted before and in the half that is averaged."""
     recipe = small_recipe(average_weights=True)
-    train(recipe, tmp_path / "whole", dataset=DIGITS)
-    cut_and_resumed(recipe, tmp_path / "cut", stop_at, checkpoint_every=4)
-    assert "average.safetensors" in {file.name for file in RunFolder(tmp_path / "cut").latest().iterdir()}
-    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    train(recipe, tmp_path / "uninterrupted", dataset=DIGITS)
+    interrupt_and_resume(recipe, tmp_path / "resumed", stop_at, checkpoint_every=4)
+    assert "average.safetensors" in {file.name for file in RunFolder(tmp_path / "resumed").latest().iterdir()}
+    assert_same_run(tmp_path / "uninterrupted", tmp_path / "resumed")
 
 
 def test_the_mean_is_over_the_second_half_and_only_for_evaluation():
-    seen, trainer = [], Trainer(small_recipe(average_weights=True), DIGITS)
-    trainer.run(lambda t: seen.append({n: a.copy() for n, a in t.model.state_dict().items()}))
+    states, trainer = [], Trainer(small_recipe(average_weights=True), DIGITS)
+    trainer.run(lambda t: states.append({n: a.copy() for n, a in t.model.state_dict().items()}))
     plain = train(small_recipe(), dataset=DIGITS)
     for name, array in plain.model.state_dict().items():
         np.testing.assert_array_equal(trainer.model.state_dict()[name], array, err_msg=name)
-    errors = [run.history.series("test_loss")[1] for run in (trainer, plain)]
-    assert errors[0][:6] == errors[1][:6], "steps 2 to 12: nothing is averaged yet"
-    assert all(ours != theirs for ours, theirs in zip(errors[0][6:], errors[1][6:], strict=True))
-    means = {name: np.mean([s[name] for s in seen[12:]], axis=0, dtype=np.float64) for name in seen[0]}
+    losses = [run.history.series("test_loss")[1] for run in (trainer, plain)]
+    assert losses[0][:6] == losses[1][:6], "steps 2 to 12: nothing is averaged yet"
+    assert all(mean != last for mean, last in zip(losses[0][6:], losses[1][6:], strict=True))
+    means = {name: np.mean([s[name] for s in states[12:]], axis=0, dtype=np.float64) for name in states[0]}
     plain.model.load_state_dict(means)
     assert evaluate(plain.model, plain.test_loader) == tuple(
         trainer.history.last(column) for column in ("test_loss", "test_error")
@@ -104,16 +104,16 @@ def test_the_mean_is_over_the_second_half_and_only_for_evaluation():
 
 
 def test_a_run_of_one_step_has_a_mean():
-    ones = [train(small_recipe(iterations=1, average_weights=a), dataset=DIGITS) for a in (True, False)]
-    assert ones[0].average.count == 1
-    assert ones[0].history.last("test_loss") == ones[1].history.last("test_loss")
+    runs = [train(small_recipe(iterations=1, average_weights=a), dataset=DIGITS) for a in (True, False)]
+    assert runs[0].average.count == 1
+    assert runs[0].history.last("test_loss") == runs[1].history.last("test_loss")
 
 
 def test_evaluating_a_folder_uses_the_mean(tmp_path):
     run = train(small_recipe(average_weights=True), tmp_path, dataset=DIGITS)
     expected = (24, run.history.last("test_loss"), run.history.last("test_error"))
     assert evaluate_run(tmp_path) == expected
-    assert evaluate(run.model, run.test_loader)[0] != expected[1], "the last weights say something else"
+    assert evaluate(run.model, run.test_loader)[0] != expected[1], "the last weights give another loss"
 
 
 def test_a_lost_mean_is_named(tmp_path):
@@ -137,9 +137,9 @@ NEW_FIELDS = {
 
 
 def test_a_run_of_an_older_version_goes_on(tmp_path):
-    """Its recipe.json lacks the fields that came later."""
+    """Its recipe.json lacks the fields that were added later."""
     recipe = small_recipe(drops=(12, 18))
-    train(recipe, tmp_path / "whole", dataset=DIGITS)
+    train(recipe, tmp_path / "uninterrupted", dataset=DIGITS)
 
     def fail(trainer):
         if trainer.state.step == 13:
@@ -153,11 +153,11 @@ def test_a_run_of_an_older_version_goes_on(tmp_path):
     content["recipe"] = {k: v for k, v in content["recipe"].items() if k not in NEW_FIELDS}
     file.write_text(json.dumps(content))
     train(recipe, tmp_path / "older", dataset=DIGITS, resume=True)
-    assert_same_run(tmp_path / "whole", tmp_path / "older")
+    assert_same_run(tmp_path / "uninterrupted", tmp_path / "older")
 
 
 class NetWithHeads(nn.Module):
-    """Three linear classifiers; in training all of them answer, as GoogLeNet's do."""
+    """Three linear classifiers; in training it returns the logits of all three, as GoogLeNet does."""
 
     def __init__(self, in_channels, classes, generator):
         self.flatten = nn.Flatten()
@@ -170,7 +170,7 @@ class NetWithHeads(nn.Module):
         return (self.fc(x), self.head1(x), self.head2(x)) if self.training else self.fc(x)
 
 
-def test_auxiliary_heads_train_but_do_not_answer(monkeypatch):
+def test_auxiliary_heads_train_but_do_not_predict(monkeypatch):
     monkeypatch.setattr("minires.train.build.create", lambda name, **options: NetWithHeads(**options))
     trainer = Trainer(small_recipe(model_options={}, weight_decay=0.0, iterations=60), DIGITS)
     images, labels = trainer.train_loader.batch(0)

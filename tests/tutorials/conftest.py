@@ -1,4 +1,4 @@
-"""Running a tutorial inside a test, whole or with smaller settings."""
+"""Running a tutorial inside a test, at full length or with smaller settings."""
 
 import ast
 import time
@@ -15,7 +15,7 @@ TUTORIALS = Path(__file__).parents[2] / "tutorials"
 
 @dataclass(frozen=True)
 class Page:
-    """What is left after a tutorial has run: its names, what it printed, and how many seconds it took."""
+    """The result of running a tutorial: its names, what it printed, and how many seconds it took."""
 
     names: dict
     output: str
@@ -25,7 +25,7 @@ class Page:
         return self.names[name]
 
 
-class Smaller(ast.NodeTransformer):
+class SettingsReplacer(ast.NodeTransformer):
     """Replaces the values of settings, assignments such as `epochs = 20` at the top level of a page."""
 
     def __init__(self, settings):
@@ -45,9 +45,9 @@ class Smaller(ast.NodeTransformer):
 
 def load(path, settings):
     """The page's code, with these settings in place of its own."""
-    smaller = Smaller(settings)
-    tree = ast.fix_missing_locations(smaller.visit(ast.parse(path.read_text())))
-    assert not smaller.missing, f"{path.name} has no settings {smaller.missing} to make smaller"
+    replacer = SettingsReplacer(settings)
+    tree = ast.fix_missing_locations(replacer.visit(ast.parse(path.read_text())))
+    assert not replacer.missing, f"{path.name} has no settings {replacer.missing} to replace"
     return compile(tree, path, "exec")
 
 

@@ -1,4 +1,4 @@
-"""Page 1 runs, and what its prose says is so."""
+"""Page 1 runs, and its statements are true."""
 
 import numpy as np
 

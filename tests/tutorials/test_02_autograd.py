@@ -1,4 +1,4 @@
-"""Page 2 runs, and what its prose says is so."""
+"""Page 2 runs, and its statements are true."""
 
 import numpy as np
 import pytest
@@ -31,18 +31,18 @@ def test_the_page_differentiates_a_network_of_its_own(run_page, rng):
     page = run_page("02_autograd", doublings=2, steps=1)
     values = [rng.standard_normal(shape) for shape in [(5, 3), (3, 4), (5, 1), (4,), ()]]
     gradients = []
-    for kind in (page["Array"], lambda value: Tensor(value, requires_grad=True)):
-        x, W, a, b, c = inputs = [kind(value) for value in values]
+    for make in (page["Array"], lambda value: Tensor(value, requires_grad=True)):
+        x, W, a, b, c = inputs = [make(value) for value in values]
         y = ((x @ W * a + b).relu() * c + a).sum()
-        if kind is page["Array"]:
-            found = page["array_backward"](y)
-            gradients.append([found[array] for array in inputs])
+        if make is page["Array"]:
+            gradient_of = page["array_backward"](y)
+            gradients.append([gradient_of[array] for array in inputs])
         else:
             y.backward()
             gradients.append([tensor.grad for tensor in inputs])
-    for ours, theirs, value in zip(*gradients, values, strict=True):
-        assert np.shape(ours) == value.shape
-        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+    for gradient, expected, value in zip(*gradients, values, strict=True):
+        assert np.shape(gradient) == value.shape
+        np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_the_solutions(run_page):
@@ -52,7 +52,7 @@ def test_the_solutions(run_page):
 
 
 def chain_length(tensor):
-    """The most operations behind one another that lead to a tensor."""
+    """The length of the longest chain of operations that leads to a tensor."""
     length, waiting = {None: 0}, [tensor.creator]
     while waiting:
         node = waiting[-1]

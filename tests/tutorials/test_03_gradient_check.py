@@ -1,4 +1,4 @@
-"""Page 3 runs, and what its prose says is so."""
+"""Page 3 runs, and its statements are true."""
 
 import numpy as np
 import pytest
@@ -25,9 +25,9 @@ def test_the_nudges(page):
         assert ratio.min() > 0.1
         assert ratio.max() < 3
     np.testing.assert_array_equal(errors[np.float32, True][nudges < 1e-9], 1)  # the flat part
-    best = min(errors, key=lambda kind: errors[kind].min())
+    best = min(errors, key=lambda case: errors[case].min())
     assert best == (np.float64, True)
-    others = [curve.min() for kind, curve in errors.items() if kind != best]
+    others = [curve.min() for case, curve in errors.items() if case != best]
     assert min(others) > 100 * errors[best].min()  # "by far"
     assert nudges[errors[best].argmin()] > page["eps"]
     # relative errors
@@ -62,8 +62,8 @@ def test_five_ways_to_be_fooled(page):
     assert max(cases[::2]) < 1e-7
     assert min(cases[1::2]) > 0.1
 
-    assert page["alone"] < 1e-8
-    assert page["in_company"] > 0.1
+    assert page["error_alone"] < 1e-8
+    assert page["error_with_shortcut"] > 0.1
     # without the copy the upstream gradient would change, too
     x = page["Tensor"](page["both_sides"], requires_grad=True)
     upstream = np.ones(x.shape)
@@ -72,11 +72,11 @@ def test_five_ways_to_be_fooled(page):
 
 
 def test_directions(page):
-    assert page["whole_error"] < 1e-6
+    assert page["network_error"] < 1e-6
     expected = page["mistake"] / np.linalg.norm(page["norms"])
-    assert expected / 5 < np.median(page["together"]) < 5 * expected
-    assert max(page["together"]) < 1e-6  # all nine pass
-    np.testing.assert_allclose(page["first_alone"], 0.5, atol=1e-3)
+    assert expected / 5 < np.median(page["nine_errors"]) < 5 * expected
+    assert max(page["nine_errors"]) < 1e-6  # all nine pass
+    np.testing.assert_allclose(page["first_layer_error"], 0.5, atol=1e-3)
     assert sum(p.numel() for p in models.create("resnet20", generator=0).parameters()) == 269_722
     assert page["norms"][0] < 1e-5 * page["norms"][-1]
     # the library

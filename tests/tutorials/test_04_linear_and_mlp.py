@@ -1,4 +1,4 @@
-"""Page 4 runs, and what its prose says is so."""
+"""Page 4 runs, and its statements are true."""
 
 import numpy as np
 import pytest
@@ -6,19 +6,19 @@ import pytest
 from minires import data
 
 SMALL = {"epochs": 2, "steps": 60, "counts": (50, 1437), "shift_epochs": 1}
-SMALL_SOLUTIONS = {"epochs": 2, "longer": 5, "steps": 20, "seeds": 2, "few": 1}
+SMALL_SOLUTIONS = {"epochs": 2, "epochs_by_heart": 5, "steps": 20, "seeds": 2, "passes": 1}
 
 
-def what_holds_at_any_length(page):
+def check_what_holds_at_any_length(page):
     """Derivations, and what follows from them exactly."""
     assert "images: 0.0" in page.output  # the likelihood underflows
     np.testing.assert_allclose(page["losses"][0], np.log(10), rtol=1e-6)
-    assert max(page["apart"]) < 1e-5
+    assert max(page["loss_gaps"]) < 1e-5
     W, never_inked = page["W"], (page["x"] == 0).all(axis=0)
     assert never_inked.any()
     assert not W[:, never_inked].any()
     assert abs(W.sum(axis=0)).max() < 1e-4 * page["limit"]
-    np.testing.assert_array_equal((page["h"] @ page["w2"] + page["b2"]) > 0, page["one"])
+    np.testing.assert_array_equal((page["h"] @ page["w2"] + page["b2"]) > 0, page["exactly_one"])
     gradients = {name: abs(p.grad.numpy()).max() for name, p in page["stuck"].named_parameters()}
     assert gradients.pop("3.bias") > 0
     assert set(gradients.values()) == {0}
@@ -27,7 +27,7 @@ def what_holds_at_any_length(page):
 
 def test_the_page_made_small(run_page):
     page = run_page("04_linear_and_mlp", **SMALL)
-    what_holds_at_any_length(page)
+    check_what_holds_at_any_length(page)
     assert page["xor_errors"][0] > 20  # at least one corner in four
     assert page["test_error"] < 40
 
@@ -41,23 +41,23 @@ def test_the_solutions_made_small(run_page):
 @pytest.mark.slow
 def test_the_page(run_page):
     page = run_page("04_linear_and_mlp")
-    what_holds_at_any_length(page)
+    check_what_holds_at_any_length(page)
     template = page["W"][0].reshape(8, 8)
     assert template[3:5, 3:5].mean() < 0 < template[2:6, 2].mean()  # 0: no ink in the middle, ink around
 
-    linear, bent = page["xor_errors"]
+    linear, with_hidden_units = page["xor_errors"]
     assert linear > 35
-    assert bent < 2
-    doubt = page["F"].softmax(page["line"](page["Tensor"](page["points"]))).numpy()
-    assert abs(doubt - 0.5).max() < 0.1
+    assert with_hidden_units < 2
+    probabilities = page["F"].softmax(page["linear_net"](page["Tensor"](page["points"]))).numpy()
+    assert abs(probabilities - 0.5).max() < 0.1
 
     (_, linear_test), (mlp_training, mlp_test) = (errors[-1] for errors in page["curves"].values())
     assert mlp_training < 0.2  # "to zero"
     assert linear_test > 5  # "well above it"
     assert mlp_test > 5
-    few = page["few_errors"]
-    assert few[:, 0].max() < 0.5
-    assert few[0, 1] > 2 * few[-1, 1]
+    few_errors = page["few_errors"]
+    assert few_errors[:, 0].max() < 0.5
+    assert few_errors[0, 1] > 2 * few_errors[-1, 1]
 
     table = page["table"]
     assert abs(table[2, 2] - mlp_test) < 3  # "as before"
@@ -67,7 +67,7 @@ def test_the_page(run_page):
     assert 40 < by_one < 70  # "about half"
     assert by_two > 80  # "nine times in ten"
     assert page["farther"] > 95
-    assert page["fooled"].max() == 4
+    assert page["wrong_shifts"].max() == 4
 
     nets = page["results"]["nets"]
     assert abs(nets["mlp"]["parameters"] - nets["convnet"]["parameters"]) < 10
@@ -98,9 +98,9 @@ def test_the_solutions(run_page):
     assert page["by_hand"] < 12
     assert page["heart_error"] == 0
     assert page["heart_test"] > 75
-    found = page["found"]
-    assert found[2] < found[4] < found[8] == 20
-    assert found[2] < 15
+    successes = page["successes"]
+    assert successes[2] < successes[4] < successes[8] == 20
+    assert successes[2] < 15
     (middle, by_one, _), (shown_middle, shown_by_one, shown_by_two) = page["errors"].values()
     assert shown_middle < middle + 2
     assert shown_by_one < by_one / 3

@@ -1,4 +1,4 @@
-"""Page 5: loops, columns and gradients agree with the library, and such a net does not mind shifts."""
+"""Page 5: loops, columns and gradients agree with the library, and a convolutional net bears shifts."""
 
 import numpy as np
 import pytest
@@ -11,15 +11,15 @@ SMALL = {"epochs": 1, "shifts": (0, 2)}
 
 def check_the_formulas(page):
     assert max(page["errors"]) < 1e-6
-    assert page["price"] == 9
+    assert page["memory_ratio"] == 9
     assert page["counts"].tolist()[:2] == [[4, 6, 6, 6, 4], [6, 9, 9, 9, 6]]
     assert page["slow"] > 10 * page["fast"]
     assert page["inside"] < 1e-12 < 0.01 < page["at_border"]
     generator = np.random.default_rng(1)
     x, W, b = (generator.standard_normal(shape) for shape in ((1, 2, 6, 7), (3, 2, 3, 2), 3))
-    theirs = F.conv2d(Tensor(x), Tensor(W), Tensor(b), stride=2, padding=1).numpy()
-    np.testing.assert_allclose(page["conv"](x, W, b, 2, 1), theirs, atol=1e-12)
-    np.testing.assert_allclose(page["conv_loops"](x, W, b, 2, 1), theirs, atol=1e-12)
+    expected = F.conv2d(Tensor(x), Tensor(W), Tensor(b), stride=2, padding=1).numpy()
+    np.testing.assert_allclose(page["conv"](x, W, b, 2, 1), expected, atol=1e-12)
+    np.testing.assert_allclose(page["conv_loops"](x, W, b, 2, 1), expected, atol=1e-12)
 
 
 def check_the_solutions(page):
@@ -31,7 +31,7 @@ def check_the_solutions(page):
 def test_the_page(run_page):
     page = run_page("05_convolution", **SMALL)
     check_the_formulas(page)
-    assert page["change"][2] < 1e-5  # invariant, whatever its weights are
+    assert page["change"][2] < 1e-5  # invariant for any weights
 
 
 def test_the_solutions(run_page):

@@ -1,4 +1,4 @@
-"""Page 6 runs, and what its prose says is so."""
+"""Page 6 runs, and its statements are true."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from minires.errors import ShapeError
 from minires.nn import functional as F
 
 
-def what_holds_at_any_length(page):
-    """What pooling is, exactly, and what the networks' parameters are."""
+def check_what_holds_at_any_length(page):
+    """The exact statements about pooling, and the shares of the networks' parameters."""
     assert "backward() says" in page["tie_message"]
     np.testing.assert_array_equal(page["tie"].grad.numpy(), [[[[1, 0], [0, 0]]]])
     assert page["leaf"].grad.sum().item() == 9 > page["naive"].sum()
@@ -19,7 +19,7 @@ def what_holds_at_any_length(page):
     assert "48 x 40: linear: input" in page.output
     np.testing.assert_array_equal(page["by_two"], np.roll(page["pooled"], 1, axis=3))
     assert (page["by_one"] == page["pooled"]).mean() < 0.6
-    np.testing.assert_allclose(page["whole"], page["x"].mean(axis=(2, 3)))
+    np.testing.assert_allclose(page["means"], page["x"].mean(axis=(2, 3)))
     assert page["difference"] < 1e-4
 
 
@@ -37,8 +37,8 @@ def sizes_agree(output_size):
 
 
 def test_the_page_made_small(run_page):
-    page = run_page("06_pooling", epochs=0, counted=("alexnet",))
-    what_holds_at_any_length(page)
+    page = run_page("06_pooling", epochs=0, networks=("alexnet",))
+    check_what_holds_at_any_length(page)
     sizes_agree(page["output_size"])
 
 
@@ -54,18 +54,18 @@ def test_the_solutions_made_small(run_page):
 @pytest.mark.slow
 def test_the_page(run_page):
     page = run_page("06_pooling")
-    what_holds_at_any_length(page)
+    check_what_holds_at_any_length(page)
     assert page["edges"].max() == page["max_pool"](page["edges"], 4, 4).max()  # "keeps the full strength"
     assert page["avg_pool"](page["edges"], 4, 4).max() < page["edges"].max() / 2  # "fades"
     assert page["shares"]["vgg16"] > 50
     assert page["shares"]["resnet50"] < 10
     errors = page["errors"]
-    lost = {name: moved - unmoved for name, (unmoved, moved) in errors.items()}
-    assert lost["no pool"] > 35
-    assert lost["no pool"] > lost["maximum 2 x 2"] + 5 > lost["maximum 4 x 4"] + 10
-    assert lost["average 4 x 4"] > lost["maximum 4 x 4"] + 5
-    assert lost["maximum 4 x 4"] > 10
-    assert max(lost["global maximum"], lost["global average"]) < 3
+    increase = {name: moved - unmoved for name, (unmoved, moved) in errors.items()}
+    assert increase["no pool"] > 35
+    assert increase["no pool"] > increase["maximum 2 x 2"] + 5 > increase["maximum 4 x 4"] + 10
+    assert increase["average 4 x 4"] > increase["maximum 4 x 4"] + 5
+    assert increase["maximum 4 x 4"] > 10
+    assert max(increase["global maximum"], increase["global average"]) < 3
     assert errors["global average"][0] > errors["global maximum"][0] + 8
     assert page.seconds < 60
 

@@ -1,4 +1,4 @@
-"""Page 8 runs, and what its prose says is so."""
+"""Page 8 runs, and its statements are true."""
 
 import math
 
@@ -20,7 +20,7 @@ SMALL = {
 }
 
 
-def sizes_follow_the_derivation(page, within):
+def check_the_sizes(page, within):
     for name, gain in page["gains"].items():
         activations, gradients = page["measured"][name]
         layers = np.arange(page["depth"])
@@ -29,7 +29,7 @@ def sizes_follow_the_derivation(page, within):
         np.testing.assert_allclose(gradients[:-1], gradients[-2] * factor[::-1], rtol=within)
 
 
-def momentum_wins_in_the_valley(page):
+def check_momentum_in_the_valley(page):
     distance = {name: np.hypot(*path[-1]) for name, path in page["paths"].items()}
     slow, zigzag, momentum = distance.values()
     assert momentum < zigzag / 3 < slow / 9
@@ -39,8 +39,8 @@ def test_the_page_made_small(run_page):
     page = run_page("08_training", **SMALL)
     assert page["before"] == pytest.approx(2, rel=0.05)
     assert page["behind"] == pytest.approx(1, rel=0.05)
-    sizes_follow_the_derivation(page, within=0.5)
-    momentum_wins_in_the_valley(page)
+    check_the_sizes(page, within=0.5)
+    check_momentum_in_the_valley(page)
     assert "the same weights as the library's" in page.output
     assert "step 48,000: 0.0010" in page.output
 
@@ -56,18 +56,18 @@ def test_the_solutions(run_page):
 def test_the_page_at_full_length(run_page):
     page = run_page("08_training")
     assert page.seconds < 60
-    sizes_follow_the_derivation(page, within=1.0)
-    momentum_wins_in_the_valley(page)
-    what_training_makes_of_each_start(page)
-    decay_and_noise(page)
-    the_sweep_is_a_u(page)
-    the_drop_helps_at_once(page)
+    check_the_sizes(page, within=1.0)
+    check_momentum_in_the_valley(page)
+    check_training_from_each_start(page)
+    check_decay_and_noise(page)
+    check_the_sweep(page)
+    check_the_drop(page)
     assert not math.isfinite(page["cold"][-1]) or page["at_the_end"](page["cold"]) > 2
     assert np.mean(page["warm"][: page["warm_steps"]][-20:]) < 0.6
     assert page["at_the_end"](page["warm"]) > 2  # lost again
 
 
-def what_training_makes_of_each_start(page):
+def check_training_from_each_start(page):
     ends = {key: page["at_the_end"](losses) for key, losses in page["runs"].items()}
     for rate in page["rates"]:
         assert ends["too small", rate] == pytest.approx(math.log(10), abs=0.02)
@@ -76,33 +76,33 @@ def what_training_makes_of_each_start(page):
     assert ends["He", page["rates"][1]] < 1
 
 
-def decay_and_noise(page):
+def check_decay_and_noise(page):
     lengths = page["lengths"]
     none, little, much = (lengths[decay][-1] for decay in page["decays"])
     assert none > lengths[0][0]  # the loss pulls the other way
-    assert none > little > much > page["alone"][-1]
+    assert none > little > much > page["decay_alone"][-1]
     assert page["noise"] == pytest.approx([page["noise"][0] / 2**k for k in range(4)], rel=0.25)
 
 
-def the_sweep_is_a_u(page):
-    for found in page["ends"].values():
-        lowest = int(np.argmin(found))
-        assert 2 < lowest < len(found) - 2
-        assert found[lowest + 2] > 10 * found[lowest]  # nine times the best rate
-        assert found[lowest] < 0.05
-        assert found[0] > 1
-        assert found[-1] > 2
+def check_the_sweep(page):
+    for losses in page["ends"].values():
+        lowest = int(np.argmin(losses))
+        assert 2 < lowest < len(losses) - 2
+        assert losses[lowest + 2] > 10 * losses[lowest]  # nine times the best rate
+        assert losses[lowest] < 0.05
+        assert losses[0] > 1
+        assert losses[-1] > 2
     assert page["best"][0.9] < page["best"][0] / 2
 
 
-def the_drop_helps_at_once(page):
+def check_the_drop(page):
     drop = page["drop_at"] // 5
-    kept, dropped = np.array(page["without"]), np.array(page["with_drop"])
-    np.testing.assert_array_equal(kept[: drop + 1], dropped[: drop + 1])
-    before, after = dropped[drop - 20 : drop + 1], dropped[drop + 4 :]
+    without_drop, with_drop = np.array(page["without_drop"]), np.array(page["with_drop"])
+    np.testing.assert_array_equal(without_drop[: drop + 1], with_drop[: drop + 1])
+    before, after = with_drop[drop - 20 : drop + 1], with_drop[drop + 4 :]
     assert np.median(after) < np.median(before) / 2
     assert after.max() < before.mean()
-    assert np.median(after) < np.median(kept[drop + 4 :]) / 1.3
+    assert np.median(after) < np.median(without_drop[drop + 4 :]) / 1.3
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Page 9 runs, and what its prose says is so: deeper plain nets train worse, though better weights exist."""
+"""Page 9 runs, and its statements are true: deeper plain nets train worse, though better weights exist."""
 
 import numpy as np
 import pytest
@@ -15,13 +15,13 @@ SHORT = {
 
 def built_equals_shallow(page):
     """The deep net computes what the shallow one computes."""
-    np.testing.assert_allclose(page["of_built"], page["scores"], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(page["scores_of_built"], page["scores"], rtol=1e-4, atol=1e-4)
     built_from = page["curves"][page["shallow_depth"]][-1][0]
     return page["error_of_built"] == pytest.approx(built_from, abs=0.08)  # one image
 
 
-def identity_block_is_the_identity(page):
-    """In evaluation; and in training, on the data that its statistics are from."""
+def check_the_identity_block(page):
+    """It is the identity in evaluation; and in training, on the data that its statistics are from."""
     block = page["Block"](4, 4)
     x = abs(np.random.default_rng(0).standard_normal((8, 4, 5, 5))).astype(np.float32)
     page["make_identity"](block, x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3)))
@@ -34,14 +34,16 @@ def test_the_page_in_short(run_page):
     assert "(8, 16, 32): 67,906 parameters" in page.output
     assert "(16, 32, 64): 269,722 parameters" in page.output
     assert built_equals_shallow(page)
-    identity_block_is_the_identity(page)
+    check_the_identity_block(page)
     inputs, gradients = page["signals"](page["nets"][8])
     assert [value.shape for value in inputs] == [gradient.shape for gradient in gradients]
     assert page["slope"][14, "at the start"][0] > page["slope"][14, "at the start"][-1]
 
 
 def test_the_solutions_in_short(run_page):
-    solutions = run_page("solutions/09_plain_nets_solutions", depth=8, epochs=1, batch_size=720, longer=1)
+    solutions = run_page(
+        "solutions/09_plain_nets_solutions", depth=8, epochs=1, batch_size=720, near_epochs=1
+    )
     assert "all:    40,551,040" in solutions.output
     assert max(solutions["by_hand"], key=solutions["by_hand"].get) == "layer1"
 
@@ -57,7 +59,7 @@ def test_the_page(run_page):
     assert train_errors[3] > train_errors[2] + 20
     assert test_errors[3] > test_errors[2] + 20 > test_errors[1] + 20
     assert built_equals_shallow(page)
-    assert page["training_error"] < 2  # "it stays"
+    assert page["training_error"] < 2  # "the error stays small"
 
     at_start = [page["size"][depth, "at the start"] for depth in (20, 56)]
     assert max(map(max, at_start)) < 1.5 * min(map(min, at_start))  # "the same size in all layers"

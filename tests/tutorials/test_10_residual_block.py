@@ -1,4 +1,4 @@
-"""Page 10 runs, and what its prose says is so: with shortcuts, 56 layers train as well as 20."""
+"""Page 10 runs, and its statements are true: with shortcuts, 56 layers train as well as 20."""
 
 import numpy as np
 import pytest
@@ -11,13 +11,15 @@ def test_the_page_in_short(run_page):
     assert "C: 269,722 + 14,240 = 283,962" in page.output
     assert page["difference"] == 0
     assert "convolution: 0.0" in page.output
-    assert page["off"] > 0.1
+    assert page["gradient_error"] > 0.1
     assert page["cost"]["second"] == 2 * page["cost"]["first"]
     assert len(page["change"]["residual", 14]) == 4  # of six blocks, two change the shape
 
 
 def test_the_solutions_in_short(run_page):
-    solutions = run_page("solutions/10_residual_block_solutions", epochs=1, batch_size=720, deep="resnet8")
+    solutions = run_page(
+        "solutions/10_residual_block_solutions", epochs=1, batch_size=720, deep_name="resnet8"
+    )
     assert solutions["error_of_repaired"] == pytest.approx(solutions["error_of_net"], abs=0.3)  # one image
 
 
@@ -33,7 +35,7 @@ def test_the_page(run_page):
     assert page["difference"] == 0
     assert page["error_of_built"] == final["residual", 20][0]
     assert page["training_error"] < 2  # trained on
-    assert abs(page["new"].bn2.weight.numpy()).min() > 0  # the new blocks have moved
+    assert abs(page["new_block"].bn2.weight.numpy()).min() > 0  # the new blocks have moved
 
     assert page["growth"]["plain"] > 10 * page["growth"]["residual"]  # "grows far less"
     assert all(residual < plain for residual, plain in later(page["mixed"]))
@@ -47,8 +49,8 @@ def test_the_page(run_page):
     )
     assert 0.8 < np.median(abs(scale)) < 1.2  # "it takes longer than our few epochs to move far from there"
 
-    assert page["before"] > 2 * page["after"]
-    assert page["off"] > 0.1
+    assert page["mean_before"] > 2 * page["mean_after"]
+    assert page["gradient_error"] > 0.1
     assert page["error_of_moved"] > 30 + page["error_of_shallow"]
 
 

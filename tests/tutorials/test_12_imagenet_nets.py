@@ -1,10 +1,10 @@
-"""Page 12 runs, and what its prose says is so."""
+"""Page 12 runs, and its statements are true."""
 
 import numpy as np
 import pytest
 
 
-def what_holds_at_any_length(page, solutions):
+def check_what_holds_at_any_length(page, solutions):
     assert page["sizes"] == [56, 28, 14, 7]
     assert page["stem"] == 112
     assert set(page["PAPER"]) == set(page["TABLE"])
@@ -26,8 +26,8 @@ def what_holds_at_any_length(page, solutions):
     ]
     assert len(set(blocks)) == 1  # "what a block costs to compute stays the same"
 
-    assert page["seen"](True).mean() == 0.25
-    assert page["seen"](False).all()
+    assert page["used_pixels"](True).mean() == 0.25
+    assert page["used_pixels"](False).all()
     assert "loaded: True" in page.output
     assert "missing fc.weight; missing fc.bias; unexpected linear.bias" in page.output
     assert "fc.weight has shape (10, 64), not (100, 64)" in page.output
@@ -41,8 +41,8 @@ def what_holds_at_any_length(page, solutions):
 @pytest.mark.slow
 def test_the_page_and_its_solutions(run_page):
     page = run_page("12_imagenet_nets", steps=2)
-    solutions = run_page("solutions/12_imagenet_nets_solutions", steps=2, looks=2)
-    what_holds_at_any_length(page, solutions)
+    solutions = run_page("solutions/12_imagenet_nets_solutions", steps=2, forward_steps=2)
+    check_what_holds_at_any_length(page, solutions)
 
 
 @pytest.mark.slow
@@ -51,8 +51,8 @@ def test_at_full_length(run_page):
     assert page.seconds < 60
     assert page["right_error"] < 10
     assert 30 < page["wrong_error"] < 80  # "far worse, and still better than guessing"
-    assert page["best"][0].label == page["digits"].test.labels[page["shown"]]
+    assert page["best"][0].label == page["digits"].test.labels[page["test_index"]]
 
     solutions = run_page("solutions/12_imagenet_nets_solutions")
-    what_holds_at_any_length(page, solutions)
+    check_what_holds_at_any_length(page, solutions)
     assert solutions["as_trained"] + 20 < solutions["measured_anew"] < solutions["as_loaded"] - 3

@@ -1,4 +1,4 @@
-"""Page 13: every rung computes the same convolution, and what is far apart is far apart."""
+"""Page 13: every rung computes the same convolution, and the times differ as the page says."""
 
 import numpy as np
 import pytest
@@ -10,16 +10,16 @@ SMALL = {"N": 8, "side": 300, "largest": 14, "large": 2**20, "images": 4, "round
 
 
 def check_the_rungs(page):
-    """That the page compares each version with the library is not enough: here with other weights."""
+    """Each version against the library, with other inputs and weights than those of the page."""
     generator = np.random.default_rng(3)
     x = generator.standard_normal(page["x"].shape, dtype=np.float32)
     w = generator.standard_normal(page["w"].shape, dtype=np.float32)
     expected = F.conv2d(Tensor(x), Tensor(w), padding=1).numpy()
-    pixels = page["by_pixels"](x)
+    pixels = page["to_pixel_order"](x)
     for name in ("columns_at_once", "shifted"):
         np.testing.assert_allclose(page[name](x, w), expected, rtol=1e-3, atol=1e-3)
     for name in ("without_columns", "in_kept_memory", "winograd"):
-        y = page["by_images"](page[name](pixels, w))
+        y = page["to_image_order"](page[name](pixels, w))
         np.testing.assert_allclose(y, expected, rtol=1e-3, atol=1e-3)
 
 

@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "tutorials").glob("[0-9]*.py"))
 SOLUTIONS = sorted((ROOT / "tutorials" / "solutions").glob("[0-9]*.py"))
-EVERY = pytest.mark.parametrize("path", PAGES + SOLUTIONS, ids=lambda path: path.stem)
-EVERY_PAGE = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+FOR_EACH_FILE = pytest.mark.parametrize("path", PAGES + SOLUTIONS, ids=lambda path: path.stem)
+FOR_EACH_PAGE = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 
 HEAD = re.compile(
     r"""\d+\.\ .+\n=+\n\n                    # the title with its number
@@ -36,14 +36,14 @@ def test_pages_are_numbered_from_1_without_a_gap():
     assert [int(path.name[:2]) for path in PAGES] == list(range(1, len(PAGES) + 1))
 
 
-@EVERY_PAGE
+@FOR_EACH_PAGE
 def test_the_head_says_what_is_built_what_is_needed_and_how_long_it_takes(path):
     head = HEAD.match(docstring(path))
     assert head, docstring(path)[:300]
     assert int(head[1]) <= 120
 
 
-@EVERY_PAGE
+@FOR_EACH_PAGE
 def test_a_page_ends_with_exercises_that_have_solutions(path):
     solutions = path.parent / "solutions" / f"{path.stem}_solutions.py"
     assert solutions in SOLUTIONS
@@ -55,7 +55,7 @@ def test_a_page_ends_with_exercises_that_have_solutions(path):
     assert numbers == solved != []
 
 
-@EVERY
+@FOR_EACH_FILE
 def test_only_public_names_are_used(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "minires":
@@ -68,7 +68,7 @@ def test_only_public_names_are_used(path):
             assert not node.attr.startswith("_") or node.attr.startswith("__")
 
 
-@EVERY
+@FOR_EACH_FILE
 def test_a_test_executes_it(path):
     name = path.relative_to(ROOT / "tutorials").with_suffix("").as_posix()
     number = path.name[:2]

@@ -49,7 +49,7 @@ class Scalar:
         return Scalar(y, [(self, 1 - y * y)])
 
 
-def in_order(end):
+def topological_order(end):
     uses = {end: 0}
     waiting = [end]
     while waiting:
@@ -70,7 +70,7 @@ def in_order(end):
 
 def scalar_backward(end):
     gradients = {end: 1.0}
-    for node in in_order(end):
+    for node in topological_order(end):
         for x, local in node.inputs:
             gradients[x] = gradients.get(x, 0.0) + gradients[node] * local
     return gradients
@@ -108,8 +108,8 @@ np.testing.assert_allclose(walked, nudged, rtol=1e-7)
 #
 # Where one element is the largest, it gets the whole gradient, and the others get
 # nothing: nudging those does not change the maximum. Where two are equal, there is no
-# derivative. Up, either of them takes the maximum along; down, the other one holds it.
-# So the slope is 1 on one side and 0 on the other. Any share between is a
+# derivative. Nudged up, either of them raises the maximum; nudged down, the other one
+# holds it. So the slope is 1 on one side and 0 on the other. Any share between is a
 # *subgradient*. Two choices are common: one of the tied elements takes all, or they
 # share equally.
 
@@ -133,19 +133,19 @@ class Array:
 
 x = np.array([[1.0, 5.0, 2.0], [4.0, 4.0, 3.0]])
 ((_, backward),) = Array(x).max(axis=1).inputs
-ours = backward(np.array([1.0, 1.0]))
-print(ours)
+gradient = backward(np.array([1.0, 1.0]))
+print(gradient)
 
 # %%
 # The library shares equally, too:
 
-theirs = Tensor(x, requires_grad=True)
-theirs.max(1).sum().backward()
-np.testing.assert_array_equal(theirs.grad, ours)
+leaf = Tensor(x, requires_grad=True)
+leaf.max(1).sum().backward()
+np.testing.assert_array_equal(leaf.grad, gradient)
 
 # %%
 # It is a choice. What both have in common is that the shares add up to 1, so that as
-# much gradient goes on as has come.
+# much gradient goes on as has arrived.
 #
 # 3. Softplus
 # -----------
@@ -237,7 +237,7 @@ plt.show()
 
 # %%
 # ``grad`` is now the sum of all gradients since the start. A step does not follow the
-# slope at the present place, but all slopes there have ever been. A ball behaves like
+# slope at the present place, but the sum of all slopes so far. A ball behaves like
 # that: the gradient is a force, and the sum of the forces is its speed. Without
 # friction it rolls through the valley and up the other side. Nothing is printed,
 # nothing fails, and the loss does come down at times, which is what makes this mistake

@@ -63,7 +63,7 @@ class EqualWeights(Softmax):
 
 # %%
 # With ones the loss is the sum of all probabilities, which is the number of rows and
-# never changes. The true gradient is zero, so whatever ``backward`` gives is its error.
+# never changes. The true gradient is zero, so the result of ``backward`` is its error.
 
 values = np.random.default_rng(0).standard_normal((4, 5))
 with_ones = {}
@@ -97,8 +97,8 @@ for operation in (Softmax, OwnInputOnly, EqualWeights):
 #    & - \frac{i h^3}{6} f'''(x) + \dots
 #
 # The imaginary part, divided by :math:`h`, is :math:`f'(x) - h^2 f'''(x) / 6 + \dots`
-# The error by truncation is the central difference's. But nothing is subtracted: the
-# imaginary part is a small number with all its digits, in a place of its own. So
+# The error by truncation is that of the central difference. But nothing is subtracted:
+# the imaginary part is a small number with all its digits, in a place of its own. So
 # :math:`h` can be as small as one likes.
 
 x = np.linspace(0, 1, 200)
@@ -121,8 +121,8 @@ plt.show()
 
 # %%
 # Errors below :math:`10^{-17}` are drawn there. The complex step needs a function that
-# takes complex numbers and has no ``max`` or absolute value in it. Most networks have
-# one.
+# takes complex numbers and has no ``max`` or absolute value in it. Most networks
+# contain one of these.
 #
 # 3. Which layer is wrong?
 # ------------------------
@@ -174,7 +174,7 @@ weights = [
 vectors = Tensor(generator.standard_normal((16, 8)))
 
 
-def deep():
+def deep_network():
     h = vectors
     for layer, W in enumerate(weights, start=1):
         h = TwiceAsMuch()(h, W) if layer == wrong_layer else h @ W
@@ -189,6 +189,6 @@ def deep():
 
 errors = []
 for layer, W in enumerate(weights, start=1):
-    errors.append(check_direction(deep, [W], generator, eps=1e-3))
+    errors.append(check_direction(deep_network, [W], generator, eps=1e-3))
     print(f"layer {layer:2}: {errors[-1]:.0e}")
 print("wrong is layer", 1 + int(np.argmax(errors)), "after", 2 * depth, "evaluations")

@@ -110,10 +110,10 @@ print(f"test error {by_hand:.1f} %")
 # 2. Learning by heart
 # --------------------
 
-longer = 300
+epochs_by_heart = 300
 generator = np.random.default_rng(1)
 nonsense = data.Split(digits.train.images[:200], generator.integers(10, size=200))
-net = fit(mlp(64, 64, generator), nonsense, longer)
+net = fit(mlp(64, 64, generator), nonsense, epochs_by_heart)
 heart_error, heart_test = error(net, nonsense), error(net, digits.test)
 print(f"training error {heart_error:.0f} %, test error {heart_test:.0f} %")
 
@@ -151,10 +151,10 @@ def wrong_points(hidden, seed):
     return 100 * (net(Tensor(points)).numpy().argmax(axis=1) != classes).mean()
 
 
-found = {}
+successes = {}
 for hidden in (2, 4, 8):
-    found[hidden] = sum(wrong_points(hidden, seed) < 5 for seed in range(seeds))
-    print(f"{hidden} hidden units: found from {found[hidden]} of {seeds} seeds")
+    successes[hidden] = sum(wrong_points(hidden, seed) < 5 for seed in range(seeds))
+    print(f"{hidden} hidden units: found from {successes[hidden]} of {seeds} seeds")
 
 # %%
 # That a net *can* compute a function does not mean that gradient descent finds it. With
@@ -168,7 +168,7 @@ for hidden in (2, 4, 8):
 
 
 def placed(split, down=0, right=0):
-    """In 12 x 12 pixels, off the middle by so many."""
+    """In 12 x 12 pixels, off the middle: (N, 1, 8, 8) -> (N, 1, 12, 12)."""
     rows, columns = (2 + down, 2 - down), (2 + right, 2 - right)
     return data.Split(
         np.pad(split.images, ((0, 0), (0, 0), rows, columns)), split.labels
@@ -182,12 +182,12 @@ everywhere = data.Split(
     np.concatenate([copy.labels for copy in copies]),
 )
 
-few = 6
+passes = 6
 nets = {
     "unmoved": fit(
-        mlp(144, 64, np.random.default_rng(0)), placed(digits.train), 9 * few
+        mlp(144, 64, np.random.default_rng(0)), placed(digits.train), 9 * passes
     ),
-    "nine places": fit(mlp(144, 64, np.random.default_rng(0)), everywhere, few),
+    "nine places": fit(mlp(144, 64, np.random.default_rng(0)), everywhere, passes),
 }
 errors = {}
 for name, net in nets.items():
@@ -202,8 +202,8 @@ for name, net in nets.items():
     )
 
 # %%
-# It works for the places that were shown, with as many steps. For the place two pixels
-# down, which was not shown, it does not: the error there is still several times as
-# large. This is *augmentation*, training on changed copies, and page :doc:`11
+# It works for the places that were shown, in the same number of steps. For the place
+# two pixels down, which was not shown, it does not: the error there is still several
+# times as large. This is *augmentation*, training on changed copies, and page :doc:`11
 # <../11_resnet20_on_cifar>` uses it, too. But an MLP has to be shown every place, while
 # a convolution needs to see a pattern only once.

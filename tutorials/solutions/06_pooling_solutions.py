@@ -101,8 +101,8 @@ plt.show()
 
 # %%
 # The reason: divide all numbers by the largest, :math:`m`. Then :math:`y = m \,
-# (\mathrm{mean}((x / m)^p))^{1/p}`, and the mean is between :math:`1 / k^2` and 1,
-# whatever :math:`p` is: the largest alone contributes :math:`1 / k^2`. And :math:`(1 /
+# (\mathrm{mean}((x / m)^p))^{1/p}`, and the mean is between :math:`1 / k^2` and 1 for
+# any :math:`p`: the largest alone contributes :math:`1 / k^2`. And :math:`(1 /
 # k^2)^{1/p}` goes to 1.
 #
 # 4. Change the experiment

@@ -59,8 +59,8 @@ for function in (FrozenNorm(mean, var), library):
     y = function(*leaves)
     y.backward(u)
     results.append([y.numpy(), *(leaf.grad.numpy() for leaf in leaves)])
-for ours, theirs in zip(*results, strict=True):
-    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+for result, expected in zip(*results, strict=True):
+    np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-9)
 print("the library agrees")
 
 # %%
@@ -119,10 +119,13 @@ def make_exact(net):
 early_steps = 20
 net = net_with_batch_norm()
 train(net, early_steps)
-late = test_error(net)
+running_error = test_error(net)
 make_exact(net)
-exact = test_error(net)
-print(f"test error with running statistics {late:.1f} %, exact ones {exact:.1f} %")
+exact_error = test_error(net)
+print(
+    f"test error with running statistics {running_error:.1f} %, "
+    f"exact ones {exact_error:.1f} %"
+)
 
 # %%
 # 3. Small batches
@@ -157,21 +160,21 @@ plt.show()
 # It falls with the square root of the size, as the mean of independent things does.
 # What counts is the number of images: the pixels of one image are not independent.
 #
-# How much of it does a net bear that was trained with batches of 64?
+# How much of this noise does a net bear that was trained with batches of 64?
 
 more_steps = 100
 train(net, more_steps)
-kept = {name: array.copy() for name, array in net.state_dict().items()}
+state = {name: array.copy() for name, array in net.state_dict().items()}
 errors = {}
 for size in sizes:
-    right = 0
+    right_guesses = 0
     for chosen in np.array_split(generator.permutation(360), -(-360 // size)):
         with no_grad():
             guesses = net(images[chosen]).numpy().argmax(1)
-        right += (guesses == digits.test.labels[chosen]).sum()
-    errors[size] = 100 * (1 - right / 360)
+        right_guesses += (guesses == digits.test.labels[chosen]).sum()
+    errors[size] = 100 * (1 - right_guesses / 360)
     print(f"training mode, batches of {size:2}: {errors[size]:.1f} % wrong")
-net.load_state_dict(kept)
+net.load_state_dict(state)
 print(f"evaluation mode:               {test_error(net):.1f} % wrong")
 
 # %%

@@ -62,11 +62,11 @@ def ten_steps(net, optimizer, rate=lambda step: 0.1):
 
 
 net = small_net()
-ours = ten_steps(net, Nesterov(net.parameters(), 0.1, 0.9))
+our_weights = ten_steps(net, Nesterov(net.parameters(), 0.1, 0.9))
 net = small_net()
-library = optim.SGD(net.parameters(), lr=0.1, momentum=0.9, nesterov=True)
-theirs = ten_steps(net, library)
-np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+optimizer = optim.SGD(net.parameters(), lr=0.1, momentum=0.9, nesterov=True)
+library_weights = ten_steps(net, optimizer)
+np.testing.assert_allclose(our_weights, library_weights, rtol=1e-4, atol=1e-6)
 print("the library agrees")
 
 # %%
@@ -124,11 +124,11 @@ for inside in (False, True):
 #
 # At a pixel, the mean square of the output is twice (He) one half (ReLU) of the mean of
 # the inputs' mean squares under the window, where those outside of the map are 0. Along
-# one axis of 8 pixels, a window of 3 has 3 inside, but for 2 at both ends: :math:`22 /
-# 24`. For both axes that is squared. This is one layer. From then on the border is
-# darker than the middle. So the map of mean squares must be followed: with a matrix
-# :math:`A` with ones on the diagonal and beside it, one layer makes :math:`A \, m A^T /
-# 9` of :math:`m`.
+# one axis of 8 pixels, a window of 3 has 3 pixels inside, but only 2 at each end:
+# :math:`22 / 24` on average. For both axes that is squared. This is one layer. From
+# then on the border is darker than the middle. So the map of mean squares must be
+# followed: with a matrix :math:`A` with ones on the diagonal and beside it, one layer
+# makes :math:`A \, m A^T / 9` of :math:`m`.
 
 A = np.eye(8) + np.eye(8, k=1) + np.eye(8, k=-1)
 layers = 20

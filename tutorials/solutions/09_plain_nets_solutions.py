@@ -101,15 +101,15 @@ plt.show()
 # 3. A start nearer to the identity
 # ---------------------------------
 
-near = deep_net()
-for parameter in near.parameters():
+near_identity = deep_net()
+for parameter in near_identity.parameters():
     if parameter.ndim == 4 and parameter.shape[0] == parameter.shape[1]:
         channels = np.arange(len(parameter))
         parameter.data *= 0.1
         parameter.data[channels, channels, 1, 1] += 1
 
-longer = 8
-near_errors = train(near, longer, learning_rate=0.05)
+near_epochs = 8
+near_errors = train(near_identity, near_epochs, learning_rate=0.05)
 print("training error after each epoch:", [f"{e:.1f}" for e in near_errors])
 
 # %%

@@ -74,14 +74,17 @@ def parameters(net):
 
 
 depth = 164
-ours = BottleneckNet(depth)
-library = models.create("resnet164")
-ours.load_state_dict(library.state_dict())
+our_net = BottleneckNet(depth)
+library_net = models.create("resnet164")
+our_net.load_state_dict(library_net.state_dict())
 x = np.random.default_rng(0).standard_normal((2, 3, 32, 32))
 x = Tensor(x, dtype="float32")
 with no_grad():
-    np.testing.assert_allclose(ours(x), library(x), rtol=1e-3, atol=1e-3)
-print(f"{parameters(ours):,} and {parameters(library):,} parameters, the same function")
+    np.testing.assert_allclose(our_net(x), library_net(x), rtol=1e-3, atol=1e-3)
+print(
+    f"{parameters(our_net):,} and {parameters(library_net):,} parameters, "
+    "the same function"
+)
 
 # %%
 # Mind the first block of ``layer1``. Its stride is 1, but it makes 64 channels of 16:
@@ -127,10 +130,10 @@ def train(net, epochs, learning_rate=0.05):
 
 small = {"in_channels": 1, "widths": (8, 16, 32), "generator": seed}
 half = {"shortcut": "constant_scaling", "factors": (0.5, 1)}
-deep = "resnet56"
+deep_name = "resnet56"
 curves = {}
 for name, options in (("x", {"shortcut": "A"}), ("x / 2", half)):
-    curves[name] = train(models.create(deep, **small, **options), epochs)
+    curves[name] = train(models.create(deep_name, **small, **options), epochs)
     print(f"shortcut {name}: training error {curves[name][-1]:.1f} %")
 
 figure, axes = plt.subplots()
@@ -148,20 +151,21 @@ plt.show()
 # -------------------------
 #
 # In ``layer2`` the library has the channels in the order :math:`z, o, z'`: half of the
-# zeros, the old ones, the other half. The other net has :math:`o, z, z'`. So we bring
-# everything that touches these channels into that order: in each block of the stage the
-# outputs of ``conv2`` with ``bn2``, and in all blocks but the first the inputs of
-# ``conv1``. In ``layer3`` it is the same once more, and there the old channels arrive
-# in ``layer2``'s new order already. What comes after a stage must know, too: ``conv1``
-# of the next stage's first block, and at the end the classifier.
+# zeros, the old channels, the other half of the zeros. The other net has :math:`o, z,
+# z'`. So we bring everything that touches these channels into that order: in each block
+# of the stage the outputs of ``conv2`` with ``bn2``, and in all blocks but the first
+# the inputs of ``conv1``. In ``layer3`` it is the same once more, and there the old
+# channels arrive in ``layer2``'s new order already. The inputs of the layer after a
+# stage change their order, too: ``conv1`` of the next stage's first block, and at the
+# end the classifier.
 
 
 class ZerosAfter(nn.Module):
-    def __init__(self, more):
-        self.more = more
+    def __init__(self, new_channels):
+        self.new_channels = new_channels
 
     def forward(self, x):
-        return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.more))
+        return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.new_channels))
 
 
 net = models.create("resnet20", shortcut="A", **small)
@@ -170,9 +174,9 @@ weights = {name: array.copy() for name, array in net.state_dict().items()}
 
 order = np.arange(8)  # of the channels that come into layer2
 for name, following in (("layer2", "layer3.0.conv1.weight"), ("layer3", "fc.weight")):
-    old, before = order, len(order) // 2
-    zeros = np.r_[:before, 3 * before : 4 * before]
-    order = np.r_[before + old, zeros]  # new position -> old position
+    old_order, zeros_before = order, len(order) // 2
+    zeros = np.r_[:zeros_before, 3 * zeros_before : 4 * zeros_before]
+    order = np.r_[zeros_before + old_order, zeros]  # new position -> old position
     for i in range(3):
         prefix = f"{name}.{i}."
         weights[prefix + "conv2.weight"] = weights[prefix + "conv2.weight"][order]

@@ -33,10 +33,10 @@ def crop_and_flip(image, top, left, flip):
 
 images = data.load("shapes", train=100, test=0).train.images
 augment = data.CropAndFlip(pad=4, padding_mode="reflect")
-theirs = augment(images, np.random.default_rng(0))
+library_images = augment(images, np.random.default_rng(0))
 words = np.random.default_rng(0).integers(0, 2**64, len(images), dtype=np.uint64)
-places = zip(images, *augment.windows(words), strict=True)
-np.testing.assert_array_equal(theirs, [crop_and_flip(*place) for place in places])
+arguments = zip(images, *augment.windows(words), strict=True)
+np.testing.assert_array_equal(library_images, [crop_and_flip(*a) for a in arguments])
 print("the library agrees on", len(images), "images")
 
 # %%
@@ -65,8 +65,8 @@ errors = {
     "one start, three orders": [error(start=0, order=seed) for seed in seeds],
     "three starts, one order": [error(start=seed, order=0) for seed in seeds],
 }
-for name, found in errors.items():
-    print(f"{name}:", *(f"{value:.2f} %" for value in found))
+for name, values in errors.items():
+    print(f"{name}:", *(f"{value:.2f} %" for value in values))
 
 # %%
 # Either of them is enough. The first steps depend on which images come first, and from
@@ -95,20 +95,21 @@ except TrainingInterrupted as interruption:
     print(interruption)
 
 trainer = train.Trainer(recipe, digits, folder=run_folder, resume=True)
-_, before = train.evaluate(trainer.model, trainer.test_loader)
+_, error_before = train.evaluate(trainer.model, trainer.test_loader)
 for name, buffer in trainer.model.named_buffers():
     buffer.data[...] = 0 if name.endswith("running_mean") else 1
-_, after = train.evaluate(trainer.model, trainer.test_loader)
+_, error_after = train.evaluate(trainer.model, trainer.test_loader)
 print(
-    f"test error after 40 steps: {before:.1f} %, without the statistics {after:.1f} %"
+    f"test error after 40 steps: {error_before:.1f} %, "
+    f"without the statistics {error_after:.1f} %"
 )
 
 trainer.run()
 pairs = zip(trainer.model.parameters(), undisturbed.model.parameters(), strict=True)
 difference = max(np.abs(a.numpy() - b.numpy()).max() for a, b in pairs)
-end = trainer.history.last("test_error")
+error_at_end = trainer.history.last("test_error")
 print("largest difference of two weights at the end:", difference)
-print(f"test error at the end: {end:.2f} %")
+print(f"test error at the end: {error_at_end:.2f} %")
 print(f"of the undisturbed run: {undisturbed.history.last('test_error'):.2f} %")
 
 # %%

@@ -104,16 +104,16 @@ for step in range(steps):
     F.cross_entropy(trained(Tensor(images)), labels).backward()
     optimizer.step()
 
-moved = small_net(stride_in_1x1=True)
-moved.load_state_dict(trained.state_dict())
+moved_net = small_net(stride_in_1x1=True)
+moved_net.load_state_dict(trained.state_dict())
 _, as_trained = train.evaluate(trained, tests)
-_, as_loaded = train.evaluate(moved, tests)
-looks = 100
+_, as_loaded = train.evaluate(moved_net, tests)
+forward_steps = 100
 with no_grad():
-    for step in range(looks):
+    for step in range(forward_steps):
         images, _ = batches.batch(step)
-        moved(Tensor(images))  # in training mode: the running statistics follow
-_, measured_anew = train.evaluate(moved, tests)
+        moved_net(Tensor(images))  # in training mode: the running statistics follow
+_, measured_anew = train.evaluate(moved_net, tests)
 print(f"as trained:                  {as_trained:.1f} % wrong")
 print(f"stride moved:                {as_loaded:.1f} % wrong")
 print(f"and statistics measured anew: {measured_anew:.1f} % wrong")
@@ -139,6 +139,6 @@ def ten_crops(image, size):
 
 
 pixels = np.random.default_rng(0).integers(0, 256, (3, 40, 53), dtype=np.uint8)
-theirs = data.ten_crops(Image.fromarray(pixels.transpose(1, 2, 0)), 32)
-np.testing.assert_array_equal(data.as_pixels(theirs), ten_crops(pixels, 32))
+library_crops = data.ten_crops(Image.fromarray(pixels.transpose(1, 2, 0)), 32)
+np.testing.assert_array_equal(data.as_pixels(library_crops), ten_crops(pixels, 32))
 print("the library agrees:", ten_crops(pixels, 32).shape)

@@ -1,8 +1,8 @@
-"""Memory for arrays that is used again.
+"""Reused memory for arrays.
 
-Fresh memory is slow: the system hands it out in pages of 4 KiB and clears each one when it is touched, which
-takes longer than what most kernels then do with it. A training step asks for the same sizes again and again,
-so large arrays are cut from buffers that come back here when the last array on them is gone.
+Fresh memory is slow: the system hands it out in pages of 4 KiB and clears each page when it is first touched,
+which takes longer than most kernels' work on it. A training step asks for the same sizes again and again, so
+large arrays are made on buffers, which return to the pool here when the last array on them is gone.
 """
 
 from collections import defaultdict
@@ -13,41 +13,44 @@ import numpy as np
 
 from minires.backend.layout import images_first, pixels_first
 
-KEPT_FROM_BYTES = 1 << 16  # bytes; below this NumPy's own allocation is fast
-CACHE_LINE = 64  # bytes; arrays start with one, so that threads with neighbouring images share none
+REUSED_FROM_BYTES = 1 << 16  # bytes of an array; for smaller arrays NumPy's own allocation is fast
+CACHE_LINE_BYTES = 64  # bytes; arrays start with a line, so that threads with neighbouring blocks share none
 
 
 class Memory(np.ndarray):
-    """Bytes that the pool owns. A class of its own, because NumPy looks through a view to what lies below
-    only while the classes are the same, and an array on a Buffer must hold on to that Buffer.
+    """Bytes that the pool owns.
+
+    It has a class of its own so that an array on a Buffer refers to that Buffer: if the memory below were a
+    plain array like this one, NumPy would let the array refer to the memory directly.
     """
 
 
 class Buffer(np.ndarray):
-    """Memory on loan: it returns to the pool when no array refers to it any more."""
+    """Memory in use: it returns to the pool when no array refers to the Buffer any more."""
 
     def __del__(self):
-        if _free is not None:  # None when Python is shutting down
-            _free[self.thread, self.nbytes].append(self.base)
+        if _unused is not None:  # None when Python is shutting down
+            _unused[self.thread, self.nbytes].append(self.base)
 
 
-# (thread, size in bytes) -> raw memory that nobody uses. Each thread has its own, which may still be in the
-# cache of its core. It gets them back whoever drops them, or one thread would ask for ever more.
-_free = defaultdict(list)
-_owned = 0  # bytes of all buffers, used or not
-_most_used = 0  # the most bytes that were in use when new memory was asked for
+# (thread, size in bytes) -> unused memory. Each thread has its own, which may still be in the cache of its
+# core. Memory returns to the thread that asked for it, even if another thread drops the last array on it:
+# otherwise the first thread would need new memory again and again.
+_unused = defaultdict(list)
+_owned_bytes = 0  # of all memory of the pool, in use or not
+_most_used_bytes = 0  # the most that were in use when new memory was needed
 _lock = Lock()
 
 
 def empty(shape, dtype):
-    """An uninitialized C-contiguous array, as np.empty, on memory that was used before if there is any."""
+    """An uninitialized C-contiguous array, like np.empty, on unused memory of the pool if there is any."""
     nbytes = prod(shape) * np.dtype(dtype).itemsize
-    if nbytes < KEPT_FROM_BYTES:
+    if nbytes < REUSED_FROM_BYTES:
         return np.empty(shape, dtype)
     step = 1 << (nbytes.bit_length() - 4)  # sizes that differ by less than an eighth share their buffers
     nbytes = -(-nbytes // step) * step
     try:
-        memory = _free[get_ident(), nbytes].pop()
+        memory = _unused[get_ident(), nbytes].pop()
     except IndexError:
         memory = _allocate(nbytes)
     buffer = memory.view(Buffer)
@@ -60,14 +63,14 @@ def empty_map(N, C, H, W, dtype):
     return images_first(empty((H, W, C, N), dtype))
 
 
-def overlapping(x, shape, strides, start=0):
+def overlapping_view(x, shape, strides, start=0):
     """A view of the contiguous x, from its row `start` on, in which numbers may appear more than once."""
-    # as numpy.lib.stride_tricks.as_strided, which takes ten times as long
+    # numpy.lib.stride_tricks.as_strided does the same, but takes ten times as long.
     return np.ndarray(shape, x.dtype, x, start * x.strides[0], strides)
 
 
 def in_pixel_order(x):
-    """(N, C, ...) -> (..., C, N), contiguous: a view of what the kernels made, else a copy."""
+    """(N, C, ...) -> (..., C, N), contiguous: a view if x is in this order already, else a copy."""
     x = pixels_first(x)
     if x.flags.c_contiguous:
         return x
@@ -76,17 +79,17 @@ def in_pixel_order(x):
     return y
 
 
-def release():
-    """Give the memory that nobody uses back to the system."""
-    global _owned
+def release_unused():
+    """Give the memory that is not in use back to the system."""
+    global _owned_bytes
     with _lock:
-        _owned -= unused()
-        _free.clear()
+        _owned_bytes -= unused_bytes()
+        _unused.clear()
 
 
-def unused():
-    """Bytes that are kept for later."""
-    return sum(nbytes * len(buffers) for (_, nbytes), buffers in list(_free.items()))
+def unused_bytes():
+    """The bytes that the pool keeps for later."""
+    return sum(nbytes * len(memories) for (_, nbytes), memories in list(_unused.items()))
 
 
 def reset():
@@ -96,15 +99,16 @@ def reset():
 
 
 def _allocate(nbytes):
-    """New memory; but the pool never keeps more than three times what was once in use. So much has a net use
-    for, whose maps have several sizes; those of other batches do not pile up.
+    """New memory. The pool gives up its unused memory if it has more than three times the most ever in use.
+
+    A network whose maps have several sizes needs as much; memory for other batch sizes does not pile up.
     """
-    global _owned, _most_used
+    global _owned_bytes, _most_used_bytes
     with _lock:
-        _owned += nbytes
-        _most_used = max(_most_used, _owned - unused())
-    if _owned > 3 * _most_used:
-        release()
-    memory = Memory(nbytes + CACHE_LINE, np.uint8)
-    start = -memory.ctypes.data % CACHE_LINE
+        _owned_bytes += nbytes
+        _most_used_bytes = max(_most_used_bytes, _owned_bytes - unused_bytes())
+    if _owned_bytes > 3 * _most_used_bytes:
+        release_unused()
+    memory = Memory(nbytes + CACHE_LINE_BYTES, np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE_BYTES
     return memory[start : start + nbytes]

@@ -1,6 +1,6 @@
-"""Convolution block by block: the columns of a few rows of a few images, then their product, then the next.
+"""Convolution block by block: im2col for a few rows of a few images, their product, then the next block.
 
-The formulas are those of backend/reference.py. What differs is that the columns of the whole batch, KH*KW
+The formulas are those of backend/reference/. The difference is that the columns of the whole batch, KH*KW
 times as large as the map, never exist at once: a block's columns stay in the processor's cache until the
 product has used them, and the threads work on blocks of their own.
 """
@@ -13,11 +13,11 @@ from minires.backend.cpu.threads import chunk_ranges, get_num_threads, parallel_
 from minires.backend.layout import pixels_first
 
 BLOCK_BYTES = 4 << 20  # bytes of columns in a block
-BLOCK_IMAGES = 64  # in a block: runs of so many numbers are copied at speed
+BLOCK_IMAGES = 64  # images in a block: runs of so many numbers are copied fast
 
 
 def convolution(x, W, window, groups, finish):
-    """(N, C, H, W), (O, C/G, KH, KW) -> (N, O, OH, OW); `finish` see epilogue.py."""
+    """(N, C, H, W), (O, C/G, KH, KW) -> (N, O, OH, OW); for `finish` see epilogue.py."""
     (N, _, *size), O = x.shape, len(W)
     y = empty_map(N, O, *window.output_size(*size), x.dtype)
     W = np.ascontiguousarray(W).reshape(groups, O // groups, -1)
@@ -28,7 +28,7 @@ def convolution(x, W, window, groups, finish):
         out[...] = (W @ columns).reshape(out.shape)
 
     parallel_map(work, blocks_of(x, O, window, groups))
-    if finish:  # a block may have some of the images only
+    if finish:  # not for each block, because a block may have only some of the images
         parallel_map(lambda rows: finish(pixels_first(y)[slice(*rows)], rows[0]), chunk_ranges(y.shape[2], 1))
     return y
 
@@ -37,31 +37,31 @@ def weight_gradient(gy, x, shape, window, groups):
     """gW = gy col(x)^T: (N, O, OH, OW), (N, C, H, W) -> (O, C/G, KH, KW) = shape."""
     O = gy.shape[1]
 
-    def work(run):
+    def work(blocks_of_thread):
         total = 0
-        for rows, images in blocks[slice(*run)]:
+        for rows, images in blocks[slice(*blocks_of_thread)]:
             columns = columns_of(x, window, rows, images, groups)
             block = pixels_first(gy)[slice(*rows), :, :, slice(*images)].transpose(2, 0, 1, 3)
             # This order, columns first, is twice as fast as gy first.
             total += columns @ block.reshape(groups, O // groups, -1).swapaxes(1, 2)
         return total
 
-    # One sum for each thread: with many channels gW is too large for one of each block.
+    # One sum for each thread: with many channels gW is too large to keep one for each block.
     blocks = blocks_of(x, O, window, groups)
-    runs = chunk_ranges(len(blocks), -(-len(blocks) // get_num_threads()))
-    gW = sum(parallel_map(work, runs))  # (G, C/G*KH*KW, O/G)
+    shares = chunk_ranges(len(blocks), -(-len(blocks) // get_num_threads()))
+    gW = sum(parallel_map(work, shares))  # (G, C/G*KH*KW, O/G)
     return gW.swapaxes(1, 2).reshape(shape)
 
 
 def blocks_of(x, O, window, groups):
-    """The ranges of output rows and of images, ((low, high), (low, high)), that the work is cut into."""
+    """The ranges of output rows and images, [((low, high), (low, high)), ...], that the work is cut into."""
     N, C, *size = x.shape
     OH, OW = window.output_size(*size)
-    column = C * window.size[0] * window.size[1]
-    small = column * OH * OW * N * O // groups <= SERIAL_BELOW_MULTIPLICATIONS
-    rows = BLOCK_BYTES // (column * OW * min(N, BLOCK_IMAGES) * x.itemsize)
-    images = chunk_ranges(N, N if small else BLOCK_IMAGES)
-    return [(r, n) for r in chunk_ranges(OH, rows, shared=not small) for n in images]
+    column_length = C * window.size[0] * window.size[1]
+    is_small = column_length * OH * OW * N * O // groups <= SERIAL_BELOW_MULTIPLICATIONS
+    most_rows = BLOCK_BYTES // (column_length * OW * min(N, BLOCK_IMAGES) * x.itemsize)
+    image_ranges = chunk_ranges(N, N if is_small else BLOCK_IMAGES)
+    return [(r, n) for r in chunk_ranges(OH, most_rows, shared=not is_small) for n in image_ranges]
 
 
 def columns_of(x, window, rows, images, groups):

@@ -1,12 +1,12 @@
-"""Operations element by element, in chunks: each chunk stays in the cache, and the threads share them."""
+"""Operations element by element, in chunks that fit into the cache and that the threads share."""
 
 import numpy as np
 
 from minires.backend.cpu.buffers import empty
 from minires.backend.cpu.threads import chunk_ranges, parallel_map
 
-CHUNK_ELEMENTS = 1 << 18  # elements; a few arrays of so many fit into the cache
-SERIAL_BELOW_ELEMENTS = 1 << 18  # elements that one thread is done with before another has started
+CHUNK_ELEMENTS = 1 << 18  # a few arrays of so many elements fit into the cache
+SERIAL_BELOW_ELEMENTS = 1 << 18  # one thread computes so few before a second has started
 
 
 def relu(x):
@@ -17,11 +17,11 @@ def relu(x):
 def relu_gradient(gy, y):
     """gx = gy where y > 0, else 0"""
 
-    def chunk(y, gy, gx):
+    def fill_chunk(y, gy, gx):
         gx[...] = y > 0
         gx *= gy
 
-    return in_chunks(chunk, y, gy)
+    return in_chunks(fill_chunk, y, gy)
 
 
 def add(a, b):
@@ -32,9 +32,9 @@ def add(a, b):
 
 
 def in_chunks(function, *arrays):
-    """An array y that `function(*arrays, y)` fills, called on one chunk after the other of all arrays.
+    """The array y that `function(*arrays, y)` fills; it is called with one chunk of all arrays at a time.
 
-    The arrays must have one shape and dtype; where they lie in memory in different orders, the first decides.
+    The arrays must have the same shape and dtype; y has the first array's order in memory.
     """
     first = arrays[0]
     axes = sorted(range(first.ndim), key=lambda axis: -abs(first.strides[axis]))  # outermost first
@@ -42,9 +42,9 @@ def in_chunks(function, *arrays):
     y = empty(arrays[0].shape, first.dtype)
     flat = [array.reshape(-1) for array in arrays] + [y.reshape(-1)]
 
-    def chunk(low_high):
-        function(*(array[slice(*low_high)] for array in flat))
+    def work(chunk):
+        function(*(array[slice(*chunk)] for array in flat))
 
-    many = y.size > SERIAL_BELOW_ELEMENTS
-    parallel_map(chunk, chunk_ranges(y.size, CHUNK_ELEMENTS, shared=True) if many else [(0, y.size)])
+    is_large = y.size > SERIAL_BELOW_ELEMENTS
+    parallel_map(work, chunk_ranges(y.size, CHUNK_ELEMENTS, shared=True) if is_large else [(0, y.size)])
     return y.transpose(sorted(range(y.ndim), key=axes.__getitem__))

@@ -1,9 +1,9 @@
 """How many threads the kernels use, and how they share the work.
 
 NumPy lets other threads run while it copies or computes, so a few threads that each work on blocks of their
-own keep all cores busy. Which thread gets a block is a matter of timing, but no result is: each block's goes
-to a place of its own, and sums are taken in the order of the blocks. The same seed and thread count give the
-same bits.
+own keep all cores busy. Which thread computes a block depends on timing, but the results do not: each block's
+result is stored in a place of its own, and sums are taken in the order of the blocks. The same seed and
+thread count give the same bits.
 """
 
 import os
@@ -16,176 +16,181 @@ from threading import Lock, Thread
 from minires.backend.cpu import blas, buffers
 from minires.errors import OptionError
 
-_threads = None
+_thread_count = None  # None until it is needed or set
 
 
 def available_cores():
-    """The cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def get_num_threads():
     """The number of threads that computations on the CPU use.
 
-    MINIRES_THREADS in the environment decides, else the cores that this process may use.
+    It is the number given to set_num_threads, else MINIRES_THREADS in the environment, else the number of
+    cores that this process may use.
     """
-    global _threads
-    if _threads is None:
+    global _thread_count
+    if _thread_count is None:
         if os.environ.get("MINIRES_THREADS"):
             set_num_threads(os.environ["MINIRES_THREADS"])
         else:
-            _threads = available_cores()
-    return _threads
+            _thread_count = available_cores()
+    return _thread_count
 
 
 def set_num_threads(count):
-    """Use `count` threads from now on, in the kernels and in NumPy's matrix products outside of them.
+    """Use `count` threads from now on, in the kernels and in NumPy's matrix products outside of the kernels.
 
-    Raises OptionError unless it is a positive whole number.
+    Raises OptionError unless `count` is a positive whole number.
     """
-    global _threads
+    global _thread_count
     try:
-        wanted = int(count) if isinstance(count, str) else index(count)
+        number = int(count) if isinstance(count, str) else index(count)
     except (TypeError, ValueError):
-        wanted = 0
-    if wanted < 1:
+        number = 0
+    if number < 1:
         raise OptionError(
             "the number of threads (--threads, MINIRES_THREADS) must be a positive whole number, "
             f"not {count!r}"
         )
-    _threads = wanted
-    blas.set_threads_outside(wanted)
+    _thread_count = number
+    blas.set_thread_count_outside(number)
 
 
-def run_in_all(work, jobs):
-    """Let all threads call `work(queue)`, where `queue` yields (i, jobs[i]) and each job goes to one of them.
+def run_in_all_threads(work, jobs):
+    """Call `work(queue)` in all threads, where `queue` yields (i, jobs[i]) and each job goes to one thread.
 
-    A thread takes its next job when it is done with the last, so that none waits for another: waking one
-    takes longer than many a job.
+    A thread takes its next job as soon as it has finished the last. So threads are woken once, not for each
+    job: waking a thread takes longer than many a job.
     """
-    queue = enumerate(jobs)  # one for all: while a thread takes from it, it holds the interpreter's lock
-    helpers = min(get_num_threads(), len(jobs)) - 1
+    queue = enumerate(jobs)  # one for all threads: a thread holds the interpreter's lock while it takes a job
+    helpers = min(get_num_threads(), len(jobs)) - 1  # threads besides this one
     if helpers < 1:
         work(queue)
         return
-    task = Task(work, queue)
-    _helpers.submit(task, helpers)
+    task = SharedTask(work, queue)
+    _workers.submit(task, helpers)
     try:
         work(queue)
-    finally:  # no thread may still write when an error leaves here
-        task.close()
+    finally:  # if this raises an error, no other thread may still write afterwards
+        task.close_and_wait()
 
 
-class Task:
-    """`work(queue)` for whichever thread comes to help before it is closed, in the context of its maker."""
+class SharedTask:
+    """`work(queue)`, run by each worker that comes before the task is closed, in the context of its creator.
+
+    The context is that of Python's context variables, which hold NumPy's settings, for example.
+    """
 
     def __init__(self, work, queue):
         self.work, self.queue, self.context = work, queue, copy_context()
-        self.lock, self.open, self.begun, self.ended = Lock(), True, 0, SimpleQueue()
+        self.lock, self.is_open, self.started = Lock(), True, 0  # started: the number of workers that run it
+        self.errors = SimpleQueue()  # from each worker that has finished: the error it met, or None
 
-    def help(self):
-        """Do a share, in the thread that calls this."""
+    def run(self):
+        """Run the work in the thread that calls this, unless the task is closed."""
         with self.lock:
-            if not self.open:
+            if not self.is_open:
                 return
-            self.begun += 1
+            self.started += 1
         error = None
         try:
             self.context.copy().run(self.work, self.queue)
-        except BaseException as raised:  # whatever it is, it belongs to the maker of the task
+        except BaseException as raised:  # all errors: the thread that created the task raises them
             error = raised
-        self.ended.put(error)
+        self.errors.put(error)
 
-    def close(self):
-        """Wait for those who have begun, and raise what went wrong there; nobody begins any more."""
+    def close_and_wait(self):
+        """Let no more workers start, wait for those that have started, and raise the first error they met."""
         with self.lock:
-            self.open = False
-        errors = [self.ended.get() for _ in range(self.begun)]
-        self.work = self.queue = None  # a helper may find the task much later; its arrays need not wait
+            self.is_open = False
+        errors = [self.errors.get() for _ in range(self.started)]
+        self.work = self.queue = None  # frees the arrays now: a worker may take the closed task much later
         for error in errors:
             if error is not None:
                 raise error
 
 
 class Future:
-    """function(*arguments), computed by a helper who has time, or by the thread that first asks for it."""
+    """function(*arguments), computed by a worker thread that has time, or by the first call of `result`."""
 
     def __init__(self, function, *arguments):
         self.call, self.context = (function, arguments), copy_context()
-        self.free, self.computed = Lock(), Lock()
+        self.started, self.not_computed = Lock(), Lock()  # started: held from the start of the computation on
         self.value = self.error = None
-        self.computed.acquire()
+        self.not_computed.acquire()
 
-    def help(self):
-        """Compute it, unless another thread does already."""
-        if not self.free.acquire(blocking=False):
+    def run(self):
+        """Compute the value in the thread that calls this, unless another thread has started to."""
+        if not self.started.acquire(blocking=False):
             return
         function, arguments = self.call
-        self.call = None  # the arrays are not needed longer than this takes
+        self.call = None  # the arrays are not needed after this computation
         try:
             self.value = self.context.run(function, *arguments)
-        except BaseException as raised:  # whatever it is, it belongs to the thread that asks
+        except BaseException as raised:  # all errors: `result` raises them
             self.error = raised
-        self.computed.release()
+        self.not_computed.release()
 
     def result(self):
-        """Its value, or the error that it raised."""
-        self.help()
-        with self.computed:
+        """The value, computed now if it is not yet, or the error that the computation raised."""
+        self.run()
+        with self.not_computed:
             if self.error is not None:
                 raise self.error
             return self.value
 
 
-def later(function, *arguments):
-    """function(*arguments) for when there is time: a Future, or with one thread the value itself."""
+def run_in_background(function, *arguments):
+    """function(*arguments) as a Future that a worker thread computes; with one thread, the value itself."""
     if get_num_threads() == 1:
         return function(*arguments)
     task = Future(function, *arguments)
-    _helpers.submit(task, 1)
+    _workers.submit(task, 1)
     return task
 
 
-class Helpers:
-    """Threads that wait for tasks. A queue is all that they need, and wakes them sooner than an executor."""
+class WorkerThreads:
+    """Threads that wait for tasks in a queue, which wakes them sooner than concurrent.futures' executors."""
 
     def __init__(self):
         self.tasks, self.count, self.lock = SimpleQueue(), 0, Lock()
 
     def submit(self, task, count):
-        """Let `count` of them help with a task."""
+        """Let `count` workers call task.run(); threads that are still missing are started."""
         with self.lock:
             while self.count < count:
-                Thread(target=self.serve, name="minires", daemon=True).start()
+                Thread(target=self.run_tasks, name="minires", daemon=True).start()
                 self.count += 1
         for _ in range(count):
             self.tasks.put(task)
 
-    def serve(self):
-        """What each of them does."""
+    def run_tasks(self):
+        """Run one task after the other, for ever; each worker thread does this."""
         while True:
-            self.tasks.get().help()
+            self.tasks.get().run()
 
 
-_helpers = Helpers()
+_workers = WorkerThreads()
 
 
 def parallel_map(function, jobs):
-    """[function(job) for job in jobs], shared by the threads."""
+    """[function(job) for job in jobs], with the jobs shared by the threads."""
     results = [None] * len(jobs)
 
     def work(queue):
         for i, job in queue:
             results[i] = function(job)
 
-    run_in_all(work, jobs)
+    run_in_all_threads(work, jobs)
     return results
 
 
 def chunk_ranges(length, longest, shared=False):
-    """range(length) in as few chunks of nearly equal length as do not exceed `longest`: [(low, high), ...].
+    """range(length) in the fewest chunks, nearly equal and at most `longest` long: [(low, high), ...].
 
-    shared: as many chunks for each thread, so that none waits for another.
+    shared: as many chunks for each thread, where `length` allows it, so that no thread waits for another.
     """
     count = max(1, -(-length // max(1, longest)))
     if shared:
@@ -193,12 +198,12 @@ def chunk_ranges(length, longest, shared=False):
     return list(pairwise(length * i // count for i in range(count + 1)))
 
 
-def _after_fork():
-    """The other threads have stayed with the parent; what they held is free."""
-    _helpers.__init__()
+def _reset_after_fork():
+    """For the child of a fork: it has no other threads, so it needs new workers and unlocked locks."""
+    _workers.__init__()
     blas.reset()
     buffers.reset()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=_reset_after_fork)

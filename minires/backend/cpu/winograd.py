@@ -22,24 +22,24 @@ Source: Lavin and Gray 2015, Fast algorithms for convolutional neural networks, 
 
 import numpy as np
 
-from minires.backend.cpu.buffers import empty, empty_map, in_pixel_order, overlapping
+from minires.backend.cpu.buffers import empty, empty_map, in_pixel_order, overlapping_view
 from minires.backend.cpu.rows import (
     MOST_WEIGHTS_OF_A_TAP,
     SERIAL_BELOW_MULTIPLICATIONS,
     multiply_each,
     padded,
 )
-from minires.backend.cpu.threads import chunk_ranges, run_in_all
+from minires.backend.cpu.threads import chunk_ranges, run_in_all_threads
 from minires.backend.layout import pixels_first
 
 G = np.array([[1, 0, 0], [0, 0, -1], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5]])  # in the order of U, see above
-BLOCK_BYTES = 1 << 20  # bytes of V in a block, where there are more than a few blocks
+BLOCK_BYTES = 1 << 20  # bytes of V in a block, if V has more than 8 times as many
 
 
 def fits(window, shape, groups):
-    """Whether this file should do it: 3 x 3, stride 1, padding within the filter's reach, not too wide.
+    """Whether this file should compute such a convolution; shape: (O, C/G, KH, KW) of the weights.
 
-    shape: (O, C, 3, 3) of the weights.
+    It is for 3 x 3 filters with stride 1, padding up to 2, one group, and not too many channels.
     """
     return (
         (window.size, window.stride, window.dilation) == ((3, 3), (1, 1), (1, 1))
@@ -50,7 +50,7 @@ def fits(window, shape, groups):
 
 
 def convolution(x, W, padding, finish):
-    """(N, C, H, W), (O, C, 3, 3) -> (N, O, OH, OW); `finish` see epilogue.py."""
+    """(N, C, H, W), (O, C, 3, 3) -> (N, O, OH, OW); for `finish` see epilogue.py."""
     N, _, *size = x.shape
     OH, OW = (n + 2 * p - 2 for n, p in zip(size, padding, strict=True))
     y, x = empty_map(N, len(W), OH, OW, x.dtype), in_pixel_order(x)
@@ -59,18 +59,18 @@ def convolution(x, W, padding, finish):
     blocks = blocks_of_rows(x, len(W), OH, OW)
 
     def work(queue):
-        V, columns = empty_rows(blocks, x, padding, OW)
+        V, columns = memory_for_transform(blocks, x, padding, OW)
         M = empty((*V.shape[:3], OW, len(W), N), x.dtype)
-        both = empty(M.shape[1:], x.dtype)
+        M12 = empty(M.shape[1:], x.dtype)
         for _, (top, bottom) in queue:
             pairs = pairs_of(top, bottom)
             transform(x, padding, top, V[:, :pairs])
             out = pixels_first(y)[top:bottom]
-            multiply(U, columns[:, :pairs], M[:, :pairs], both[:pairs], out)
+            multiply(U, columns[:, :pairs], M[:, :pairs], M12[:pairs], out)
             if finish:
                 finish(out, top)
 
-    run_in_all(work, blocks)
+    run_in_all_threads(work, blocks)
     return y
 
 
@@ -84,14 +84,14 @@ def weight_gradient(gy, x, padding):
     parts = [None] * len(blocks)
 
     def work(queue):
-        V, columns = empty_rows(blocks, x, padding, OW)
+        V, columns = memory_for_transform(blocks, x, padding, OW)
         Z = empty((V.shape[1], 2, OW, O, N), x.dtype)
         for i, (top, bottom) in queue:
             pairs = pairs_of(top, bottom)
             transform(x, padding, top, V[:, :pairs])
             parts[i] = correlate(gy[top:bottom], columns[:, :pairs], Z[:pairs])
 
-    run_in_all(work, blocks)
+    run_in_all_threads(work, blocks)
     return weights_gradient(sum(parts), O, C)
 
 
@@ -103,38 +103,38 @@ def transformed_weights(W):
 
 
 def weights_gradient(gU, O, C):
-    """gW = G^T gU, the adjoint of transformed_weights: (4, 3*C, O) -> (O, C, 3, 3)."""
+    """gW = G^T gU, the adjoint of transformed_weights; gU transposed: (4, 3*C, O) -> (O, C, 3, 3)."""
     gw = G.T.astype(gU.dtype) @ gU.reshape(4, -1)
     return gw.reshape(3, 3, C, O).transpose(3, 2, 0, 1)
 
 
 def blocks_of_rows(x, O, OH, OW):
-    """The ranges of output rows, even ones up to the last, that the work is cut into."""
+    """The ranges of output rows that the work is cut into; all of even length, perhaps except the last."""
     _, _, C, N = x.shape
-    pairs, of_one_pair = (OH + 1) // 2, 4 * (OW + 2) * C * N * x.itemsize
-    longest = BLOCK_BYTES // of_one_pair if pairs * of_one_pair > 8 * BLOCK_BYTES else pairs
+    pairs, bytes_of_pair = (OH + 1) // 2, 4 * (OW + 2) * C * N * x.itemsize
+    longest = BLOCK_BYTES // bytes_of_pair if pairs * bytes_of_pair > 8 * BLOCK_BYTES else pairs
     pairs = chunk_ranges(pairs, longest, shared=6 * O * C * OH * OW * N > SERIAL_BELOW_MULTIPLICATIONS)
     return [(2 * low, min(2 * high, OH)) for low, high in pairs]
 
 
 def pairs_of(top, bottom):
-    """How many pairs of output rows there are from top to bottom, the last perhaps without its second row."""
+    """The number of pairs of output rows from top to bottom; the last pair may lack its second row."""
     return (bottom - top + 1) // 2
 
 
-def empty_rows(blocks, x, padding, OW):
+def memory_for_transform(blocks, x, padding, OW):
     """Memory for V of the largest block, (2, pairs, 2, OW + 2, C, N), with zeros on the left and right, and a
-    view of it in which each three neighbouring pixels are one matrix, (2, pairs, 2, OW, 3*C, N).
+    view of it in which every three neighbouring pixels are one matrix, (2, pairs, 2, OW, 3*C, N).
     """
     _, W, C, N = x.shape
     V = empty((2, max(pairs_of(*block) for block in blocks), 2, OW + 2, C, N), x.dtype)
     V[..., : padding[1], :, :] = V[..., padding[1] + W :, :, :] = 0
     shape = (*V.shape[:3], OW, 3 * C, N)
-    return V, overlapping(V, shape, V.strides)
+    return V, overlapping_view(V, shape, V.strides)
 
 
 def transform(x, padding, top, V):
-    """V_j = (B^T d)_j of the rows that the output rows from `top` on need."""
+    """Fill V with V_j = (B^T d)_j, where d are the rows of x under the output rows from `top` on."""
     pairs, (_, W, C, N), (above, left) = V.shape[1], x.shape, padding
     low = top - above
     d = padded(x, low, low + 2 * pairs + 2, left=0, width=W)
@@ -145,17 +145,20 @@ def transform(x, padding, top, V):
     np.subtract(d2, d1, out=V[1, :, 1])
 
 
-def multiply(U, columns, M, both, out):
-    """y = A^T (U V) of a block: fills out, (rows, OW, O, N); M and both are memory to work in."""
+def multiply(U, columns, M, M12, out):
+    """Fill out, (rows, OW, O, N), with y = A^T (U V) of a block.
+
+    M is memory for U V, M12 for M_1 + M_2 and M_1 - M_2.
+    """
     np.matmul(U, columns, out=M)
-    np.add(M[1, :, 0], M[1, :, 1], out=both[:, 0])
-    np.subtract(M[1, :, 0], M[1, :, 1], out=both[:, 1])
+    np.add(M[1, :, 0], M[1, :, 1], out=M12[:, 0])
+    np.subtract(M[1, :, 0], M[1, :, 1], out=M12[:, 1])
     rows = len(out)
-    np.add(M[0].reshape(-1, *out.shape[1:])[:rows], both.reshape(-1, *out.shape[1:])[:rows], out=out)
+    np.add(M[0].reshape(-1, *out.shape[1:])[:rows], M12.reshape(-1, *out.shape[1:])[:rows], out=out)
 
 
 def correlate(gy, columns, Z):
-    """What a block of gy, (rows, OW, O, N), adds to gU = V (A gy)^T: (4, 3*C, O); Z is memory to work in."""
+    """A block's share of gU^T = V (A gy)^T, (4, 3*C, O); gy: (rows, OW, O, N); Z is memory to work in."""
     if len(gy) % 2:
         gy = np.concatenate([gy, np.zeros_like(gy[:1])])
     gy = gy.reshape(-1, 2, *gy.shape[1:])

@@ -1,8 +1,11 @@
-"""The hot kernels on a GPU: CUDA sources in the .cu files, and beside each the Python that starts it.
+"""The hot kernels on a GPU: CUDA sources in the .cu files, and beside them the Python that starts them.
 
-Each function computes what its namesake in backend/reference.py says, for float32; only that statistics are
-left in pieces, which `batch_normalization` puts together on the way. Importing them does not import CuPy: an
-array of CuPy brings its library along.
+Each function computes what the function of the same name in backend/reference/ does, for maps in float32 or
+bfloat16. One thing differs: batch_statistics returns partial results, which `batch_normalization` combines.
+Importing this package does not import CuPy: a function takes the library from the arrays that it is given.
+
+Matrix products: matmul.py has them on tensor cores, cublas.py on any GPU. kernel_settings.py says which
+kernels are in use, and which ones need no tensor cores.
 """
 
 from minires.backend.cuda.batch_norm import (

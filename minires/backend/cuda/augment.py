@@ -1,4 +1,4 @@
-"""Batches out of images in the GPU's memory; see augment.cu."""
+"""Makes batches on the GPU, out of images in its memory. See augment.cu."""
 
 from dataclasses import dataclass
 
@@ -9,18 +9,19 @@ from minires.backend.cuda.maps import empty_map, storage
 from minires.backend.device import library
 
 THREADS = 256
-BLOCK_PIXELS = 4 * THREADS  # of an image that one block makes: enough to make up for the image's random word
+BLOCK_PIXELS = 4 * THREADS  # of an image, for each block; enough work to outweigh computing the random word
 
 
 @dataclass(frozen=True, eq=False)
-class Stock:
-    """What batches are made of, all of its arrays in the GPU's memory.
+class BatchSource:
+    """The images, and all else that batches are made of. Its arrays lie in the GPU's memory, except `key`.
 
-    images: uint8 (n, C, H, W); labels: int64 (n,); order: which image comes when in the epoch, int32 (n,);
-    step: how many batches came before, int64 (1,); mean, std: float32 (C, H, W).
-    key: of the random words, uint64 (2,), in the host's memory.
-    batch_size, batches: of a whole batch, and in an epoch.
-    pad, flip, reflect: those of data/augment.py's CropAndFlip; nothing is random with 0 and False.
+    images: uint8 (n, C, H, W); labels: int64 (n,); order: the images' indices in the order of the epoch,
+    int32 (n,); step: how many batches came before, int64 (1,); mean, std: float32 (C, H, W).
+    key: the key of the random words, uint64 (2,), in the CPU's memory.
+    batch_size: images in a full batch; batches: batches in an epoch.
+    pad, flip: those of data/augment.py's CropAndFlip; with 0 and False nothing is random.
+    reflect: whether its padding_mode is "reflect".
     """
 
     images: object
@@ -37,7 +38,7 @@ class Stock:
     reflect: bool = False
 
     def draw(self, N, dtype=np.float32):
-        """The first N images of the batch of `step`: x (N, C, H, W), in memory N, H, W, C, and labels (N,).
+        """The first N images of the batch of `step`: x (N, C, H, W), stored as N, H, W, C, and labels (N,).
 
         dtype: float32 or bfloat16.
         """

@@ -1,22 +1,22 @@
-// Batch norm, and what follows it in a block, the addition and the ReLU.
+// Batch norm, and the addition and the ReLU that may follow it.
 //
-// Statistics are taken in two steps. First each block takes those of some pixels, in registers, and leaves them as
-// a row of partial results. Then a second kernel combines these rows, in double precision. Both go in an order that
-// depends on the shapes alone, so the same map gives the same bits on every GPU.
+// Statistics are computed in two steps. First each block of threads computes the statistics of some of the pixels, in
+// registers, and writes them as a row of partial results. Then a second kernel combines these rows, in double
+// precision. The order of both depends on the shapes alone, so the same map gives the same bits on every GPU.
 #include "common.cuh"
 #include "channels.cuh"
 
 constexpr int THREADS = 256;  // of a block
-constexpr int HELD = 4;  // pixels that a thread holds in registers: so many reads of each map are on their way at once
+constexpr int THREAD_PIXELS = 4;  // pixels that a thread loads at once, from each map, and holds in registers
 
-// How many values there are, their mean, and the sum of the squares of what each differs from it, by channel.
+// For each channel: the number of its values, their mean, and the sum of their squared deviations from the mean.
 template <int WIDTH>
 struct Moments {
     float count;
     Channels<WIDTH> mean, squares;
 };
 
-// The moments of a's values and b's together: Chan, Golub and LeVeque 1983.
+// a = the moments of the values of a and b together (Chan, Golub and LeVeque 1983).
 template <int WIDTH>
 __device__ void merge(Moments<WIDTH>& a, const Moments<WIDTH>& b) {
     float count = a.count + b.count;
@@ -30,49 +30,51 @@ __device__ void merge(Moments<WIDTH>& a, const Moments<WIDTH>& b) {
     a.count = count;
 }
 
-// mean = sum x / n, squares = sum (x - mean)^2 over the n = `here` pixels held.
+// mean = sum x / n, squares = sum (x - mean)^2 over the first n pixels of x.
 template <int WIDTH>
-__device__ Moments<WIDTH> moments_of(const Channels<WIDTH> (&x)[HELD], int here) {
+__device__ Moments<WIDTH> moments_of(const Channels<WIDTH> (&x)[THREAD_PIXELS], int n) {
     Moments<WIDTH> result = {};
-    result.count = here;
-    float inverse = 1.f / here;
+    result.count = n;
+    float inverse = 1.f / n;
     for (int k = 0; k < WIDTH; k++) {
 #pragma unroll
-        for (int i = 0; i < HELD; i++) result.mean.of[k] += i < here ? x[i].of[k] : 0;
+        for (int i = 0; i < THREAD_PIXELS; i++) result.mean.of[k] += i < n ? x[i].of[k] : 0;
         result.mean.of[k] *= inverse;
 #pragma unroll
-        for (int i = 0; i < HELD; i++) {
-            float centred = i < here ? x[i].of[k] - result.mean.of[k] : 0;
+        for (int i = 0; i < THREAD_PIXELS; i++) {
+            float centred = i < n ? x[i].of[k] - result.mean.of[k] : 0;
             result.squares.of[k] += centred * centred;
         }
     }
     return result;
 }
 
-// How many of the pixels first, first + rows, first + 2 rows, ... a thread may take in one go.
-__device__ inline int pixels_here(size_t first, int rows, size_t pixels) {
+// How many of the pixels first, first + rows, first + 2 rows, ... a thread loads at once: THREAD_PIXELS or, at the end,
+// fewer.
+__device__ inline int pixels_of_thread(size_t first, int rows, size_t pixels) {
     if (first >= pixels) return 0;
-    size_t left = (pixels - first + rows - 1) / rows;
-    return left < HELD ? int(left) : HELD;
+    size_t remaining = (pixels - first + rows - 1) / rows;
+    return remaining < THREAD_PIXELS ? int(remaining) : THREAD_PIXELS;
 }
 
-// x: (pixels, C) -> partials: (gridDim.x, 3, C), the count, the mean and the centred squares of a block's pixels.
+// x: (pixels, C) -> partials: (gridDim.x, 3, C), the moments of each block's pixels.
 //
-// The mean comes first and the squares are taken around it, or they would lose their digits where a channel's mean
-// is much larger than its deviation. The second pass over the pixels costs no memory: they are still in registers.
+// First comes the mean, then the squares of the deviations from it. The mean of the squares minus the square of the
+// mean would lose its digits if a channel's mean is much larger than its deviation. The second pass over the pixels
+// reads nothing from memory: they are still in registers.
 template <class T, int WIDTH>
 __device__ void moments(const T* x, int pixels, int C, int columns, float* partials) {
     Place at = place_of_thread<WIDTH>(columns);
     Moments<WIDTH> own = {};
-    size_t tile = size_t(at.rows) * HELD;
+    size_t tile = size_t(at.rows) * THREAD_PIXELS;
     for (size_t start = blockIdx.x * tile; at.channel < C && start < pixels; start += gridDim.x * tile) {
-        int here = pixels_here(start + at.row, at.rows, pixels);
-        if (here == 0) break;
-        Channels<WIDTH> held[HELD];
+        int count = pixels_of_thread(start + at.row, at.rows, pixels);
+        if (count == 0) break;
+        Channels<WIDTH> held[THREAD_PIXELS];
 #pragma unroll
-        for (int i = 0; i < HELD; i++)
-            if (i < here) held[i] = load_channels<WIDTH>(x + (start + at.row + size_t(i) * at.rows) * C + at.channel);
-        merge(own, moments_of(held, here));
+        for (int i = 0; i < THREAD_PIXELS; i++)
+            if (i < count) held[i] = load_channels<WIDTH>(x + (start + at.row + size_t(i) * at.rows) * C + at.channel);
+        merge(own, moments_of(held, count));
     }
     auto* shared = reinterpret_cast<Moments<WIDTH>*>(shared_floats());
     shared[threadIdx.x] = own;
@@ -92,9 +94,9 @@ __device__ void moments(const T* x, int pixels, int C, int columns, float* parti
     }
 }
 
-constexpr int CHANNELS = 8;  // that a block combines: 32 bytes side by side, what memory hands out at a time
+constexpr int CHANNELS = 8;  // of a combining block: 32 bytes side by side, which memory delivers together
 
-// The sum over the rows of a block whose threads are a table CHANNELS wide, in every thread.
+// The threads of the block form a table with CHANNELS columns: the sum of the thread's column, in every thread.
 __device__ inline double sum_of_rows(double value) {
     double* shared = reinterpret_cast<double*>(shared_floats());
     shared[threadIdx.x] = value;
@@ -104,20 +106,23 @@ __device__ inline double sum_of_rows(double value) {
     }
     __syncthreads();
     double sum = shared[threadIdx.x % CHANNELS];
-    __syncthreads();  // before the next sum
+    __syncthreads();  // before the next sum overwrites the shared memory
     return sum;
 }
 
-// How a layer uses and remembers the statistics of a channel, all (C,); gamma and running_mean may be missing.
+// The arrays of a batch norm layer, (C,) each, that depend on the statistics of a batch:
 //
 //     scale = gamma / sqrt(var + eps)        shift = beta - mean scale
-//     r = (1 - momentum) r + momentum s      for the running mean and the running variance, the unbiased one
+//     r = (1 - momentum) r + momentum s      for the running mean and the running variance; s: the batch's mean, and
+//                                            its unbiased variance
+//
+// gamma and running_mean may be null. Then the arrays that go with them are left alone.
 struct Layer {
     const float *gamma, *beta;
     float *scale, *shift, *running_mean, *running_var;
     float eps, momentum;
 
-    __device__ void take(int c, float mean, float var, float unbiased_var) const {
+    __device__ void update(int c, float mean, float var, float unbiased_var) const {
         if (gamma) {
             scale[c] = gamma[c] / sqrtf(var + eps);
             shift[c] = beta[c] - mean * scale[c];
@@ -129,8 +134,8 @@ struct Layer {
     }
 };
 
-// partials: (blocks, 3, C) -> mean, var: (C,). Chan's formula for all blocks at once: with the count n_b, the mean
-// m_b and the centred squares s_b of each,
+// partials: (blocks, 3, C) -> mean, var: (C,). Chan's formula for all blocks at once: with the count n_b, the mean m_b
+// and the sum s_b of the squared deviations of each block,
 //     n = sum n_b        mean = sum n_b m_b / n        var = sum (s_b + n_b (m_b - mean)^2) / n
 extern "C" __global__ void combine_moments(const float* partials, int blocks, int C, float* mean, float* var,
                                            const float* gamma, const float* beta, float eps, float* scale,
@@ -155,19 +160,19 @@ extern "C" __global__ void combine_moments(const float* partials, int blocks, in
     mean[channel] = centre;
     var[channel] = squares / count;
     Layer layer = {gamma, beta, scale, shift, running_mean, running_var, eps, momentum};
-    layer.take(channel, centre, squares / count, squares / (count - 1));
+    layer.update(channel, centre, squares / count, squares / (count - 1));
 }
 
-// The same where the statistics are given, in evaluation. A thread for each channel.
+// The scale and the shift for given statistics, as in evaluation. A thread for each channel.
 extern "C" __global__ void factors(const float* mean, const float* var, int C, const float* gamma, const float* beta,
                                    float eps, float* scale, float* shift) {
     int c = blockIdx.x * blockDim.x + threadIdx.x;
     Layer layer = {gamma, beta, scale, shift, nullptr, nullptr, eps, 0};
-    if (c < C) layer.take(c, mean[c], var[c], 0);
+    if (c < C) layer.update(c, mean[c], var[c], 0);
 }
 
-// Weights and shifts of a convolution that does the batch norm behind it, too: W, folded: (C, depth), the rest (C,).
-// b may be missing. A thread for each weight, or for each shift if these are more.
+// The weights and the shifts of a convolution that includes the batch norm behind it. W, folded: (C, depth); the other
+// arrays: (C,). b may be null. There is a thread for each weight, or for each shift if there are more shifts.
 extern "C" __global__ void folded_weights(const float* W, const float* b, int C, int depth, const float* gamma,
                                           const float* beta, const float* mean, const float* var, float eps,
                                           float* folded, float* shift) {
@@ -187,82 +192,82 @@ extern "C" __global__ void combine_sums(const float* partials, int blocks, int c
     if (row == 0 && column < columns) sums[column] = sum;
 }
 
-// y = scale x + shift + z, and without its negative part if `relu`. x, y, z: (pixels, C); scale, shift: (C,).
-// z, scale and shift may be missing. y may be x. Each thread writes HELD pixels.
+// y = scale x + shift + z, and max(y, 0) if `relu`. x, y, z: (pixels, C); scale, shift: (C,). z, scale and shift may be
+// null. y may be x. Each thread writes THREAD_PIXELS pixels.
 template <class T, int WIDTH>
 __device__ void scale_and_shift(const T* x, const float* scale, const float* shift, const T* z, bool relu, T* y,
                                 int pixels, int C, int columns) {
     Place at = place_of_thread<WIDTH>(columns);
-    size_t first = size_t(blockIdx.x) * at.rows * HELD + at.row;
-    int here = pixels_here(first, at.rows, pixels);
+    size_t first = size_t(blockIdx.x) * at.rows * THREAD_PIXELS + at.row;
+    int count = pixels_of_thread(first, at.rows, pixels);
     if (at.channel >= C) return;
-    Channels<WIDTH> factor = of_channels<WIDTH>(scale ? scale + at.channel : scale, 1);
-    Channels<WIDTH> term = of_channels<WIDTH>(shift ? shift + at.channel : shift);
-    Channels<WIDTH> held[HELD], added[HELD] = {};
+    Channels<WIDTH> factor = load_values<WIDTH>(scale ? scale + at.channel : scale, 1);
+    Channels<WIDTH> term = load_values<WIDTH>(shift ? shift + at.channel : shift);
+    Channels<WIDTH> held[THREAD_PIXELS], added[THREAD_PIXELS] = {};
 #pragma unroll
-    for (int i = 0; i < HELD; i++) {
+    for (int i = 0; i < THREAD_PIXELS; i++) {
         size_t offset = (first + size_t(i) * at.rows) * C + at.channel;
-        if (i < here) held[i] = load_channels<WIDTH>(x + offset);
-        if (i < here && z) added[i] = load_channels<WIDTH>(z + offset);
+        if (i < count) held[i] = load_channels<WIDTH>(x + offset);
+        if (i < count && z) added[i] = load_channels<WIDTH>(z + offset);
     }
 #pragma unroll
-    for (int i = 0; i < HELD; i++) {
+    for (int i = 0; i < THREAD_PIXELS; i++) {
         for (int k = 0; k < WIDTH; k++) {
             float value = fmaf(factor.of[k], held[i].of[k], term.of[k]) + added[i].of[k];
-            held[i].of[k] = relu && value < 0 ? 0 : value;  // a NaN stays
+            held[i].of[k] = relu && value < 0 ? 0 : value;  // a NaN stays a NaN
         }
-        if (i < here) store_channels<WIDTH>(y + (first + size_t(i) * at.rows) * C + at.channel, held[i]);
+        if (i < count) store_channels<WIDTH>(y + (first + size_t(i) * at.rows) * C + at.channel, held[i]);
     }
 }
 
-// What went through the ReLU: gy where y > 0. Where y was not kept it is computed again, by the same formula as
-// above, scale x + shift. Without y and scale there was no ReLU.
+// The gradient through the ReLU: g = 0 where y is not above 0. If y was not kept, it is computed again with the same
+// formula as above, scale x + shift. If neither y nor scale is given, there was no ReLU.
 template <int WIDTH, class T>
-__device__ void through_relu(Channels<WIDTH> (&g)[HELD], const Channels<WIDTH> (&x)[HELD], const T* y,
-                             const float* scale, const float* shift, int channel, size_t first, size_t stride,
-                             int here) {
-    Channels<WIDTH> output[HELD];
+__device__ void apply_relu_gradient(Channels<WIDTH> (&g)[THREAD_PIXELS], const Channels<WIDTH> (&x)[THREAD_PIXELS],
+                                    const T* y, const float* scale, const float* shift, int channel, size_t first,
+                                    size_t stride, int count) {
+    Channels<WIDTH> output[THREAD_PIXELS];
     if (y) {
 #pragma unroll
-        for (int i = 0; i < HELD; i++)
-            if (i < here) output[i] = load_channels<WIDTH>(y + first + i * stride);
+        for (int i = 0; i < THREAD_PIXELS; i++)
+            if (i < count) output[i] = load_channels<WIDTH>(y + first + i * stride);
     } else if (scale) {
-        Channels<WIDTH> factor = of_channels<WIDTH>(scale + channel), term = of_channels<WIDTH>(shift + channel);
+        Channels<WIDTH> factor = load_values<WIDTH>(scale + channel), term = load_values<WIDTH>(shift + channel);
 #pragma unroll
-        for (int i = 0; i < HELD; i++)
+        for (int i = 0; i < THREAD_PIXELS; i++)
             for (int k = 0; k < WIDTH; k++) output[i].of[k] = fmaf(factor.of[k], x[i].of[k], term.of[k]);
     } else {
         return;
     }
 #pragma unroll
-    for (int i = 0; i < HELD; i++)
+    for (int i = 0; i < THREAD_PIXELS; i++)
         for (int k = 0; k < WIDTH; k++)
             if (!(output[i].of[k] > 0)) g[i].of[k] = 0;
 }
 
-// gy, x, y: (pixels, C) -> partials: (gridDim.x, 2, C), a block's sums of g and of g xhat, where g is gy through
-// the ReLU and xhat = (x - mean) / sqrt(var + eps).
+// gy, x, y: (pixels, C) -> partials: (gridDim.x, 2, C), each block's sums of g and of g xhat, where g is the gradient
+// of the ReLU's input and xhat = (x - mean) / sqrt(var + eps).
 template <class T, int WIDTH>
 __device__ void gradient_sums(const T* gy, const T* x, const T* y, const float* scale, const float* shift,
                               const float* mean, const float* var, float eps, int pixels, int C, int columns,
                               float* partials) {
     Place at = place_of_thread<WIDTH>(columns);
     Channels<WIDTH> sum = {}, products = {}, centre = {};
-    if (at.channel < C) centre = of_channels<WIDTH>(mean + at.channel);
-    size_t tile = size_t(at.rows) * HELD;
+    if (at.channel < C) centre = load_values<WIDTH>(mean + at.channel);
+    size_t tile = size_t(at.rows) * THREAD_PIXELS;
     for (size_t start = blockIdx.x * tile; at.channel < C && start < pixels; start += gridDim.x * tile) {
-        int here = pixels_here(start + at.row, at.rows, pixels);
+        int count = pixels_of_thread(start + at.row, at.rows, pixels);
         size_t first = (start + at.row) * C + at.channel, stride = size_t(at.rows) * C;
-        Channels<WIDTH> g[HELD] = {}, held[HELD] = {};
+        Channels<WIDTH> g[THREAD_PIXELS] = {}, held[THREAD_PIXELS] = {};
 #pragma unroll
-        for (int i = 0; i < HELD; i++)
-            if (i < here) {
+        for (int i = 0; i < THREAD_PIXELS; i++)
+            if (i < count) {
                 g[i] = load_channels<WIDTH>(gy + first + i * stride);
                 held[i] = load_channels<WIDTH>(x + first + i * stride);
             }
-        through_relu(g, held, y, scale, shift, at.channel, first, stride, here);
+        apply_relu_gradient(g, held, y, scale, shift, at.channel, first, stride, count);
 #pragma unroll
-        for (int i = 0; i < HELD; i++)
+        for (int i = 0; i < THREAD_PIXELS; i++)
             for (int k = 0; k < WIDTH; k++) {
                 sum.of[k] += g[i].of[k];
                 products.of[k] += g[i].of[k] * (held[i].of[k] - centre.of[k]);
@@ -291,27 +296,28 @@ __device__ void gradient_sums(const T* gy, const T* x, const T* y, const float* 
     }
 }
 
-// gx = gamma / sqrt(var + eps) (g - gbeta / M - xhat ggamma / M), M = pixels; without ggamma and gbeta, where mean
-// and var are constants, gamma / sqrt(var + eps) g. Where asked for, g itself too. Each thread writes HELD pixels.
+// gx = gamma / sqrt(var + eps) (g - gbeta / M - xhat ggamma / M), M = pixels. If ggamma and gbeta are null, mean and
+// var are constants, and gx = gamma / sqrt(var + eps) g. If g_written is not null, g is written there. Each thread
+// writes THREAD_PIXELS pixels.
 template <class T, int WIDTH>
 __device__ void input_gradient(const T* gy, const T* x, const T* y, const float* scale, const float* shift,
                                const float* gamma, const float* mean, const float* var, float eps,
                                const float* ggamma, const float* gbeta, int pixels, int C, int columns, T* gx,
                                T* g_written) {
     Place at = place_of_thread<WIDTH>(columns);
-    size_t first = (size_t(blockIdx.x) * at.rows * HELD + at.row) * C + at.channel;
+    size_t first = (size_t(blockIdx.x) * at.rows * THREAD_PIXELS + at.row) * C + at.channel;
     size_t stride = size_t(at.rows) * C;
-    int here = pixels_here(size_t(blockIdx.x) * at.rows * HELD + at.row, at.rows, pixels);
+    int count = pixels_of_thread(size_t(blockIdx.x) * at.rows * THREAD_PIXELS + at.row, at.rows, pixels);
     if (at.channel >= C) return;
-    Channels<WIDTH> g[HELD] = {}, held[HELD] = {};
+    Channels<WIDTH> g[THREAD_PIXELS] = {}, held[THREAD_PIXELS] = {};
 #pragma unroll
-    for (int i = 0; i < HELD; i++)
-        if (i < here) {
+    for (int i = 0; i < THREAD_PIXELS; i++)
+        if (i < count) {
             g[i] = load_channels<WIDTH>(gy + first + i * stride);
             held[i] = load_channels<WIDTH>(x + first + i * stride);
         }
-    through_relu(g, held, y, scale, shift, at.channel, first, stride, here);
-    Channels<WIDTH> factor, constant = {}, slope = {}, centre = of_channels<WIDTH>(mean + at.channel);
+    apply_relu_gradient(g, held, y, scale, shift, at.channel, first, stride, count);
+    Channels<WIDTH> factor, constant = {}, slope = {}, centre = load_values<WIDTH>(mean + at.channel);
     for (int k = 0; k < WIDTH; k++) {
         int c = at.channel + k;
         float inverse = 1 / sqrtf(var[c] + eps);
@@ -321,8 +327,8 @@ __device__ void input_gradient(const T* gy, const T* x, const T* y, const float*
         slope.of[k] = ggamma[c] / pixels * inverse;
     }
 #pragma unroll
-    for (int i = 0; i < HELD; i++) {
-        if (i >= here) continue;
+    for (int i = 0; i < THREAD_PIXELS; i++) {
+        if (i >= count) continue;
         if (g_written) store_channels<WIDTH>(g_written + first + i * stride, g[i]);
         for (int k = 0; k < WIDTH; k++) {
             float centred = held[i].of[k] - centre.of[k];

@@ -1,25 +1,34 @@
-"""Batch norm on a GPU: statistics, the sweep that applies them, and the way back. See batch_norm.cu."""
+"""Batch norm on a GPU: its statistics, applying them, and its gradients. See batch_norm.cu."""
 
 from minires.backend.batch_normalization import BatchNormalization
 from minires.backend.cuda.launch import blocks_for, launch
-from minires.backend.cuda.maps import WARP, channels_last, empty_map, pixels_and_channels, storage, table
+from minires.backend.cuda.maps import (
+    WARP,
+    channels_last,
+    empty_map,
+    pixels_and_channels,
+    storage,
+    thread_table,
+)
 from minires.backend.device import library
 
 FILE = "batch_norm.cu"
 THREADS = 256
-THREAD_PIXELS = 4  # pixels at a time for each thread, as in the kernels
-BLOCK_CHANNELS = 8  # channels that a block combines
-MOST_ROWS = 128  # of partial results, at most, a thread for each of these channels
-MOST_BLOCKS = 512  # blocks that leave a row of partial results
+THREAD_PIXELS = 4  # pixels that a thread loads at a time, as in the kernels
+BLOCK_CHANNELS = 8  # channels whose partial results a block combines, as in the kernels
+MOST_ROWS = 128  # rows of threads of a combining block; a row has a thread for each of its channels
+MOST_BLOCKS = 512  # blocks that write partial results, each a row of them
 
 
 def batch_statistics(x):
-    """The statistics of each channel of (N, C, ...), as far as one kernel takes them: (blocks, 3, C), count,
-    mean and centred squares of the pixels that each block had. `batch_normalization` combines them.
+    """Partial statistics of each channel of (N, C, ...): (blocks, 3, C).
+
+    They are, for the pixels of each block, their count, their mean, and the sum of their squared deviations
+    from this mean. `batch_normalization` combines them.
     """
     x = channels_last(x)
     P, C = pixels_and_channels(x)
-    width, columns, tables = table(C, x)
+    width, columns, tables = thread_table(C, x)
     blocks = min(MOST_BLOCKS, _blocks(P, columns))
     partials = library(x).empty((blocks, 3, C), "float32")
     shared = 4 * THREADS * (2 * width + 1)
@@ -29,9 +38,11 @@ def batch_statistics(x):
 
 
 def batch_normalization(gamma, beta, statistics, eps, running=None, momentum=0.0, count=0):
-    """The BatchNormalization with these statistics; see backend/reference.py.
+    """The BatchNormalization with these statistics; see backend/reference/.
 
-    statistics: of batch_statistics, or of a convolution; or (mean, var), and then no running statistics move.
+    statistics: partial ones, of batch_statistics or of a convolution, whose combination also updates the
+        running statistics; or (mean, var), which leave the running statistics alone.
+    count: not used here, since partial statistics contain it.
     """
     xp, C = library(gamma), len(gamma)
     if isinstance(statistics, tuple):
@@ -46,7 +57,7 @@ def batch_normalization(gamma, beta, statistics, eps, running=None, momentum=0.0
 
 
 def folded_weights(W, b, gamma, beta, statistics, eps):
-    """The weights and the bias of a convolution with batch norm folded in; see backend/reference.py."""
+    """The weights and the bias of a convolution with batch norm folded in; see backend/reference/."""
     xp, C = library(W), len(W)
     W, folded, shift = xp.ascontiguousarray(W), xp.empty(W.shape, "float32"), xp.empty(C, "float32")
     arguments = W, b, C, W.size // max(C, 1), gamma, beta, *statistics, float(eps), folded, shift
@@ -55,7 +66,7 @@ def folded_weights(W, b, gamma, beta, statistics, eps):
 
 
 def combine_sums(partials):
-    """(blocks, ...) -> (...): the sum over the blocks, in an order that is always the same."""
+    """(blocks, ...) -> (...): the sum over the blocks, always in the same order."""
     blocks, *shape = partials.shape
     sums = library(partials).empty(shape, "float32")
     _combine("combine_sums", partials, blocks, sums.size, sums)
@@ -63,29 +74,31 @@ def combine_sums(partials):
 
 
 def scale_and_shift(x, scale, shift, z=None, relu=False, out=None):
-    """y = scale x + shift for each channel, plus the map z, and without its negative part if `relu`.
+    """y = scale x + shift + z for each channel, and max(y, 0) if `relu`.
 
-    scale, shift: (C,), or None for 1 and 0. out: where y goes, a map as channels_last makes it; perhaps x.
+    scale, shift: (C,), or None for 1 and 0. z: a map, or None for 0.
+    out: the map for y, stored as channels_last stores it; may be x itself. None for a new map.
     """
     x, z = channels_last(x), None if z is None else channels_last(z)
     y = empty_map(x, x.shape) if out is None else out
     P, C = pixels_and_channels(x)
     if x.size:
-        width, columns, tables = table(C, x, z, y)
+        width, columns, tables = thread_table(C, x, z, y)
         arguments = x, scale, shift, z, relu, y, P, C, width, columns
         launch(FILE, f"scale_and_shift_{storage(x)}", (_blocks(P, columns), tables), THREADS, *arguments)
     return y
 
 
 def batch_norm_gradient(gy, x, norm, y=None, split=False, frozen=False, relu=False):
-    """gx, ggamma, gbeta of batch norm, and what went through the ReLU if `split`; see backend/reference.py.
+    """gx, ggamma, gbeta of batch norm and, if `split`, the gradient of the ReLU's input, as in
+    backend/reference/.
 
-    relu: there was a ReLU whose output y was not kept: it let pass what scale x + shift > 0.
+    relu: a ReLU followed, but its output y was not kept. The kernel computes again where scale x + shift > 0.
     """
     gy, x, y = channels_last(gy), channels_last(x), None if y is None else channels_last(y)
     mask = (norm.scale, norm.shift) if relu else (None, None)
     P, C = pixels_and_channels(x)
-    width, columns, tables = table(C, gy, x, y)
+    width, columns, tables = thread_table(C, gy, x, y)
     blocks = min(MOST_BLOCKS, _blocks(P, columns))
     partials = library(x).empty((blocks, 2, C), "float32")
     arguments = gy, x, y, *mask, norm.mean, norm.var, float(norm.eps), P, C, width, columns, partials
@@ -102,16 +115,20 @@ def batch_norm_gradient(gy, x, norm, y=None, split=False, frozen=False, relu=Fal
 
 
 def batch_norm_input_gradient(g, x, norm, ggamma, gbeta):
-    """gx of batch norm where the other two gradients are known; g: the gradient of batch norm's output."""
+    """gx of batch norm if the other two gradients are known; g: the gradient of batch norm's output."""
     return _input_gradient(channels_last(g), channels_last(x), None, (None, None), norm, (ggamma, gbeta))
 
 
 def _input_gradient(gy, x, y, mask, norm, sums, g=None):
-    """gx, and in g what went through the ReLU; sums: ggamma and gbeta, or None for frozen statistics."""
+    """gx of batch norm and the ReLU behind it, if there is one.
+
+    sums: (ggamma, gbeta), or (None, None) for frozen statistics.
+    g: a map to be filled with the gradient of the ReLU's input, or None.
+    """
     gx = empty_map(x, x.shape)
     P, C = pixels_and_channels(x)
     if x.size:
-        width, columns, tables = table(C, gy, x, y, gx, g)
+        width, columns, tables = thread_table(C, gy, x, y, gx, g)
         statistics = norm.gamma, norm.mean, norm.var, float(norm.eps), *sums
         arguments = gy, x, y, *mask, *statistics, P, C, width, columns, gx, g
         launch(FILE, f"input_gradient_{storage(x)}", (_blocks(P, columns), tables), THREADS, *arguments)
@@ -119,7 +136,7 @@ def _input_gradient(gy, x, y, mask, norm, sums, g=None):
 
 
 def _blocks(pixels, columns):
-    """Blocks of THREADS threads, `columns` of them side by side, that it takes for so many pixels."""
+    """How many blocks of THREADS threads, `columns` of them side by side, this number of pixels needs."""
     return max(1, blocks_for(pixels, THREADS // columns * THREAD_PIXELS))
 
 

@@ -5,7 +5,7 @@ from functools import cache
 
 from minires.backend.device import load_cupy
 
-TENSOR_CORES = (8, 0)  # the first cards whose tensor cores multiply TF32: Ampere, 2020
+TF32_COMPUTE_CAPABILITY = (8, 0)  # Ampere (2020), the first cards whose tensor cores multiply TF32
 
 
 @dataclass(frozen=True)
@@ -13,19 +13,19 @@ class Card:
     """An NVIDIA GPU: its name, compute capability (major, minor), and memory in bytes."""
 
     name: str
-    capability: tuple[int, int]
+    compute_capability: tuple[int, int]
     memory: int
 
     @property
-    def has_tensor_cores(self):
-        """Whether they multiply TF32."""
-        return self.capability >= TENSOR_CORES
+    def has_tf32_tensor_cores(self):
+        """Whether the GPU has tensor cores that multiply TF32."""
+        return self.compute_capability >= TF32_COMPUTE_CAPABILITY
 
 
 @cache
 def card():
-    """The Card in use; DeviceError if there is none."""
+    """The Card in use. Raises DeviceError if there is none."""
     cupy = load_cupy()
     properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
-    capability = properties["major"], properties["minor"]
-    return Card(properties["name"].decode(), capability, properties["totalGlobalMem"])
+    compute_capability = properties["major"], properties["minor"]
+    return Card(properties["name"].decode(), compute_capability, properties["totalGlobalMem"])

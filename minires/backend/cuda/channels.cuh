@@ -1,7 +1,7 @@
 // Maps, N, H, W, C in memory, seen as a table: a row for each pixel of each image, a column for each channel.
 //
-// The threads of a block lie over it as a smaller table, so that neighbouring threads touch neighbouring numbers:
-// `columns` of them side by side, each on WIDTH channels (1 or 4), and below each other on different pixels.
+// The threads of a block form a smaller table that covers a part of it: `columns` threads side by side, each with WIDTH
+// channels (1 or 4), and rows of threads for different pixels. So neighbouring threads touch neighbouring numbers.
 #pragma once
 #include "common.cuh"
 
@@ -30,25 +30,26 @@ __device__ inline void store_channels(T* p, Channels<WIDTH> x) {
         store(p, x.of[0]);
 }
 
-// What belongs to a channel is read one by one: unlike a map it may begin anywhere in memory.
+// The thread's part of an array with one value for each channel, or a constant if there is no array. The values are
+// read one by one: unlike a map, such an array may begin at any address.
 template <int WIDTH>
-__device__ inline Channels<WIDTH> of_channels(const float* values, float otherwise = 0) {
+__device__ inline Channels<WIDTH> load_values(const float* values, float constant = 0) {
     Channels<WIDTH> x;
-    for (int k = 0; k < WIDTH; k++) x.of[k] = values ? values[k] : otherwise;
+    for (int k = 0; k < WIDTH; k++) x.of[k] = values ? values[k] : constant;
     return x;
 }
 
 struct Place {
-    int row, rows;  // which row of the block's table this thread is in, of how many
-    int channel;    // the first of its channels
+    int row, rows;  // the thread's row in the block's table, and the number of rows
+    int channel;    // the first of the thread's channels
 };
 
-// blockIdx.y counts the tables that it takes side by side for all channels.
+// blockIdx.y is the number of the table: several tables side by side cover all channels.
 template <int WIDTH>
 __device__ inline Place place_of_thread(int columns) {
     int column = threadIdx.x % columns;
     return {int(threadIdx.x) / columns, int(blockDim.x) / columns, int(blockIdx.y * columns + column) * WIDTH};
 }
 
-// A kernel's work, by the width that it was told to use.
+// Calls a function template for the width that the kernel is given, 4 or 1.
 #define BY_WIDTH(kernel, T, ...) width == 4 ? kernel<T, 4>(__VA_ARGS__) : kernel<T, 1>(__VA_ARGS__)

@@ -1,7 +1,7 @@
 // What all kernel files share: storage types, shared memory, sums over a warp and over a block.
 //
-// On a GPU NVRTC compiles these files. The tests also compile them with a C++ compiler and run them on the CPU,
-// thread by thread; there another header stands in for CUDA's own and defines RUNS_ON_CPU.
+// For a GPU, NVRTC compiles these files. The tests also compile them with a C++ compiler and run them on the CPU,
+// thread by thread; there another header takes the place of CUDA's own and defines RUNS_ON_CPU.
 #pragma once
 
 constexpr int WARP = 32;
@@ -12,7 +12,7 @@ struct bfloat16 {
     unsigned short bits;
 };
 
-// Maps are stored as float or bfloat16 and always computed with as float.
+// Maps are stored as float or bfloat16. All computations are in float.
 __device__ inline float load(const float* p) { return *p; }
 __device__ inline void store(float* p, float value) { *p = value; }
 
@@ -21,12 +21,12 @@ __device__ inline float load(const bfloat16* p) { return __uint_as_float(unsigne
 __device__ inline void store(bfloat16* p, float value) {
     unsigned bits = __float_as_uint(value);
     bool is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
-    // To the nearest, a tie to the even one. A NaN must not be rounded into an infinity.
+    // To the nearest number, a tie to the even one. A NaN must not become an infinity.
     unsigned rounded = is_nan ? bits | 0x400000u : bits + 0x7fffu + (bits >> 16 & 1u);
     p->bits = static_cast<unsigned short>(rounded >> 16);
 }
 
-// Four neighbours at once: one instruction instead of four. p must be divisible by the size of four elements.
+// Four neighbours at once: one instruction instead of four. The address p must be a multiple of four elements' size.
 __device__ inline float4 load4(const float* p) { return *reinterpret_cast<const float4*>(p); }
 __device__ inline void store4(float* p, float4 v) { *reinterpret_cast<float4*>(p) = v; }
 
@@ -47,7 +47,7 @@ __device__ inline void store4(bfloat16* p, float4 v) {
 }
 
 #ifndef RUNS_ON_CPU
-// The block's shared memory, as much as its launch asked for.
+// The block's shared memory; the launch says how much there is.
 __device__ inline float* shared_floats() {
     extern __shared__ float4 shared_memory[];
     return reinterpret_cast<float*>(shared_memory);
@@ -65,7 +65,7 @@ __device__ inline float warp_sum(float value) {
 __device__ inline float block_sum(float value, float* scratch) {
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = blockDim.x / WARP;
     value = warp_sum(value);
-    __syncthreads();  // the scratch may still be read from a sum before
+    __syncthreads();  // threads may still read the scratch of the sum before
     if (lane == 0) scratch[warp] = value;
     __syncthreads();
     float total = 0;

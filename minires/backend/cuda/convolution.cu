@@ -1,13 +1,14 @@
 // Convolution and its gradient with respect to its input, as products of matrices that exist in shared memory only.
 //
-//     y[n, p, o] = sum over taps i and channels c of  W[o, c, i] x[n, pixel that tap i of p meets, c]
+//     y[n, p, o] = sum over taps i and channels c of  W[o, c, i] x[n, pixel that tap i reads for p, c]
 //
-// is for each tap a product: (pixels, channels) times (channels, output channels). gather.cuh says which pixels meet,
-// in this form for both directions; for the gradient x is gy, y is gx, and W is read as W[c, o, i].
+// is for each tap a product: (pixels, channels) times (channels, output channels). gather.cuh says which pixel a tap
+// reads, for both directions; for the gradient x is gy, y is gx, and W is read as W[c, o, i].
 //
-// A block computes BN channels of a tile of 8 columns and 4 rows for each of its warps. It goes over the input channels
-// in chunks of up to 16: the tile's halo and the chunk's weights for all taps are loaded into shared memory, rounded to
-// TF32, and multiplied by tensor cores. A warp computes two fragments, of 2 x 8 pixels each:
+// A block computes BN output channels of a tile of pixels. The tile has 8 columns, and 4 rows for each warp of the
+// block. The block goes over the input channels in chunks of up to 16: it loads the tile's halo and the chunk's weights
+// for all taps into shared memory, and tensor cores multiply them. For TF32 the numbers are rounded when they are
+// loaded. A warp computes two fragments, of 2 x 8 pixels each:
 //
 //         columns q:  0 1 2 3 4 5 6 7
 //     row 4 warp      0 1 2 3 4 5 6 7   \  fragment 0: its matrix row m is
@@ -15,21 +16,22 @@
 //     row 4 warp + 2  0 1 2 3 4 5 6 7   \  fragment 1
 //     row 4 warp + 3  8 9 . . . . . 15  /
 //
-// For a fragment A, lane (g, t) reads channels t and 4+t of pixels g and 8+g from the halo, moved by the tap: nothing is
-// copied for im2col, only the place of reading moves. Pixels lie `depth` + 4 floats apart, 12 or 20: for 8 pixels g side
-// by side, times 4 channels t, these are 32 different banks of shared memory, so that all lanes read at once. Weights lie
-// as [tap][channel][BN + 8], and BN + 8 = 8 or 24 (mod 32) does the same for 4 channels times 8 columns of B.
+// For a fragment A, lane (g, t) reads channels t and 4+t of pixels g and 8+g from the halo, shifted by the tap: nothing
+// is copied for im2col, only the address moves. The pixels of the halo are `depth` + 4 = 12 or 20 floats apart: 8
+// pixels g side by side, with 4 channels t each, lie in 32 different banks of shared memory, so that all lanes read at
+// the same time. The weights are stored as [tap][channel][BN + 8]. Since BN + 8 = 8 or 24 (mod 32), the 4 channels and
+// 8 columns of a fragment B lie in 32 different banks, too.
 //
-// Before the products, x may go through the batch norm and the ReLU that come before the convolution (Prologue). After
-// them, the sums are still in registers, and whatever else is to be done with y is done there (Epilogue).
+// While x is loaded, the batch norm and the ReLU before the convolution may be applied to it (Prologue). After the
+// products, further operations on y are done before it is written to memory (Epilogue).
 #include "gather.cuh"
 
-constexpr int FRAGMENTS = 2;             // of a warp, one above the other
-constexpr int PIXELS = 2 * FRAGMENTS;    // of a thread: pixels g and 8+g of each fragment
-constexpr int ROWS_OF_WARP = PIXELS;     // a fragment's 16 pixels are 2 rows of 8
-constexpr int TAP_SHIFT = 5;             // floats more for each tap: spreads the stores of the weights over the banks
-constexpr int PIXELS_AT_ONCE = 6;        // that a thread asks for: its share of 18 x 10 pixels, 16 channels
-constexpr int ROWS_AT_ONCE = 16;         // of weights
+constexpr int FRAGMENTS = 2;           // of a warp, one above the other
+constexpr int PIXELS = 2 * FRAGMENTS;  // of a thread: pixels g and 8+g of each fragment
+constexpr int ROWS_OF_WARP = PIXELS;   // a fragment's 16 pixels are 2 rows of 8
+constexpr int TAP_SHIFT = 5;           // additional floats for each tap: spreads the stores of weights over the banks
+constexpr int PIXELS_AT_ONCE = 6;      // that a thread loads at once: its share of 18 x 10 pixels with 16 channels
+constexpr int ROWS_AT_ONCE = 16;       // of weights that a thread loads at once
 
 struct Layer {
     Axis rows, columns;
@@ -39,26 +41,27 @@ struct Layer {
     bool backward;  // whether W is read as (in, out, taps) instead of (out, in, taps)
 };
 
-// What is done with the result, each where its pointers are not null.
+// The operations on the result. Those whose pointers are null are left out.
 template <class T>
 struct Epilogue {
     const float* b;  // added to each channel
     const T* z;      // added to each element
     bool relu;
-    // For the gradient through max(scale u + shift, 0): only where that is not cut off.
+    // For the gradient through max(scale u + shift, 0): the result becomes 0 where scale u + shift is not above 0.
     const T* u;
     const float *scale, *shift, *mean, *var;
     float eps;
-    // (tiles, 3, O): count, mean, centred squares of each channel's values in the tile. With u, (tiles, 2, O): the sums
-    // of g and of g uhat, where g is the result and uhat = (u - mean) / sqrt(var + eps).
+    // (tiles, 3, O): for each channel of a tile, the count of its values, their mean, and the sum of their squared
+    // deviations from the mean. With u, (tiles, 2, O): the sums of g and of g uhat, where g is the result and
+    // uhat = (u - mean) / sqrt(var + eps).
     float* partials;
 };
 
-// The block's place in the work.
+// The part of the result that the block computes.
 struct Tile {
     int image, phase_row, phase_column;
-    int row, column;  // q of its first pixel
-    int group, first_out;
+    int row, column;       // q of its first pixel
+    int group, first_out;  // its first output channel, counted within the group
 };
 
 template <int BN>
@@ -78,11 +81,12 @@ __device__ inline Tile tile_of_block(const Layer& layer) {
     return tile;
 }
 
-// The weights between BN output channels and a chunk of input channels, from `first_in` on, into
-// shared [tap][in][BN + 8], taps in use only, 0 for channels that do not exist.
+// Load the weights between BN output channels and a chunk of input channels, from `first_in` on, into shared memory, as
+// [tap][in][BN + 8]: only the taps in use; 0 for channels that do not exist.
 //
-// In memory W is (outer, inner, taps), outer being the output or, backward, the input channels. The lanes of a warp run
-// along the numbers of a row, as they lie; each lane asks for its number of several rows before it looks at the first.
+// In memory W is (outer, inner, taps); outer are the output channels or, backward, the input channels. Neighbouring
+// lanes of a warp load neighbouring numbers of a row. Each lane starts to load its numbers of ROWS_AT_ONCE rows before
+// it uses the first of them.
 template <bool PRECISE, int BN>
 __device__ void load_weights(float* weights, int tap_pitch, const float* W, const Layer& layer, const Tile& tile,
                              const Reach& rows, const Reach& columns, int first_in) {
@@ -96,9 +100,9 @@ __device__ void load_weights(float* weights, int tap_pitch, const float* W, cons
     size_t row_size = size_t(inner_all) * taps;
     W += (tile.group * size_t(outer_all) + outer_first) * row_size + inner_first * taps;
 
-    int pieces = ceil_div(outer_count, ROWS_AT_ONCE), lengths = ceil_div(inner_count * taps, WARP);
-    for (int part = warp; part < pieces * lengths; part += warps) {
-        int first = part % pieces * ROWS_AT_ONCE, e = part / pieces * WARP + lane;
+    int row_parts = ceil_div(outer_count, ROWS_AT_ONCE), column_parts = ceil_div(inner_count * taps, WARP);
+    for (int part = warp; part < row_parts * column_parts; part += warps) {
+        int first = part % row_parts * ROWS_AT_ONCE, e = part / row_parts * WARP + lane;
         int inner = e / taps, i = e % taps / layer.columns.taps, j = e % taps % layer.columns.taps;
         if (backward) {  // tap i is W[K-1-i]
             i = layer.rows.taps - 1 - i;
@@ -108,9 +112,9 @@ __device__ void load_weights(float* weights, int tap_pitch, const float* W, cons
         if (inner >= inner_count || row < 0 || column < 0) continue;
 
         float w[ROWS_AT_ONCE];
-        int there = inner_first + inner < inner_all ? min(outer_count, outer_all - outer_first) - first : 0;
+        int count = inner_first + inner < inner_all ? min(outer_count, outer_all - outer_first) - first : 0;
 #pragma unroll
-        for (int n = 0; n < ROWS_AT_ONCE; n++) w[n] = n < there ? W[(first + n) * row_size + e] : 0;
+        for (int n = 0; n < ROWS_AT_ONCE; n++) w[n] = n < count ? W[(first + n) * row_size + e] : 0;
         float* tap = weights + (row * columns.count + column) * tap_pitch;
 #pragma unroll
         for (int n = 0; n < ROWS_AT_ONCE; n++) {
@@ -149,7 +153,7 @@ __device__ void multiply_tile(float (&sums)[FRAGMENTS][BN / 8][4], const float* 
     }
 }
 
-// Collect the sums in shared memory as [pixel][BN + 8], from where each thread takes whole quads of channels.
+// Collect the sums in shared memory as [pixel][BN + 8], from where a thread reads four neighbouring channels at once.
 template <int BN>
 __device__ void collect_sums(const float (&sums)[FRAGMENTS][BN / 8][4], float* result) {
     int warp = threadIdx.x / WARP, g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
@@ -163,11 +167,12 @@ __device__ void collect_sums(const float (&sums)[FRAGMENTS][BN / 8][4], float* r
             }
 }
 
-// What a thread of the epilogue works on: four channels of BN / 4 of the tile's pixels.
+// The part of a thread of the epilogue: four channels of BN / 4 of the tile's pixels.
 struct Share {
-    int pixel, stride;        // the pixels are pixel, pixel + stride, pixel + 2 stride, ...
-    int own, channel, there;  // its first channel within the block and within the map, and how many there are
-    bool by_four;
+    int pixel, stride;           // the pixels are pixel, pixel + stride, pixel + 2 stride, ...
+    int block_channel, channel;  // its first channel, counted within the block and within the map
+    int count;                   // how many channels of the group there are from this one on; may be less than four
+    bool by_four;                // whether four channels can be loaded and stored at once
 };
 
 template <int BN>
@@ -175,14 +180,14 @@ __device__ inline Share share_of_thread(const Layer& layer, const Tile& tile) {
     Share share;
     share.pixel = threadIdx.x / (BN / 4);
     share.stride = blockDim.x / (BN / 4);
-    share.own = threadIdx.x % (BN / 4) * 4;
-    share.channel = tile.group * layer.channels_out + tile.first_out + share.own;
-    share.there = layer.channels_out - tile.first_out - share.own;
+    share.block_channel = threadIdx.x % (BN / 4) * 4;
+    share.channel = tile.group * layer.channels_out + tile.first_out + share.block_channel;
+    share.count = layer.channels_out - tile.first_out - share.block_channel;
     share.by_four = layer.channels_out % 4 == 0;
     return share;
 }
 
-// Where a pixel of the tile is in the target, or -1 if it is outside.
+// The index of a pixel of the tile in the target, or -1 if it is outside.
 __device__ inline long long pixel_of_target(const Layer& layer, const Tile& tile, int pixel) {
     int row = layer.rows.phases * (tile.row + pixel / TILE_COLUMNS) + tile.phase_row;
     int column = layer.columns.phases * (tile.column + pixel % TILE_COLUMNS) + tile.phase_column;
@@ -190,35 +195,35 @@ __device__ inline long long pixel_of_target(const Layer& layer, const Tile& tile
     return (static_cast<long long>(tile.image) * layer.rows.target + row) * layer.columns.target + column;
 }
 
-constexpr int ROUND = 4;  // pixels that a thread of the epilogue works on at a time
+constexpr int ROUND = 4;  // pixels that a thread of the epilogue works on at a time: a round
 
-// Where a thread's channels of one round of pixels are in the target, or -1 outside; and what `map`, if there is one,
-// has there. All of it is asked for before any of it is looked at.
+// For one round of pixels: the offset of the thread's channels in the target, or -1 for a pixel outside; and the values
+// of `map`, if it is not null, at these offsets. All loads are started before the first value is used.
 template <class T>
-__device__ inline void find_round(long long (&offset)[ROUND], float (&values)[ROUND][4], const T* map, int pixel,
+__device__ inline void load_round(long long (&offset)[ROUND], float (&values)[ROUND][4], const T* map, int pixel,
                                   const Share& share, const Layer& layer, const Tile& tile) {
 #pragma unroll
     for (int n = 0; n < ROUND; n++) {
         offset[n] = pixel_of_target(layer, tile, pixel + n * share.stride);
         if (offset[n] < 0) continue;
         offset[n] = offset[n] * (layer.groups * layer.channels_out) + share.channel;
-        if (map) load_channels(values[n], map + offset[n], share.there, share.by_four);
+        if (map) load_channels(values[n], map + offset[n], share.count, share.by_four);
     }
 }
 
-// What belongs to a thread's channels; 0 where there is none.
-__device__ inline void load_own(float (&v)[4], const float* values, const Share& share) {
-    for (int k = 0; k < 4; k++) v[k] = values && k < share.there ? values[share.channel + k] : 0;
+// The values of an array, one for each channel, for the thread's own channels; 0 if the array or a channel is missing.
+__device__ inline void load_values(float (&v)[4], const float* values, const Share& share) {
+    for (int k = 0; k < 4; k++) v[k] = values && k < share.count ? values[share.channel + k] : 0;
 }
 
-// The sums over the tile of what each thread has added up for its own four channels.
+// From the sums of each thread for its own four channels, the sums over the whole tile.
 template <int BN>
 __device__ void sum_over_tile(float (&sums)[4], float* scratch) {
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = blockDim.x / WARP;
     for (int k = 0; k < 4; k++)
         for (int distance = BN / 4; distance < WARP; distance *= 2)
             sums[k] += __shfl_xor_sync(ALL_LANES, sums[k], distance);
-    __syncthreads();  // the scratch may still be read from a sum before
+    __syncthreads();  // threads may still read the scratch of the sum before
     for (int k = 0; k < 4; k++)
         if (lane < BN / 4) scratch[warp * BN + 4 * lane + k] = sums[k];
     __syncthreads();
@@ -228,46 +233,47 @@ __device__ void sum_over_tile(float (&sums)[4], float* scratch) {
     }
 }
 
-// Row `quantity` of the `quantities` that the tile leaves for the second kernel.
+// Write one of the `quantities` for which the tile writes partial sums; a second kernel combines the tiles.
 template <int BN>
 __device__ void write_partials(const float (&sums)[4], float* partials, int quantity, int quantities,
                                const Layer& layer, const Share& share) {
     int all = layer.groups * layer.channels_out, tile = blockIdx.z * gridDim.x + blockIdx.x;
     partials += (size_t(tile) * quantities + quantity) * all + share.channel;
     for (int k = 0; k < 4; k++)
-        if (threadIdx.x < BN / 4 && k < share.there) partials[k] = sums[k];
+        if (threadIdx.x < BN / 4 && k < share.count) partials[k] = sums[k];
 }
 
-// y = the sums + b + z, through a ReLU, and the statistics of y.
+// Write y = the sums + b + z, then the ReLU; and the tile's part of y's statistics.
 template <int BN, class T>
 __device__ void write_output(float* result, float* scratch, T* y, const Epilogue<T>& epilogue, const Layer& layer,
                              const Tile& tile) {
     Share share = share_of_thread<BN>(layer, tile);
     float b[4], v[4], sum[4] = {};
-    load_own(b, epilogue.b, share);
+    load_values(b, epilogue.b, share);
 #pragma unroll 1
     for (int first = 0; first < BN / 4; first += ROUND) {
         int pixel = share.pixel + first * share.stride;
         long long offset[ROUND];
         float z[ROUND][4] = {};
-        find_round(offset, z, epilogue.z, pixel, share, layer, tile);
+        load_round(offset, z, epilogue.z, pixel, share, layer, tile);
 #pragma unroll
         for (int n = 0; n < ROUND; n++) {
             if (offset[n] < 0) continue;
-            float* own = result + (pixel + n * share.stride) * (BN + 8) + share.own;
+            float* own = result + (pixel + n * share.stride) * (BN + 8) + share.block_channel;
             load_channels(v, own, 4, true);
             for (int k = 0; k < 4; k++) {
                 v[k] += b[k] + z[n][k];
                 if (epilogue.relu) v[k] = rectified(v[k]);
                 sum[k] += v[k];
             }
-            store_channels(y + offset[n], v, share.there, share.by_four);
+            store_channels(y + offset[n], v, share.count, share.by_four);
             if (epilogue.partials) store_channels(own, v, 4, true);
         }
     }
     if (!epilogue.partials) return;
 
-    // The mean first, and the squares around it, so that nothing cancels: the tile is still in shared memory.
+    // First the mean, then the squares of the deviations from it, so that no digits cancel. The tile is still in shared
+    // memory.
     int rows = min(int(blockDim.x) / WARP * ROWS_OF_WARP, layer.rows.target - tile.row);
     float pixels = rows * min(TILE_COLUMNS, layer.columns.target - tile.column);
     float count[4], mean[4], squares[4] = {};
@@ -276,7 +282,7 @@ __device__ void write_output(float* result, float* scratch, T* y, const Epilogue
     for (int n = 0; n < BN / 4; n++) {
         int pixel = share.pixel + n * share.stride;
         if (pixel_of_target(layer, tile, pixel) < 0) continue;
-        load_channels(v, result + pixel * (BN + 8) + share.own, 4, true);
+        load_channels(v, result + pixel * (BN + 8) + share.block_channel, 4, true);
         for (int k = 0; k < 4; k++) squares[k] += (v[k] - mean[k]) * (v[k] - mean[k]);
     }
     sum_over_tile<BN>(squares, scratch);
@@ -285,34 +291,34 @@ __device__ void write_output(float* result, float* scratch, T* y, const Epilogue
     write_partials<BN>(squares, epilogue.partials, 2, 3, layer, share);
 }
 
-// g = the sums where scale u + shift > 0, else 0, and the sums of g and of g uhat, from which batch norm's gradients
-// are made.
+// Write g = the sums where scale u + shift > 0, else 0; and the tile's sums of g and of g uhat, from which batch norm's
+// gradients are computed.
 template <int BN, class T>
 __device__ void write_gradient(const float* result, float* scratch, T* g, const Epilogue<T>& epilogue,
                                const Layer& layer, const Tile& tile) {
     Share share = share_of_thread<BN>(layer, tile);
     float scale[4], shift[4], mean[4], inverse[4], v[4], sum[4] = {}, product[4] = {};
-    load_own(scale, epilogue.scale, share);
-    load_own(shift, epilogue.shift, share);
-    load_own(mean, epilogue.mean, share);
-    load_own(inverse, epilogue.var, share);
+    load_values(scale, epilogue.scale, share);
+    load_values(shift, epilogue.shift, share);
+    load_values(mean, epilogue.mean, share);
+    load_values(inverse, epilogue.var, share);
     for (int k = 0; k < 4; k++) inverse[k] = 1 / sqrtf(inverse[k] + epilogue.eps);
 #pragma unroll 1
     for (int first = 0; first < BN / 4; first += ROUND) {
         int pixel = share.pixel + first * share.stride;
         long long offset[ROUND];
         float u[ROUND][4] = {};
-        find_round(offset, u, epilogue.u, pixel, share, layer, tile);
+        load_round(offset, u, epilogue.u, pixel, share, layer, tile);
 #pragma unroll
         for (int n = 0; n < ROUND; n++) {
             if (offset[n] < 0) continue;
-            load_channels(v, result + (pixel + n * share.stride) * (BN + 8) + share.own, 4, true);
+            load_channels(v, result + (pixel + n * share.stride) * (BN + 8) + share.block_channel, 4, true);
             for (int k = 0; k < 4; k++) {
                 if (!(fmaf(scale[k], u[n][k], shift[k]) > 0)) v[k] = 0;
                 sum[k] += v[k];
                 product[k] += v[k] * ((u[n][k] - mean[k]) * inverse[k]);
             }
-            store_channels(g + offset[n], v, share.there, share.by_four);
+            store_channels(g + offset[n], v, share.count, share.by_four);
         }
     }
     sum_over_tile<BN>(sum, scratch);
@@ -331,22 +337,23 @@ __device__ void convolve(const T* x, const float* W, T* y, const Layer& layer, P
     Reach columns = reach_of(layer.columns, tile.phase_column, tile.column, TILE_COLUMNS);
     int pitch = layer.depth + 4, tap_pitch = layer.depth * (BN + 8) + TAP_SHIFT;
     float *halo = shared_floats(), *weights = halo + rows.size * columns.size * pitch;
-    const T* image = x + size_t(tile.image) * layer.rows.source * layer.columns.source * layer.groups * layer.channels_in;
+    const T* image =
+        x + size_t(tile.image) * layer.rows.source * layer.columns.source * layer.groups * layer.channels_in;
 
     float sums[FRAGMENTS][BN / 8][4] = {};
     int chunks = rows.count * columns.count > 0 ? ceil_div(layer.channels_in, layer.depth) : 0;
     for (int chunk = 0; chunk < chunks; chunk++) {
-        int first_in = chunk * layer.depth, left = layer.channels_in - first_in;
-        ChannelRange range = {tile.group * layer.channels_in + first_in, left, layer.groups * layer.channels_in};
-        __syncthreads();  // the chunk before has been multiplied
+        int first_in = chunk * layer.depth, remaining = layer.channels_in - first_in;
+        ChannelRange range = {tile.group * layer.channels_in + first_in, remaining, layer.groups * layer.channels_in};
+        __syncthreads();  // all warps have multiplied the chunk before
         load_halo<PRECISE, PIXELS_AT_ONCE>(halo, pitch, layer.depth / 4, image, range, rows, columns, prologue);
         load_weights<PRECISE, BN>(weights, tap_pitch, W, layer, tile, rows, columns, first_in);
         __syncthreads();
-        int depth = min(layer.depth, ceil_div(left, 8) * 8);
+        int depth = min(layer.depth, ceil_div(remaining, 8) * 8);
         multiply_tile<PRECISE, BN>(sums, halo, weights, tap_pitch, layer, rows, columns, depth);
     }
 
-    __syncthreads();  // halo and weights give way to the result
+    __syncthreads();  // the result takes the place of the halo and the weights
     float *result = shared_floats(), *scratch = result + tile_rows * TILE_COLUMNS * (BN + 8);
     collect_sums<BN>(sums, result);
     __syncthreads();
@@ -356,8 +363,8 @@ __device__ void convolve(const T* x, const float* W, T* y, const Layer& layer, P
         write_output<BN>(result, scratch, y, epilogue, layer, tile);
 }
 
-// BLOCKS: how many should fit on a multiprocessor at a time. The compiler gives each thread as many registers as that
-// leaves: with fewer blocks it takes more, with more of them it would have to put numbers aside into memory.
+// BLOCKS: how many blocks should fit on a multiprocessor at the same time. It limits the registers of a thread: with
+// more blocks the compiler would have to keep some of the thread's numbers in memory.
 #define CONVOLUTION(T, NAME, PRECISE, BN, BLOCKS)                                                                     \
     extern "C" __global__ void __launch_bounds__(128, BLOCKS) convolution_##T##_##NAME##_##BN(                        \
         const T* x, const float* W, T* y, AXIS_PARAMETERS(rows), AXIS_PARAMETERS(columns), int channels_in,           \

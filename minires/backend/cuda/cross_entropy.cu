@@ -1,5 +1,5 @@
-// Softmax and cross-entropy, and what a training step counts. Each row of logits, (N, K), belongs to one warp, whose
-// lanes take every 32nd class.
+// Softmax and cross-entropy, and the counts of a training step. Each row of the logits, (N, K), belongs to one warp,
+// whose lanes take every 32nd class.
 #include "common.cuh"
 
 __device__ inline int row_of_warp() { return (blockIdx.x * blockDim.x + threadIdx.x) / WARP; }
@@ -10,13 +10,14 @@ __device__ inline float warp_max(float value) {
     return value;
 }
 
-// A label that is no class makes NaN of what depends on it, where the host cannot look at labels without waiting.
+// For a label that is not a class, the loss and the gradient become NaN: the CPU cannot check labels without waiting
+// for the GPU.
 __device__ inline bool is_class(long long label, int K) { return label >= 0 && label < K; }
 __device__ inline float not_a_number() { return __uint_as_float(0x7fc00000u); }
 
 // log_p = x - log sum e^x        loss = -log_p[label]
 //
-// x, log_p: (N, K), labels, losses: (N,). The row's largest logit is taken off first: then e^x cannot overflow.
+// x, log_p: (N, K), labels, losses: (N,). The row's largest logit is subtracted first, so that e^x cannot overflow.
 extern "C" __global__ void cross_entropy(const float* x, const long long* labels, int N, int K, float* losses,
                                          float* log_p) {
     int row = row_of_warp(), lane = threadIdx.x % WARP;
@@ -48,22 +49,24 @@ extern "C" __global__ void cross_entropy_gradient(const float* gy, const float* 
     }
 }
 
-// Whether the first of the largest logits is at another place than the label, in every lane.
+// Whether the prediction, the position of the largest logit, the first of several, is not the label; in every lane.
 __device__ inline bool is_wrong(const float* logits, long long label, int K) {
     float largest = __uint_as_float(0xff800000u);
-    int at = K;
+    int position = K;  // a lane without a class
     for (int k = threadIdx.x % WARP; k < K; k += WARP)
-        if (logits[k] > largest || at == K) largest = logits[k], at = k;
+        if (logits[k] > largest || position == K) largest = logits[k], position = k;
     for (int distance = WARP / 2; distance > 0; distance /= 2) {
         float other = __shfl_xor_sync(ALL_LANES, largest, distance);
-        int there = __shfl_xor_sync(ALL_LANES, at, distance);
-        if (there < K && (at == K || other > largest || (other == largest && there < at))) largest = other, at = there;
+        int other_position = __shfl_xor_sync(ALL_LANES, position, distance);
+        bool is_first = position == K || other > largest || (other == largest && other_position < position);
+        if (other_position < K && is_first) largest = other, position = other_position;
     }
-    return at != label;
+    return position != label;
 }
 
 // sums += (N loss, how many predictions are wrong, N). loss: the mean of the losses; sums: (3,), in double precision,
-// because a run adds up many batches. One block: each warp takes every so many-th row, then the first thread adds up the warps.
+// because a run adds up many batches. There is one block. Each of its warps takes every `warps`-th row; then the first
+// thread adds up the counts of the warps.
 extern "C" __global__ void __launch_bounds__(1024) count_batch(double* sums, const float* loss, const float* logits,
                                                                const long long* labels, int N, int K) {
     int warp = threadIdx.x / WARP, warps = blockDim.x / WARP, wrong = 0;

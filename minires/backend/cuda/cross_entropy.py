@@ -1,18 +1,18 @@
-"""Softmax, cross-entropy and a step's counts on a GPU. See cross_entropy.cu."""
+"""Softmax, cross-entropy, and counting the losses and errors of a batch, on a GPU. See cross_entropy.cu."""
 
 from minires.backend.cuda.launch import blocks_for, launch
 from minires.backend.cuda.maps import WARP
 from minires.backend.device import library
 
 FILE = "cross_entropy.cu"
-WARPS = 4  # in a block, a row of logits for each
-MOST_WARPS = 32  # in the one block that counts
+WARPS = 4  # of a block; each warp computes a row of logits
+MOST_WARPS = 32  # of the single block of count_batch
 
 
 def cross_entropy(x, labels):
     """losses (N,) and log softmax (N, K) of logits (N, K) and labels (N,).
 
-    The loss of a label that is no class is NaN, and so is its gradient.
+    For a label that is not a class, the loss is NaN, and so is the gradient of this row.
     """
     xp, (N, K) = library(x), x.shape
     losses, log_p = xp.empty((N,), "float32"), xp.empty((N, K), "float32")

@@ -1,28 +1,29 @@
-"""Products of matrices by cuBLAS, in the precision in use. It may not be used while a step is recorded."""
+"""Matrix products by cuBLAS, on any GPU, with or without tensor cores. A CUDA graph cannot contain them."""
 
 from contextlib import contextmanager, nullcontext
 
-from minires.backend.cuda import ladder
+from minires.backend.cuda import kernel_settings
 from minires.backend.device import library
 
 
-def product(a, b, out=None):
-    """y = a b: (..., M, K), (..., K, P) -> (..., M, P). TF32 is for two axes only; more stay float32.
+def matmul_on_any_gpu(a, b, out=None):
+    """y = a b: (..., M, K), (..., K, P) -> (..., M, P), in the precision in use.
 
-    out: where y goes, if not to new memory.
+    Factors with more than two axes are multiplied in float32 in every precision.
+    out: the array for y; without it y is a new array.
     """
     xp = library(a)
-    with nullcontext() if ladder.products() == "fp32" else tf32(xp):
+    with nullcontext() if kernel_settings.product_precision() == "fp32" else rounding_to_tf32(xp):
         return xp.matmul(a, b, out=out)
 
 
 @contextmanager
-def tf32(cupy):
-    """Let cuBLAS round factors to TF32 inside of `with tf32(cupy):`."""
-    products = cupy._core._routines_linalg  # CuPy has no public name for it
-    before = products.get_compute_type("f")
-    products.set_compute_type("f", products.COMPUTE_TYPE_TF32)
+def rounding_to_tf32(cupy):
+    """Inside of `with rounding_to_tf32(cupy):` cuBLAS rounds factors to TF32."""
+    linalg = cupy._core._routines_linalg  # CuPy has no public function for this
+    before = linalg.get_compute_type("f")
+    linalg.set_compute_type("f", linalg.COMPUTE_TYPE_TF32)
     try:
         yield
     finally:
-        products.set_compute_type("f", before)
+        linalg.set_compute_type("f", before)

@@ -1,10 +1,10 @@
-// Operations element by element, on arrays whose elements lie in the same order without gaps.
+// Elementwise operations on arrays whose elements are stored in the same order without gaps.
 //
-// Each thread takes four neighbours, or what is left of them at the end; blockDim.x * 4 elements for each block.
+// Each thread computes four neighbours, the last thread perhaps fewer; each block blockDim.x * 4 elements.
 #include "common.cuh"
 
 struct Relu {
-    __device__ static float of(float x, float) { return x < 0 ? 0 : x; }  // a NaN stays
+    __device__ static float of(float x, float) { return x < 0 ? 0 : x; }  // a NaN stays a NaN
 };
 struct ReluGradient {
     __device__ static float of(float gy, float y) { return y > 0 ? gy : 0; }

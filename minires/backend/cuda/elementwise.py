@@ -1,4 +1,4 @@
-"""Operations element by element on a GPU: one kernel over the memory of arrays that lie alike."""
+"""Elementwise operations on a GPU: one kernel over the memory of arrays that are stored in the same order."""
 
 import numpy as np
 
@@ -13,24 +13,27 @@ THREAD_ELEMENTS = 4  # elements for each thread
 
 def relu(x):
     """y = max(x, 0), element by element."""
-    return _in_memory_order("relu", x)
+    return _launch_in_memory_order("relu", x)
 
 
 def relu_gradient(gy, y):
     """gx = gy where y > 0, else 0."""
-    return _in_memory_order("relu_gradient", gy, y)
+    return _launch_in_memory_order("relu_gradient", gy, y)
 
 
 def add(a, b):
-    """y = a + b; where something is broadcast or the arrays lie differently, by the library's own kernel."""
-    return _in_memory_order("add", a, b)
+    """y = a + b; by CuPy's own kernel if an array is broadcast or they are stored in different orders."""
+    return _launch_in_memory_order("add", a, b)
 
 
-def _in_memory_order(name, *arrays):
-    """The kernel `name` on arrays of one shape whose elements lie in the same order without gaps."""
+def _launch_in_memory_order(name, *arrays):
+    """The result of the kernel `name`, for arrays of one shape, stored in the same order without gaps.
+
+    For other arrays, the result of the function of this name in backend/reference/.
+    """
     first = arrays[0]
     axes = sorted(range(first.ndim), key=lambda axis: -first.strides[axis])  # outermost first
-    if not all(_lies_like(array, first, axes) for array in arrays):
+    if not all(_has_same_layout(array, first, axes) for array in arrays):
         return getattr(reference, name)(*arrays)
     y = library(first).empty(tuple(first.shape[axis] for axis in axes), first.dtype)
     if y.size:
@@ -39,7 +42,7 @@ def _in_memory_order(name, *arrays):
     return y.transpose(sorted(range(y.ndim), key=axes.__getitem__))
 
 
-def _lies_like(array, first, axes):
+def _has_same_layout(array, first, axes):
     return (
         (array.shape, array.dtype) == (first.shape, first.dtype)
         and array.transpose(axes).flags.c_contiguous

@@ -1,20 +1,20 @@
-"""How convolutions read their maps, axis by axis: the numbers that gather.cuh explains."""
+"""How convolutions read their maps, axis by axis. gather.cuh explains the numbers."""
 
 from math import gcd
 from typing import NamedTuple
 
-from minires.backend.cuda import ladder
+from minires.backend.cuda import kernel_settings
 from minires.backend.cuda.launch import blocks_for
 from minires.backend.cuda.maps import storage
 
 TILE_COLUMNS = 8
-MOST_SHARED = 96 << 10  # bytes of shared memory that a block may take: what all cards with TF32 have
-BLOCKS_WANTED = 256  # about two for each multiprocessor of a large card
+MOST_SHARED_BYTES = 96 << 10  # of shared memory for a block: all cards that multiply TF32 have so much
+BUSY_CARD_BLOCKS = 256  # blocks that keep a large card busy: about two for each of its multiprocessors
 
 
 class Axis(NamedTuple):
     """struct Axis of gather.cuh. Pixel phases*q + r of the target reads, for each tap i, pixel
-    stride*q + (start + r + i*dilation) / phases of the source, where the division leaves no remainder.
+    stride*q + (start + r + i*dilation) / phases of the source, if the division leaves no remainder.
     """
 
     source: int
@@ -35,7 +35,7 @@ class Axis(NamedTuple):
 
     @property
     def pixels(self):
-        """How many pixels of the target are of one phase, at most."""
+        """How many pixels of the target belong to one phase, at most."""
         return blocks_for(self.target, self.phases)
 
     def reach(self, tile):
@@ -44,7 +44,7 @@ class Axis(NamedTuple):
 
 
 def axis(source, target, taps, phases, stride, start, dilation):
-    """An Axis, with what follows from its definition."""
+    """An Axis with these numbers, and those that follow from them."""
     period = phases // gcd(phases, dilation)
     spacing = dilation * period // phases if taps > period else 0
     grain = gcd(stride, spacing)  # the stride itself where there is a single tap
@@ -54,7 +54,7 @@ def axis(source, target, taps, phases, stride, start, dilation):
 
 
 def forward_axes(shape, window):
-    """The rows and the columns of a convolution of a map (N, C, H, W) = shape."""
+    """The two Axes, rows and columns, of a convolution of a map (N, C, H, W) = shape."""
     sizes = shape[2:], window.output_size(*shape[2:]), window.size
     return tuple(
         axis(n, out, k, 1, s, -p, d)
@@ -63,7 +63,7 @@ def forward_axes(shape, window):
 
 
 def backward_axes(shape, window):
-    """Those of its gradient with respect to that map."""
+    """The two Axes of the convolution's gradient with respect to that map."""
     sizes = shape[2:], window.output_size(*shape[2:]), window.size
     return tuple(
         axis(out, n, k, s, 1, p - (k - 1) * d, d)
@@ -71,14 +71,14 @@ def backward_axes(shape, window):
     )
 
 
-def as_large_as(window):
-    """The shape of the smallest map that a window fits on."""
+def smallest_map_shape(window):
+    """The shape of the smallest map that contains the whole window."""
     return 1, 1, *(d * (k - 1) + 1 for k, d in zip(window.size, window.dilation, strict=True))
 
 
 def variant(x):
-    """Which version of a kernel reads the map x: how it is stored, and how precisely products are computed.
+    """The part of a kernel's name that says how the map x is stored, and how precisely products are computed.
 
-    Of bfloat16, which TF32 holds without loss, nothing is won by more precision.
+    Maps in bfloat16 are always multiplied in TF32, which holds every bfloat16 number exactly.
     """
-    return f"{storage(x)}_{'tf32' if storage(x) == 'bfloat16' else ladder.products()}"
+    return f"{storage(x)}_{'tf32' if storage(x) == 'bfloat16' else kernel_settings.product_precision()}"

@@ -1,10 +1,11 @@
-"""Work recorded once and repeated by the GPU alone: CUDA graphs.
+"""CUDA graphs: work that is recorded once and then repeated by the GPU alone.
 
-A training step of ResNet-20 is some two hundred kernels of a few microseconds each. Starting one from Python
-takes longer than running it. So the step is recorded: an ordinary run of the Python code in which nothing is
-computed, every kernel and every copy only noted down with its addresses. From then on one call repeats all of
-it. What changes from step to step, the learning rate, the images, the random numbers, must therefore be read
-from the GPU's memory, at addresses that stay; nothing may be asked of the GPU or sent to it on the way.
+A training step of ResNet-20 is some two hundred kernels of a few microseconds each. Starting a kernel from
+Python takes longer than running it. Therefore the step is recorded: the Python code runs as usual, but
+nothing is computed; every kernel and every copy is only noted down, with its addresses. From then on, one
+call repeats the whole step. The learning rate, the images and the random numbers change from step to step.
+A recorded step must read them from the GPU's memory, at addresses that stay the same. It may neither read
+anything back from the GPU nor send anything to it.
 """
 
 from contextlib import contextmanager, suppress
@@ -14,22 +15,23 @@ from minires.errors import RecordingError
 
 
 class Recorder:
-    """A stream to work on, and memory that belongs to what is recorded there.
+    """A stream to work on, and a pool of memory for the steps that are recorded on it.
 
-    Whatever a recorded step allocates and frees comes from a pool of its own. It writes there each time that
-    it is repeated; so nothing else may lie there, and nothing that is to last longer than a step.
+    A recorded step takes all its memory from this pool, and writes to it each time that it is repeated. So
+    nothing else may use that memory, and nothing in it may be needed after the step.
     """
 
     def __init__(self):
-        # Not the default stream, which cannot be recorded; and one that does not wait for that.
+        # The default stream cannot be recorded. A non-blocking stream does not wait for it either.
         self.stream = load_cupy().cuda.Stream(non_blocking=True)
         self.pool, self.recordings = new_pool(), 0
 
     @contextmanager
     def working(self):
-        """Do everything inside on this stream, after all that was begun before; at the end, wait for it.
+        """Inside of `with recorder.working():` all work goes to this stream.
 
-        Streams know nothing of each other: what is loaded on one may not be there yet for another.
+        Before, it waits for all work of all streams, because streams do not wait for each other: data that
+        one stream loads may not be complete when another one reads it. At the end it waits for this stream.
         """
         load_cupy().cuda.Device().synchronize()
         try:
@@ -39,13 +41,14 @@ class Recorder:
             self.stream.synchronize()
 
     def record(self, work):
-        """A function without arguments that repeats what `work()` does, at the same addresses.
+        """Record what `work()` does; return a function without arguments that repeats it.
 
-        To be called inside of `working`, and so is that function. Nothing is computed yet. Whatever `work`
-        needs compiled must have run before. Raises RecordingError if it does what cannot be recorded.
+        Both `record` and the returned function are to be called inside of `working`. Recording computes
+        nothing. All kernels that `work` starts must have been compiled before.
+        Raises RecordingError if `work` does something that cannot be recorded.
         """
         cupy = load_cupy()
-        cupy.get_default_memory_pool().free_all_blocks()  # what steps needed so far
+        cupy.get_default_memory_pool().free_all_blocks()  # the memory of the steps before the recording
         self.stream.begin_capture()
         try:
             with cupy.cuda.using_allocator(self.pool.malloc):
@@ -59,17 +62,18 @@ class Recorder:
 
     def _give_up(self):
         """End a recording that has failed, so that the stream and the memory can be used again."""
-        with suppress(load_cupy().cuda.runtime.CUDARuntimeError):  # that the recording is of no use
+        with suppress(load_cupy().cuda.runtime.CUDARuntimeError):  # it says that the recording has failed
             self.stream.end_capture()
         if not self.recordings:
             self.pool = new_pool()
 
 
 def new_pool():
-    """A pool that never gives memory back while it lives.
+    """A pool of memory that returns nothing to the GPU while it exists.
 
-    CuPy's own, when the GPU is full, gives back what is free in it and tries again. In a recording "free" is
-    what a step does not need any more at that point: each repetition will write there.
+    When the GPU's memory is full, CuPy's own pool returns its free memory to the GPU and tries again. During
+    a recording it must not do that: the memory that is free in the pool is memory that the step has used so
+    far, and each repetition writes to it.
     """
     return load_cupy().cuda.MemoryPool(_new_memory)
 
@@ -78,5 +82,5 @@ def _new_memory(size):
     cuda = load_cupy().cuda
     try:
         return cuda.MemoryPointer(cuda.Memory(size), 0)
-    except cuda.runtime.CUDARuntimeError as error:  # after which the pool would try again
+    except cuda.runtime.CUDARuntimeError as error:  # at this error the pool would return its free memory
         raise MemoryError(f"out of memory, where {size:,} more bytes are needed") from error

@@ -1,21 +1,21 @@
-// im2col: every window of a map as a row of a matrix; and col2im, the way back.
+// im2col: every window of a map becomes a row of a matrix; and its adjoint, col2im.
 //
-// With G groups there is a matrix for each, (pixels, K), K = KH*KW*D for D = C/G channels; a row holds the elements
-// of one window, KH, KW, D. pixels = N*OH*OW. blockIdx.y counts the groups.
+// Each of the G groups has a matrix (pixels, K), with pixels = N*OH*OW, K = KH*KW*D and D = C/G channels. A row holds
+// the elements of one window, in the order KH, KW, D.
 #include "common.cuh"
 #include "channels.cuh"
 #include "window.cuh"
 
-// x: (N, H, W, C) -> columns: (G, pixels, K). A block makes `together` rows, which are one run of memory: its threads
-// write neighbouring numbers of it, and read neighbouring channels.
+// x: (N, H, W, C) -> columns: (G, pixels, K). blockIdx.y is the group. A block writes rows_of_block rows, which are one
+// run of memory: neighbouring threads write neighbouring numbers, and read neighbouring channels.
 template <class T, int WIDTH>
-__device__ void im2col(const T* x, T* columns, int pixels, Geometry g, int together) {
-    int D = g.C / gridDim.y, steps = D / WIDTH, row = g.KH * g.KW * steps;
-    int first = blockIdx.x * together, here = min(together, pixels - first);
+__device__ void im2col(const T* x, T* columns, int pixels, Geometry g, int rows_of_block) {
+    int D = g.C / gridDim.y, steps = D / WIDTH, row_steps = g.KH * g.KW * steps;  // of WIDTH numbers each
+    int first = blockIdx.x * rows_of_block, rows = min(rows_of_block, pixels - first);
     x += blockIdx.y * D;
-    columns += (size_t(blockIdx.y) * pixels + first) * row * WIDTH;
-    for (int i = threadIdx.x; i < here * row; i += blockDim.x) {
-        int pixel = first + i / row, element = i % row / steps, channel = i % steps * WIDTH;
+    columns += (size_t(blockIdx.y) * pixels + first) * row_steps * WIDTH;
+    for (int i = threadIdx.x; i < rows * row_steps; i += blockDim.x) {
+        int pixel = first + i / row_steps, element = i % row_steps / steps, channel = i % steps * WIDTH;
         int h = g.h_of(pixel / g.OW % g.OH, element / g.KW), w = g.w_of(pixel % g.OW, element % g.KW);
         size_t image = pixel / g.OW / g.OH;
         Channels<WIDTH> value = {};
@@ -24,9 +24,9 @@ __device__ void im2col(const T* x, T* columns, int pixels, Geometry g, int toget
     }
 }
 
-// columns: (G, N*OH*OW, K) -> x: (N, H, W, C), to each pixel the sum of what the windows over it hold of it, in the
-// order of their elements. The threads are tables over the D channels of a group; blockIdx.y counts the tables of all
-// groups.
+// columns: (G, N*OH*OW, K) -> x: (N, H, W, C). Each pixel of x is the sum of its entries in all windows that cover it,
+// in the order of the windows' elements. The threads of a block form a table over the D channels of a group
+// (channels.cuh); blockIdx.y is the number of the table among those of all groups.
 template <class T, int WIDTH>
 __device__ void col2im(const T* columns, T* x, int N, Geometry g, int groups, int threads_side_by_side) {
     int D = g.C / groups, tables = gridDim.y / groups, group = blockIdx.y / tables;
@@ -50,8 +50,8 @@ __device__ void col2im(const T* columns, T* x, int N, Geometry g, int groups, in
 }
 
 extern "C" __global__ void im2col_float(const float* x, float* columns, int pixels, GEOMETRY, int width,
-                                        int together) {
-    BY_WIDTH(im2col, float, x, columns, pixels, THE_GEOMETRY, together);
+                                        int rows_of_block) {
+    BY_WIDTH(im2col, float, x, columns, pixels, THE_GEOMETRY, rows_of_block);
 }
 
 extern "C" __global__ void col2im_float(const float* columns, float* x, int N, GEOMETRY, int groups, int width,

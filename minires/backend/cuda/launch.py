@@ -1,4 +1,4 @@
-"""Loads the .cu files beside it and starts their kernels."""
+"""Loads the .cu files in this folder and starts their kernels."""
 
 import re
 from functools import cache
@@ -6,44 +6,49 @@ from pathlib import Path
 
 import numpy as np
 
-from minires.backend.device import INSTALL, load_cupy
+from minires.backend.device import INSTALL_COMMAND, load_cupy
 from minires.errors import DeviceError
 
 FOLDER = Path(__file__).parent
-SHARED_WITHOUT_ASKING = 48 << 10  # bytes of shared memory that a kernel may have unless it asks for more
+DEFAULT_SHARED_BYTES = 48 << 10  # of shared memory that a kernel may use unless its limit is raised
 
 
 @cache
 def source(name):
-    """The text of a kernel file with its own headers put in, each once.
+    """The text of a kernel file in which each header of this folder replaces its first #include.
 
-    CuPy's cache of compiled kernels knows a file by its text alone: a header that changes has to be in it.
+    CuPy looks up a compiled kernel by the text of its source. Therefore the text must contain the headers: a
+    changed header then means a new compilation.
     """
-    seen = set()
+    included = set()
 
-    def expanded(file):
-        seen.add(file)
+    def expand(file):
+        included.add(file)
         include = re.compile(r'^#include "(.*)"$', re.MULTILINE)
         text = (FOLDER / file).read_text(encoding="utf-8")
-        return include.sub(lambda m: "" if m[1] in seen else expanded(m[1]), text).replace("#pragma once", "")
+        text = include.sub(lambda m: "" if m[1] in included else expand(m[1]), text)
+        return text.replace("#pragma once", "")
 
-    return expanded(name)
+    return expand(name)
 
 
 @cache
 def module(file):
-    """A kernel file compiled for the GPU in use; DeviceError where CUDA's compiler or headers are missing."""
+    """A kernel file, compiled for the GPU in use.
+
+    Raises DeviceError if CUDA's compiler or headers are missing, MemoryError if the GPU's memory is full.
+    """
     cupy = load_cupy()
     compiled = cupy.RawModule(code=source(file), options=("--std=c++17",))
     try:
         compiled.compile()
     except (ImportError, OSError, RuntimeError, cupy.cuda.compiler.CompileException) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if "cudaErrorMemoryAllocation" in reason:  # compiled, but there is no room for it
+        if "cudaErrorMemoryAllocation" in reason:  # it compiles, but the GPU has no memory left for it
             raise MemoryError(f"out of memory while loading {file}") from error
         raise DeviceError(
             f"CuPy sees a GPU but cannot compile for it ({reason}); it needs CUDA's compiler and headers, "
-            f"which come with {INSTALL}"
+            f"which come with {INSTALL_COMMAND}"
         ) from error
     return compiled
 
@@ -57,20 +62,21 @@ def kernel(file, name):
 def launch(file, name, blocks, threads, *arguments, shared=0):
     """Start a kernel on the current stream.
 
-    blocks: how many, a number or a tuple (x, y, z); threads: in each block; shared: bytes of shared memory.
-    arguments: arrays, given as a pointer to their first element whatever their strides; None, a null pointer;
-        whole numbers as int, other numbers as float. A scalar of NumPy keeps its own type.
+    blocks: how many, a number or a tuple (x, y, z). threads: how many in each block. shared: bytes of shared
+        memory of each block.
+    arguments: the kernel receives an array as a pointer to its first element, without its strides; None as a
+        null pointer; a Python int or bool as int, a Python float as float. A scalar of NumPy keeps its type.
     """
     function = kernel(file, name)
-    # Only ever raised: a graph may repeat a launch that had more.
-    if shared > max(SHARED_WITHOUT_ASKING, function.max_dynamic_shared_size_bytes):
+    # The limit is raised but never lowered: a recorded graph may repeat a launch that needs more.
+    if shared > max(DEFAULT_SHARED_BYTES, function.max_dynamic_shared_size_bytes):
         function.max_dynamic_shared_size_bytes = shared
     grid = (blocks,) if isinstance(blocks, int) else tuple(blocks)
-    function(grid, (threads,), tuple(map(as_argument, arguments)), shared_mem=shared)
+    function(grid, (threads,), tuple(map(typed_argument, arguments)), shared_mem=shared)
 
 
-def as_argument(value):
-    """A number with the type that the kernel expects, which CuPy passes on as it is."""
+def typed_argument(value):
+    """The argument with the type that the kernel expects; CuPy passes scalars of NumPy on unchanged."""
     if value is None:
         return np.uint64(0)
     if isinstance(value, (bool, int)):
@@ -79,5 +85,5 @@ def as_argument(value):
 
 
 def blocks_for(count, per_block):
-    """How many blocks it takes if each does `per_block` of `count` items."""
+    """How many blocks `count` items need if each block processes `per_block` of them."""
     return -(-count // per_block)

@@ -1,7 +1,8 @@
 // y = a b, (M, K) times (K, P), on tensor cores: the tiled product of the textbooks.
 //
-// A block computes a tile of 64 x 64 entries of y. It goes along K in steps of 16: a piece of a, 64 x 16, and one of b,
-// 16 x 64, are loaded into shared memory, where each number serves 64 products. Its 4 warps share the tile:
+// A block computes a tile of 64 x 64 entries of y. It goes along K in steps of 16. In each step it loads a piece of a,
+// 64 x 16, and a piece of b, 16 x 64, into shared memory, where each number is used in 64 products. The block's 4 warps
+// share the tile:
 //
 //                                b: 16 x 64                      +---------+---------+
 //                               +---------+---------+            | warp 0  | warp 1  |
@@ -11,10 +12,12 @@
 //                     |    |    |   y: 64 x 64      |            |         |         |
 //                     +----+    +---------+---------+            +---------+---------+
 //
-// Rows of a lie 20 floats apart there and rows of b 72: for a fragment of either the 32 lanes read 32 different banks.
+// In shared memory the rows of a are 20 floats apart and the rows of b 72: for a fragment of a or of b the 32 lanes
+// read 32 different banks.
 //
-// a and b are read with any strides, so that a transposed matrix needs no copy. Where y has few tiles and K is long, K
-// is split: each of `splits` blocks adds up its own share, and a second kernel adds these sums, in a fixed order.
+// a and b may have any strides, so that a transposed matrix needs no copy. If y has few tiles and K is long, K is
+// split: each of `splits` blocks adds up the products of its own part of K, and a second kernel adds these sums in a
+// fixed order.
 #include "tensor_core.cuh"
 
 constexpr int TILE = 64, DEPTH = 16;
@@ -24,18 +27,18 @@ constexpr int A_PITCH = DEPTH + 4, B_PITCH = TILE + 8;
 struct Matrix {
     const float* first;
     int rows, columns;
-    int row_stride, column_stride;  // how far neighbours in a column and in a row are apart
+    int row_stride, column_stride;  // from a row to the next one, and from a column to the next one, in floats
 };
 
-// ROWS x COLUMNS entries of a matrix into shared memory, 0 beyond its end. Neighbouring threads take what are neighbours
-// in memory, and each asks for all of its entries before it looks at the first.
+// Load ROWS x COLUMNS entries of a matrix into shared memory, 0 beyond its end. Neighbouring threads load neighbours in
+// memory. Each thread starts to load all its entries before it uses the first of them.
 template <bool PRECISE, int ROWS, int COLUMNS>
 __device__ void load_piece(float* piece, int pitch, const Matrix& matrix, int first_row, int first_column) {
-    constexpr int OWN = ROWS * COLUMNS / THREADS;
+    constexpr int THREAD_ENTRIES = ROWS * COLUMNS / THREADS;
     bool along_rows = matrix.column_stride == 1;
-    float v[OWN];
+    float v[THREAD_ENTRIES];
 #pragma unroll
-    for (int i = 0; i < OWN; i++) {
+    for (int i = 0; i < THREAD_ENTRIES; i++) {
         int e = threadIdx.x + i * THREADS;
         int row = first_row + (along_rows ? e / COLUMNS : e % ROWS);
         int column = first_column + (along_rows ? e % COLUMNS : e / ROWS);
@@ -44,7 +47,7 @@ __device__ void load_piece(float* piece, int pitch, const Matrix& matrix, int fi
         v[i] = row < matrix.rows && column < matrix.columns ? matrix.first[offset] : 0;
     }
 #pragma unroll
-    for (int i = 0; i < OWN; i++) {
+    for (int i = 0; i < THREAD_ENTRIES; i++) {
         int e = threadIdx.x + i * THREADS;
         int row = along_rows ? e / COLUMNS : e % ROWS, column = along_rows ? e % COLUMNS : e / ROWS;
         piece[row * pitch + column] = as_factor<PRECISE>(v[i]);
@@ -62,7 +65,7 @@ __device__ void matmul(const Matrix& a, const Matrix& b, float* y) {
 
     float sums[2][4][4] = {};
     for (int k = begin; k < end; k += DEPTH) {
-        __syncthreads();  // the pieces before have been multiplied
+        __syncthreads();  // all warps have multiplied the pieces before
         load_piece<PRECISE, TILE, DEPTH>(a_piece, A_PITCH, a, blockIdx.x * TILE, k);
         load_piece<PRECISE, DEPTH, TILE>(b_piece, B_PITCH, b, k, blockIdx.y * TILE);
         __syncthreads();

@@ -2,8 +2,8 @@
 //
 // Ten rounds scramble a counter (a, b, c, d) under a key (k, l), all of them words of 64 bits. In each round
 //   a, b, c, d = high(M2 c) ^ b ^ k,  low(M2 c),  high(M1 a) ^ d ^ l,  low(M1 a)
-// where high and low are the halves of a product of 128 bits, and then the key moves on by a constant. Nothing
-// depends on a word before, so each thread computes the one that it needs.
+// where high and low are the halves of a product of 128 bits; then a constant is added to the key. No word depends
+// on the words before it, so each thread computes the word that it needs.
 //
 // Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 4.3.
 #pragma once
@@ -15,7 +15,7 @@ struct Key {
     Word k, l;
 };
 
-// Word i of a step's stream, as data/randomness.py lays them out: four words of each counter, counted from 1.
+// Word i of a step, as data/randomness.py numbers them: four words for each counter; the counters begin with 1.
 __device__ inline Word random_word(Key key, Word step, Word i) {
     constexpr Word M1 = 0xD2E7470EE14C6C93, M2 = 0xCA5A826395121157;
     Word a = i / 4 + 1, b = step, c = 0, d = 0;
@@ -26,7 +26,7 @@ __device__ inline Word random_word(Key key, Word step, Word i) {
         d = M1 * a;
         a = next_a;
         c = next_c;
-        key.k += 0x9E3779B97F4A7C15;  // the golden ratio - 1 and the square root of 3 - 1, times 2^64
+        key.k += 0x9E3779B97F4A7C15;  // (golden ratio - 1) 2^64 and (square root of 3 - 1) 2^64
         key.l += 0xBB67AE8584CAA73B;
     }
     switch (i % 4) {

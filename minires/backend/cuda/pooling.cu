@@ -1,13 +1,13 @@
-// Pooling: one number for all pixels under a window, channel by channel; and the mean over a whole map.
+// Pooling: for each channel, one number for all pixels under a window; and the mean over a whole map.
 //
-// A thread makes WIDTH channels of one pixel of the result, on the way back too: there each pixel of the input asks
-// which windows cover it, in the order of the window's elements, instead of windows adding to pixels in whatever
-// order they come.
+// A thread computes WIDTH channels of one pixel of the result, also for the gradients: the thread of an input pixel
+// goes through the windows that cover it, in the order of the window's elements. If the windows' threads added to the
+// pixels instead, the order of the sums would vary from run to run.
 #include "common.cuh"
 #include "channels.cuh"
 #include "window.cuh"
 
-// The pixel of a map N, height, width, C that a thread makes.
+// The pixel of a map N, height, width, C that a thread computes.
 struct Pixel {
     int row, column;
     size_t image;
@@ -19,7 +19,7 @@ __device__ inline Pixel pixel_of_thread(const Place& at, int pixels, int height,
     return {index / width % height, index % width, size_t(index / width / height), index < pixels && at.channel < C};
 }
 
-// Where in memory a pixel of a map N, height, width, C begins.
+// The offset of a pixel in the memory of a map N, height, width, C.
 __device__ inline size_t offset_of(size_t image, int row, int column, int height, int width, int C) {
     return ((image * height + row) * width + column) * C;
 }
@@ -28,54 +28,54 @@ __device__ inline size_t offset_of(size_t image, int row, int column, int height
 template <class T, int WIDTH>
 __device__ void max_pool(const T* x, T* y, int windows, Geometry g, int columns) {
     Place at = place_of_thread<WIDTH>(columns);
-    Pixel here = pixel_of_thread(at, windows, g.OH, g.OW, g.C);
-    if (!here.exists) return;
+    Pixel pixel = pixel_of_thread(at, windows, g.OH, g.OW, g.C);
+    if (!pixel.exists) return;
     Channels<WIDTH> largest;
     for (int k = 0; k < WIDTH; k++) largest.of[k] = MINUS_INFINITY;
     for (int i = 0; i < g.KH; i++)
         for (int j = 0; j < g.KW; j++) {
-            int h = g.h_of(here.row, i), w = g.w_of(here.column, j);
+            int h = g.h_of(pixel.row, i), w = g.w_of(pixel.column, j);
             if (!g.inside(h, w)) continue;
-            auto value = load_channels<WIDTH>(x + offset_of(here.image, h, w, g.H, g.W, g.C) + at.channel);
+            auto value = load_channels<WIDTH>(x + offset_of(pixel.image, h, w, g.H, g.W, g.C) + at.channel);
             for (int k = 0; k < WIDTH; k++)  // a NaN counts as the largest
                 if (value.of[k] > largest.of[k] || value.of[k] != value.of[k]) largest.of[k] = value.of[k];
         }
-    store_channels<WIDTH>(y + offset_of(here.image, here.row, here.column, g.OH, g.OW, g.C) + at.channel, largest);
+    store_channels<WIDTH>(y + offset_of(pixel.image, pixel.row, pixel.column, g.OH, g.OW, g.C) + at.channel, largest);
 }
 
-// gx = sum of gy over the windows whose first maximum is here. gy, y: (N, OH, OW, C), x, gx: (N, H, W, C).
+// gx = sum of gy over the windows whose first maximum is this pixel. gy, y: (N, OH, OW, C), x, gx: (N, H, W, C).
 //
-// This pixel is the first maximum of a window if it equals y and no earlier element of the window does. The padding
-// counts: it is minus infinity, and so may y be.
+// This pixel is the first maximum of a window if it equals y and no earlier element of the window does. Elements in the
+// padding count as minus infinity, which y may equal, too.
 template <class T, int WIDTH>
 __device__ void max_pool_gradient(const T* gy, const T* x, const T* y, T* gx, int pixels, Geometry g, int columns) {
     Place at = place_of_thread<WIDTH>(columns);
-    Pixel here = pixel_of_thread(at, pixels, g.H, g.W, g.C);
-    if (!here.exists) return;
-    size_t own_offset = offset_of(here.image, here.row, here.column, g.H, g.W, g.C) + at.channel;
+    Pixel pixel = pixel_of_thread(at, pixels, g.H, g.W, g.C);
+    if (!pixel.exists) return;
+    size_t own_offset = offset_of(pixel.image, pixel.row, pixel.column, g.H, g.W, g.C) + at.channel;
     auto own = load_channels<WIDTH>(x + own_offset);
     Channels<WIDTH> sum = {};
     for (int element = 0; element < g.KH * g.KW; element++) {
-        int p = g.p_of(here.row, element / g.KW), q = g.q_of(here.column, element % g.KW);
+        int p = g.p_of(pixel.row, element / g.KW), q = g.q_of(pixel.column, element % g.KW);
         if (p < 0 || q < 0) continue;
-        size_t window = offset_of(here.image, p, q, g.OH, g.OW, g.C) + at.channel;
+        size_t window = offset_of(pixel.image, p, q, g.OH, g.OW, g.C) + at.channel;
         auto largest = load_channels<WIDTH>(y + window);
-        bool first[WIDTH];
-        int left = 0;  // channels whose first maximum may be here
-        for (int k = 0; k < WIDTH; k++) left += first[k] = own.of[k] == largest.of[k];
-        for (int earlier = 0; earlier < element && left; earlier++) {
+        bool is_first[WIDTH];
+        int candidates = 0;  // channels whose first maximum may be this pixel
+        for (int k = 0; k < WIDTH; k++) candidates += is_first[k] = own.of[k] == largest.of[k];
+        for (int earlier = 0; earlier < element && candidates; earlier++) {
             int h = g.h_of(p, earlier / g.KW), w = g.w_of(q, earlier % g.KW);
             bool inside = g.inside(h, w);
             Channels<WIDTH> other;
-            if (inside) other = load_channels<WIDTH>(x + offset_of(here.image, h, w, g.H, g.W, g.C) + at.channel);
-            left = 0;
+            if (inside) other = load_channels<WIDTH>(x + offset_of(pixel.image, h, w, g.H, g.W, g.C) + at.channel);
+            candidates = 0;
             for (int k = 0; k < WIDTH; k++)
-                left += first[k] = first[k] && (inside ? other.of[k] : MINUS_INFINITY) != largest.of[k];
+                candidates += is_first[k] = is_first[k] && (inside ? other.of[k] : MINUS_INFINITY) != largest.of[k];
         }
-        if (!left) continue;
+        if (!candidates) continue;
         auto gradient = load_channels<WIDTH>(gy + window);
         for (int k = 0; k < WIDTH; k++)
-            if (first[k]) sum.of[k] += gradient.of[k];
+            if (is_first[k]) sum.of[k] += gradient.of[k];
     }
     store_channels<WIDTH>(gx + own_offset, sum);
 }
@@ -84,38 +84,38 @@ __device__ void max_pool_gradient(const T* gy, const T* x, const T* y, T* gx, in
 template <class T, int WIDTH>
 __device__ void sum_pool(const T* x, T* y, int windows, Geometry g, int columns) {
     Place at = place_of_thread<WIDTH>(columns);
-    Pixel here = pixel_of_thread(at, windows, g.OH, g.OW, g.C);
-    if (!here.exists) return;
+    Pixel pixel = pixel_of_thread(at, windows, g.OH, g.OW, g.C);
+    if (!pixel.exists) return;
     Channels<WIDTH> sum = {};
     for (int i = 0; i < g.KH; i++)
         for (int j = 0; j < g.KW; j++) {
-            int h = g.h_of(here.row, i), w = g.w_of(here.column, j);
+            int h = g.h_of(pixel.row, i), w = g.w_of(pixel.column, j);
             if (!g.inside(h, w)) continue;
-            auto value = load_channels<WIDTH>(x + offset_of(here.image, h, w, g.H, g.W, g.C) + at.channel);
+            auto value = load_channels<WIDTH>(x + offset_of(pixel.image, h, w, g.H, g.W, g.C) + at.channel);
             for (int k = 0; k < WIDTH; k++) sum.of[k] += value.of[k];
         }
-    store_channels<WIDTH>(y + offset_of(here.image, here.row, here.column, g.OH, g.OW, g.C) + at.channel, sum);
+    store_channels<WIDTH>(y + offset_of(pixel.image, pixel.row, pixel.column, g.OH, g.OW, g.C) + at.channel, sum);
 }
 
 // gx = sum of gy over the windows that cover this pixel. gy: (N, OH, OW, C), gx: (N, H, W, C).
 template <class T, int WIDTH>
 __device__ void sum_pool_gradient(const T* gy, T* gx, int pixels, Geometry g, int columns) {
     Place at = place_of_thread<WIDTH>(columns);
-    Pixel here = pixel_of_thread(at, pixels, g.H, g.W, g.C);
-    if (!here.exists) return;
+    Pixel pixel = pixel_of_thread(at, pixels, g.H, g.W, g.C);
+    if (!pixel.exists) return;
     Channels<WIDTH> sum = {};
     for (int i = 0; i < g.KH; i++)
         for (int j = 0; j < g.KW; j++) {
-            int p = g.p_of(here.row, i), q = g.q_of(here.column, j);
+            int p = g.p_of(pixel.row, i), q = g.q_of(pixel.column, j);
             if (p < 0 || q < 0) continue;
-            auto value = load_channels<WIDTH>(gy + offset_of(here.image, p, q, g.OH, g.OW, g.C) + at.channel);
+            auto value = load_channels<WIDTH>(gy + offset_of(pixel.image, p, q, g.OH, g.OW, g.C) + at.channel);
             for (int k = 0; k < WIDTH; k++) sum.of[k] += value.of[k];
         }
-    store_channels<WIDTH>(gx + offset_of(here.image, here.row, here.column, g.H, g.W, g.C) + at.channel, sum);
+    store_channels<WIDTH>(gx + offset_of(pixel.image, pixel.row, pixel.column, g.H, g.W, g.C) + at.channel, sum);
 }
 
-// y = mean of x over an image's pixels. x: (N, pixels, C), y: (N, C). A block for each image and table of channels:
-// its rows of threads take every so many-th pixel, then add up what they have.
+// y = mean of x over an image's pixels. x: (N, pixels, C), y: (N, C). There is a block for each image and each table of
+// channels (channels.cuh). Its rows of threads take the pixels in turn; then the sums of the rows are added up.
 template <class T, int WIDTH>
 __device__ void global_mean(const T* x, float* y, int pixels, int C, int columns) {
     Place at = place_of_thread<WIDTH>(columns);
@@ -143,7 +143,7 @@ __device__ void global_mean_gradient(const float* gy, T* gx, int N, int pixels, 
     Place at = place_of_thread<WIDTH>(columns);
     int index = blockIdx.x * at.rows + at.row;
     if (index >= N * pixels || at.channel >= C) return;
-    auto share = of_channels<WIDTH>(gy + size_t(index / pixels) * C + at.channel);
+    auto share = load_values<WIDTH>(gy + size_t(index / pixels) * C + at.channel);
     for (int k = 0; k < WIDTH; k++) share.of[k] /= pixels;
     store_channels<WIDTH>(gx + size_t(index) * C + at.channel, share);
 }

@@ -1,12 +1,12 @@
-// Stochastic gradient descent on all parameters of a net in one launch.
+// Stochastic gradient descent on all parameters of a network in one launch.
 #include "common.cuh"
 
-constexpr int PIECE = 2048;  // elements that a block updates
+constexpr int BLOCK_ELEMENTS = 2048;  // elements that a block updates: one piece of a tensor
 
-// Where a parameter, its gradient and its velocity lie, and how many elements each has.
+// The addresses of a parameter, its gradient and its velocity, and how many elements each has.
 struct Tensor {
     float* parameter;
-    const float* gradient;  // null: nothing to do
+    const float* gradient;  // null: the parameter is left alone
     float* velocity;
     long long count;
 };
@@ -25,8 +25,8 @@ struct Rule {
 
 __device__ inline bool divisible_by_16(const void* p) { return reinterpret_cast<size_t>(p) % 16 == 0; }
 
-// blocks: for each block its tensor, and which piece of it. rate: one number in the GPU's memory, because a captured
-// graph would repeat an argument for ever.
+// blocks: for each block the number of its tensor and the number of its piece. rate: a number in the GPU's memory,
+// because a CUDA graph passes the same arguments at every launch, while the learning rate changes.
 extern "C" __global__ void sgd_update(const Tensor* tensors, const int2* blocks, const float* rate, float momentum,
                                       float weight_decay, int nesterov) {
     Tensor tensor = tensors[blocks[blockIdx.x].x];
@@ -36,8 +36,8 @@ extern "C" __global__ void sgd_update(const Tensor* tensors, const int2* blocks,
     float* v = tensor.velocity;
     const float* g = tensor.gradient;
     bool four_at_once = divisible_by_16(p) && divisible_by_16(g) && divisible_by_16(v);
-    long long start = static_cast<long long>(blocks[blockIdx.x].y) * PIECE;
-    long long end = min(start + PIECE, tensor.count);
+    long long start = static_cast<long long>(blocks[blockIdx.x].y) * BLOCK_ELEMENTS;
+    long long end = min(start + BLOCK_ELEMENTS, tensor.count);
     for (long long i = start + threadIdx.x * 4; i < end; i += blockDim.x * 4) {
         if (four_at_once && i + 4 <= end) {
             float4 parameter = load4(p + i), velocity = load4(v + i), gradient = load4(g + i);

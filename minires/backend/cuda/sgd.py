@@ -1,4 +1,7 @@
-"""Stochastic gradient descent on a GPU: one launch for all parameters. See sgd.cu."""
+"""Stochastic gradient descent on a GPU: one launch for all parameters, recordable in a CUDA graph.
+
+See sgd.cu.
+"""
 
 import numpy as np
 
@@ -10,79 +13,87 @@ THREADS = 256
 BLOCK_ELEMENTS = 2048  # elements that a block updates, as in the kernel
 
 
-class Updates:
-    """What the GPU's memory holds for one optimizer: the learning rate, and where all its arrays lie.
+class RecordableUpdates:
+    """Makes an optimizer's updates recordable in a CUDA graph: keeps in the GPU's memory what they read.
 
-    A kernel takes no list of arrays. It reads from a table where each parameter, its gradient and its
-    velocity lie. Gradients are new arrays in every step: the table is written again when one has moved.
+    That is the learning rate, and a table. A kernel takes no list of arrays; it reads from the table at which
+    addresses each parameter, its gradient and its velocity lie. Gradients are new arrays in every step: the
+    table is written again when an address has changed.
 
-    While a graph is captured nothing can be copied to the GPU, and the graph reads the table at each of its
-    launches, long after. So a capture takes the table with it, and the next update outside gets another one.
-    Whoever captured calls `write_captured` when the capture has ended, and `set_rate` before each launch.
+    While a graph is captured, nothing can be copied to the GPU; and the graph reads its table at each launch,
+    long after the capture. Therefore the table of a capture belongs to its graph from then on, and the next
+    update outside of a capture gets a new one. The code that captures an update calls `write_captured_tables`
+    when the capture has ended, keeps the tables as long as the graph, and calls `set_rate` before a launch.
     """
 
     def __init__(self):
         self.rate = None  # float32 (1,) on the GPU
         self.table = None
-        self.captured = []  # tables of captures, to be written
+        self.captured_tables = []  # tables of captures, not yet written
 
     def set_rate(self, rate):
-        """The learning rate from the next update on, captured ones included."""
+        """Set the learning rate that the kernel reads, in a launch of a captured update, too."""
         self.rate.fill(rate)
 
-    def write_captured(self):
-        """Write the tables of captures that have ended, and return them: to be kept as long as the graphs."""
-        tables, self.captured = self.captured, []
+    def write_captured_tables(self):
+        """Write the tables of captures that have ended; return them, to be kept as long as the graphs."""
+        tables, self.captured_tables = self.captured_tables, []
         for table in tables:
             table.write()
-            self.table = Table(library(table.there), table.rows)  # the next capture takes this one
+            self.table = TensorTable(library(table.rows_on_gpu), table.rows)  # for the next capture
         return tables
 
     def prepare(self, xp, rows, rate):
-        """The table for an update of what lies at `rows`; now, or in a capture."""
+        """The table, up to date with `rows`, for an update that is computed now or captured."""
         if xp.cuda.get_current_stream().is_capturing():
-            return self._take_table(rows)
+            return self._table_for_capture(rows)
         if self.rate is None:
             self.rate = xp.empty((1,), "float32")
         self.set_rate(rate)
         if self.table is None or not np.array_equal(self.table.rows[:, 3], rows[:, 3]):
-            self.table = Table(xp, rows)
+            self.table = TensorTable(xp, rows)
         if not np.array_equal(self.table.rows, rows):
             self.table.rows = rows
             self.table.write()
         return self.table
 
-    def _take_table(self, rows):
+    def _table_for_capture(self, rows):
         table, self.table = self.table, None
         if table is None or not np.array_equal(table.rows[:, 3], rows[:, 3]):
-            raise DeviceError("SGD: take a step before a step is captured; its memory must be there already")
+            raise DeviceError("SGD: take a step before you capture one; it allocates the memory for captures")
         table.rows = rows
-        self.captured.append(table)
+        self.captured_tables.append(table)
         return table
 
 
-class Table:
-    """`rows`, int64 (tensors, 4), each a Tensor of sgd.cu, and which tensor's which piece a block has."""
+class TensorTable:
+    """The table of addresses that the kernel reads, and the list of its blocks.
+
+    rows: int64 (tensors, 4), each row a Tensor of sgd.cu, on the CPU; rows_on_gpu: the same on the GPU.
+    blocks: int32 (blocks, 2) on the GPU, the number of a block's tensor and of its piece of that tensor.
+    """
 
     def __init__(self, xp, rows):
         counts = [blocks_for(int(size), BLOCK_ELEMENTS) for size in rows[:, 3]]
         blocks = [(i, k) for i, count in enumerate(counts) for k in range(count)]
-        self.rows, self.there = rows, xp.asarray(rows)
+        self.rows, self.rows_on_gpu = rows, xp.asarray(rows)
         self.blocks = xp.asarray(np.array(blocks, np.int32).reshape(-1, 2))
 
     def write(self):
-        self.there.set(self.rows)
+        """Copy the rows to the GPU."""
+        self.rows_on_gpu.set(self.rows)
 
 
-def updates_of(workspace):
-    """The Updates of an optimizer, kept in its workspace."""
-    return workspace.setdefault("updates", Updates())
+def recordable_updates(workspace):
+    """The RecordableUpdates of an optimizer, from its workspace; made at the first call."""
+    return workspace.setdefault("updates", RecordableUpdates())
 
 
 def sgd_update(parameters, gradients, velocities, rate, momentum, weight_decay, nesterov, workspace):
-    """Move parameters and velocities in place, as backend/reference.py says; its Updates are in `workspace`.
+    """Update parameters and velocities in place, as backend/reference/ does.
 
-    In a capture `rate` is ignored: the graph uses what `set_rate` of the Updates was told last.
+    workspace: the optimizer's dict, which keeps its RecordableUpdates.
+    rate: ignored in a capture. The graph reads the rate that RecordableUpdates.set_rate has set last.
     """
     xp = library(parameters[0])
     gradients = [None if g is None else xp.ascontiguousarray(g, "float32") for g in gradients]
@@ -90,8 +101,8 @@ def sgd_update(parameters, gradients, velocities, rate, momentum, weight_decay, 
         (0, 0, 0, p.size) if g is None else (p.data.ptr, g.data.ptr, v.data.ptr, p.size)
         for p, g, v in zip(parameters, gradients, velocities, strict=True)
     ]
-    updates = updates_of(workspace)
+    updates = recordable_updates(workspace)
     table = updates.prepare(xp, np.array(rows, np.int64), rate)
     if len(table.blocks):
-        arguments = table.there, table.blocks, updates.rate, momentum, weight_decay, nesterov
+        arguments = table.rows_on_gpu, table.blocks, updates.rate, momentum, weight_decay, nesterov
         launch("sgd.cu", "sgd_update", len(table.blocks), THREADS, *arguments)

@@ -21,14 +21,14 @@
 #include "common.cuh"
 
 #ifndef RUNS_ON_CPU
-// The nearest TF32 number. Without it the hardware cuts off the last bits, which would make all factors a bit smaller.
+// The nearest TF32 number. The hardware itself would cut off the last bits, which makes all factors a little smaller.
 __device__ inline float round_to_tf32(float value) {
     unsigned rounded;
     asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(value));
     return __uint_as_float(rounded);
 }
 
-// d += a b, by all lanes of a warp together. a and b must be TF32.
+// d += a b, computed by all lanes of a warp together. a and b must be TF32 numbers.
 __device__ inline void warp_matrix_product_16x8x8(float d[4], const float a[4], const float b[2]) {
     asm volatile(
         "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
@@ -39,7 +39,8 @@ __device__ inline void warp_matrix_product_16x8x8(float d[4], const float a[4], 
 }
 #endif
 
-// A factor as it goes to shared memory: rounded there once, not each time that it is used, unless all of it matters.
+// A factor as it is stored in shared memory: rounded to TF32 once, not each time that it is used. With PRECISE all its
+// bits are kept.
 template <bool PRECISE>
 __device__ inline float as_factor(float value) {
     return PRECISE ? value : round_to_tf32(value);
@@ -51,7 +52,7 @@ struct Fragment {
     float big[SIZE], small[SIZE];
 };
 
-// v went through as_factor. To float32's precision it is split into two TF32 numbers, v = big + small.
+// v: numbers that as_factor has returned. With PRECISE each is split into two TF32 numbers, v = big + small.
 template <bool PRECISE, int SIZE>
 __device__ inline Fragment<SIZE> fragment(const float (&v)[SIZE]) {
     Fragment<SIZE> result;
@@ -62,10 +63,11 @@ __device__ inline Fragment<SIZE> fragment(const float (&v)[SIZE]) {
     return result;
 }
 
-// d += a b, with big and small
-//     a b = a_small b_big + a_big b_small + a_big b_big;
-// small times small is below float32's last bit. Tensor cores add with truncation, not rounding, so that long sums
-// would drift: they add up 8 products here, and ordinary additions do the rest (Ootomo and Yokota 2022).
+// d += a b. With PRECISE, to float32's precision,
+//     a b = a_small b_big + a_big b_small + a_big b_big,
+// since a_small b_small is below float32's last bit. Tensor cores truncate their sums instead of rounding them, so that
+// long sums would drift. Therefore they only add up 8 products at a time, and ordinary additions add up these sums
+// (Ootomo and Yokota 2022).
 template <bool PRECISE>
 __device__ inline void multiply_add(float (&d)[4], const Fragment<4>& a, const Fragment<2>& b) {
     if constexpr (PRECISE) {
@@ -79,8 +81,9 @@ __device__ inline void multiply_add(float (&d)[4], const Fragment<4>& a, const F
     }
 }
 
-// Sum `count` numbers, `distance` apart, in a fixed order, by a block that has a lane for each of 32 sums side by side
-// and deals the parts out to its warps. The result is in the first warp. scratch: a shared float for each thread.
+// The sum of `count` numbers, `distance` apart, in a fixed order. A block computes 32 such sums side by side, one in
+// each lane, and each of its warps adds up a part of the numbers. The result is in the lanes of the first warp.
+// exists: whether this lane has a sum. scratch: a shared float for each thread.
 __device__ inline float sum_of_parts(const float* first, int count, size_t distance, bool exists, float* scratch) {
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = blockDim.x / WARP;
     float sum = 0;

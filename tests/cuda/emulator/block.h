@@ -1,8 +1,8 @@
-// Runs the threads of one block as fibers that take turns.
+// Runs the threads of one block as fibers, one at a time.
 //
 // A thread runs until it waits for others: for its warp (shuffles, votes, the matrix product) or for its block
-// (__syncthreads). The threads of a warp get their turns one after the other, and so do the warps, either from the
-// first to the last or the other way round; so a thread runs as far ahead of the others as the barriers let it.
+// (__syncthreads). Then the next thread of the warp runs, and after the whole warp the next warp, either from the first
+// to the last or from the last to the first. So each thread runs as far ahead of the others as the barriers allow.
 #pragma once
 
 #include <cstdlib>
@@ -21,7 +21,7 @@ namespace emulator {
 
 constexpr int LANES = 32, MOST_THREADS = 1024;
 
-// The line of a kernel that calls one of the functions below. Explicit, so that no number passes for a line.
+// The line of a kernel that calls one of the functions below. The constructor is explicit: a number is not a Line.
 struct Line {
     int number;
     explicit constexpr Line(int number) : number(number) {}
@@ -36,17 +36,17 @@ struct Call {
     bool operator!=(const Call& other) const { return name != other.name || line != other.line; }
 };
 
-// What a lane hands to the others of its warp.
+// The data that a lane passes to the other lanes of its warp.
 struct Operand {
     unsigned words[6];
 };
 
 struct Thread {
     Fiber fiber;
-    Call waits;  // nameless: it does not
+    Call waits;  // the call in which it waits; without a name if it does not wait
     bool ended = false;
-    unsigned calls = 0;  // of its warp, so far
-    Operand given[2];    // in the last call and in the one before, which others may still have to read
+    unsigned calls = 0;   // number of its calls so far that wait for the warp
+    Operand operands[2];  // of the last two such calls: other lanes may not have read the older one yet
 };
 
 inline Thread threads[MOST_THREADS];
@@ -58,7 +58,7 @@ inline char* shared_memory = nullptr;
 inline void (*kernel)(void**) = nullptr;
 inline void** arguments = nullptr;
 
-// Called in a thread of the block: end the launch with this error.
+// Called by a thread of the block: end the launch with this error.
 [[noreturn]] inline void fail(const std::string& message) {
     error = message + " (thread " + std::to_string(running - threads) + ")";
     for (;;) running->fiber.pause();
@@ -69,25 +69,25 @@ inline void wait(const char* name, Line line, bool of_warp) {
     running->fiber.pause();
 }
 
-// Hand `mine` to the other lanes of the warp; what lane i handed over is in operand(first, i) then.
+// Pass `own` to the other lanes of the warp, and wait for theirs; from<T>(i) is then the operand of lane i.
 struct Exchange {
     Thread* warp;
     unsigned parity;
 
     template <class T>
-    Exchange(const char* name, Line line, unsigned mask, const T& mine) {
+    Exchange(const char* name, Line line, unsigned mask, const T& own) {
         static_assert(sizeof(T) <= sizeof(Operand));
         if (mask != 0xffffffffu) fail(std::string(name) + " without all lanes");
         parity = running->calls++ % 2;
         warp = threads + (running - threads) / LANES * LANES;
-        std::memcpy(&running->given[parity], &mine, sizeof mine);
+        std::memcpy(&running->operands[parity], &own, sizeof own);
         wait(name, line, true);
     }
 
     template <class T>
     T from(int lane) const {
         T value;
-        std::memcpy(&value, &warp[lane].given[parity], sizeof value);
+        std::memcpy(&value, &warp[lane].operands[parity], sizeof value);
         return value;
     }
 };
@@ -95,26 +95,26 @@ struct Exchange {
 inline int lane() { return (running - threads) % LANES; }
 
 inline void thread_main() {
-    Fiber::begun();
+    Fiber::on_start();
     kernel(arguments);
     running->ended = true;
     running->fiber.end();
 }
 
-inline std::string doing(const Thread& thread) {
-    std::string who = "thread " + std::to_string(&thread - threads);
-    if (thread.ended) return who + " has ended";
-    return who + " waits in " + thread.waits.name + " at line " + std::to_string(thread.waits.line);
+inline std::string describe(const Thread& thread) {
+    std::string name = "thread " + std::to_string(&thread - threads);
+    if (thread.ended) return name + " has ended";
+    return name + " waits in " + thread.waits.name + " at line " + std::to_string(thread.waits.line);
 }
 
-// All of them must wait in one and the same call; then they go on.
-inline void meet(Thread* first, int count, const Thread& waiting) {
+// Let `count` threads go on that wait in a call. It is an error if they do not all wait in the same call.
+inline void end_waiting(Thread* first, int count, const Thread& waiting) {
     for (Thread* t = first; t < first + count; t++)
-        if (t->ended || t->waits != waiting.waits) error = doing(waiting) + ", but " + doing(*t);
+        if (t->ended || t->waits != waiting.waits) error = describe(waiting) + ", but " + describe(*t);
     for (Thread* t = first; t < first + count; t++) t->waits = {};
 }
 
-// Run a warp until all its threads have ended or wait for the block, or something goes wrong.
+// Run a warp until all its threads have ended or wait for the block, or until there is an error.
 inline void run_warp(Thread* warp) {
     while (error.empty()) {
         for (int i = 0; i < LANES && error.empty(); i++) {
@@ -127,7 +127,7 @@ inline void run_warp(Thread* warp) {
         for (int i = 0; i < LANES && !waiting; i++)
             if (warp[i].waits.of_warp) waiting = warp + i;
         if (!waiting) return;
-        if (error.empty()) meet(warp, LANES, *waiting);
+        if (error.empty()) end_waiting(warp, LANES, *waiting);
     }
 }
 
@@ -144,12 +144,13 @@ inline void run_block(int count) {
         for (int i = 0; i < count && !waiting; i++)
             if (!threads[i].ended) waiting = threads + i;
         if (!waiting) return;
-        if (error.empty()) meet(threads, count, *waiting);
+        if (error.empty()) end_waiting(threads, count, *waiting);
     }
 }
 
-// A block's shared memory, full of NaN: what nobody has written shows up in the results. Exactly as many bytes as
-// asked for where AddressSanitizer watches their end; elsewhere more of them, which must be found untouched.
+// A block's shared memory, full of NaN, so that reading a place that no thread has written makes NaN of the results.
+// Behind the bytes that the launch asks for there are some more, and check() finds out whether they were written. Under
+// AddressSanitizer there are none, since it watches the end itself.
 class SharedMemory {
    public:
     explicit SharedMemory(size_t bytes) : bytes(bytes), memory(nullptr, std::free) {
@@ -180,7 +181,7 @@ class SharedMemory {
 }  // namespace emulator
 
 #ifndef __SANITIZE_ADDRESS__
-// -fsanitize=alignment,null calls this where a pointer is null or lies where its type may not lie.
+// -fsanitize=alignment,null calls this if a pointer is null or misaligned for its type.
 extern "C" [[noreturn]] inline __attribute__((used)) void __ubsan_handle_type_mismatch_v1_abort(void* place,
                                                                                                  size_t pointer) {
     struct Place {

@@ -1,6 +1,6 @@
-// Stands in for CUDA's own headers: what the kernels of minires use, for a C++ compiler.
+// Takes the place of CUDA's own headers for a C++ compiler: all functions of CUDA that the kernels of minires use.
 //
-// What is missing here is missing on purpose: a kernel that needs it does not compile, and no test runs it.
+// Other functions are left out on purpose: a kernel that calls one does not compile, and its tests fail.
 #pragma once
 
 #include <math.h>
@@ -87,7 +87,7 @@ EMULATOR_MIN_AND_MAX(unsigned long long, unsigned long long, unsigned long long)
 inline float min(float a, float b) { return fminf(a, b); }
 inline float max(float a, float b) { return fmaxf(a, b); }
 
-// Memory. Blocks run one after the other and threads only change turns where they wait: all of it is in order.
+// Memory. Blocks run one after the other, and a thread runs until it waits for others: all accesses are in order.
 
 template <class T>
 T __ldg(const T* p) {
@@ -112,30 +112,33 @@ inline float* shared_floats() { return reinterpret_cast<float*>(emulator::shared
 
 // Together with the other threads of the block or of the warp
 
-#define EMULATOR_HERE emulator::Line line = emulator::Line(__builtin_LINE())
+// A last parameter that tells a function from which line it was called.
+#define EMULATOR_CALLER emulator::Line line = emulator::Line(__builtin_LINE())
 
-inline void __syncthreads(EMULATOR_HERE) { emulator::wait("__syncthreads", line, false); }
+inline void __syncthreads(EMULATOR_CALLER) { emulator::wait("__syncthreads", line, false); }
 
-inline void __syncwarp(unsigned mask = 0xffffffffu, EMULATOR_HERE) { emulator::Exchange("__syncwarp", line, mask, 0); }
+inline void __syncwarp(unsigned mask = 0xffffffffu, EMULATOR_CALLER) {
+    emulator::Exchange("__syncwarp", line, mask, 0);
+}
 
 template <class T>
-T __shfl_sync(unsigned mask, T value, int source, EMULATOR_HERE) {
+T __shfl_sync(unsigned mask, T value, int source, EMULATOR_CALLER) {
     return emulator::Exchange("__shfl_sync", line, mask, value).template from<T>(source & 31);
 }
 
 template <class T>
-T __shfl_xor_sync(unsigned mask, T value, int bits, EMULATOR_HERE) {
+T __shfl_xor_sync(unsigned mask, T value, int bits, EMULATOR_CALLER) {
     return emulator::Exchange("__shfl_xor_sync", line, mask, value).template from<T>(emulator::lane() ^ (bits & 31));
 }
 
 template <class T>
-T __shfl_down_sync(unsigned mask, T value, unsigned distance, EMULATOR_HERE) {
+T __shfl_down_sync(unsigned mask, T value, unsigned distance, EMULATOR_CALLER) {
     emulator::Exchange exchange("__shfl_down_sync", line, mask, value);
     unsigned source = emulator::lane() + distance;
     return source < 32 ? exchange.from<T>(source) : value;
 }
 
-inline unsigned __ballot_sync(unsigned mask, int predicate, EMULATOR_HERE) {
+inline unsigned __ballot_sync(unsigned mask, int predicate, EMULATOR_CALLER) {
     emulator::Exchange exchange("__ballot_sync", line, mask, predicate);
     unsigned votes = 0;
     for (int lane = 0; lane < 32; lane++) votes |= unsigned(exchange.from<int>(lane) != 0) << lane;
@@ -144,32 +147,32 @@ inline unsigned __ballot_sync(unsigned mask, int predicate, EMULATOR_HERE) {
 
 // Tensor cores
 
-// 10 bits behind the point, to the nearest, a tie away from zero: cvt.rna.tf32.f32.
+// The nearest number with 10 bits behind the point, a tie away from zero: the instruction cvt.rna.tf32.f32.
 inline float round_to_tf32(float value) {
     unsigned bits = __float_as_uint(value);
     bool finite = (bits & 0x7f800000u) != 0x7f800000u;
     return finite ? __uint_as_float((bits + 0x1000u) & 0xffffe000u) : value;
 }
 
-// d += A B of a warp, (16, 8) and (8, 8), every lane with its share, as the instruction
-// mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 does it. With g = lane / 4 and t = lane % 4 a lane holds
+// D += A B of a warp, A (16, 8) and B (8, 8), as the instruction mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32
+// computes it. Every lane holds a part of the matrices; with g = lane / 4 and t = lane % 4
 //   a: A[g, t], A[g+8, t], A[g, t+4], A[g+8, t+4]    b: B[t, g], B[t+4, g]
 //   d: D[g, 2t], D[g, 2t+1], D[g+8, 2t], D[g+8, 2t+1]
-// The lower 13 bits of a and b have no effect: numbers that were not rounded before are cut off.
-inline void warp_matrix_product_16x8x8(float d[4], const float a[4], const float b[2], EMULATOR_HERE) {
+// The lower 13 bits of a and b have no effect: they are cut off if the numbers were not rounded before.
+inline void warp_matrix_product_16x8x8(float d[4], const float a[4], const float b[2], EMULATOR_CALLER) {
     struct Share {
         float a[4], b[2];
-    } mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
-    emulator::Exchange exchange("warp_matrix_product_16x8x8", line, 0xffffffffu, mine);
-    auto cut = [](float value) { return __uint_as_float(__float_as_uint(value) & 0xffffe000u); };
+    } own = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+    emulator::Exchange exchange("warp_matrix_product_16x8x8", line, 0xffffffffu, own);
+    auto truncate = [](float value) { return __uint_as_float(__float_as_uint(value) & 0xffffe000u); };
     int g = emulator::lane() / 4, t = emulator::lane() % 4;
     for (int k = 0; k < 8; k++) {
         Share row = exchange.from<Share>(4 * g + k % 4);
         for (int j = 0; j < 2; j++) {
             Share column = exchange.from<Share>(4 * (2 * t + j) + k % 4);
-            float factor = cut(column.b[k / 4]);
-            d[j] += cut(row.a[k / 4 * 2]) * factor;
-            d[2 + j] += cut(row.a[k / 4 * 2 + 1]) * factor;
+            float factor = truncate(column.b[k / 4]);
+            d[j] += truncate(row.a[k / 4 * 2]) * factor;
+            d[2 + j] += truncate(row.a[k / 4 * 2 + 1]) * factor;
         }
     }
 }

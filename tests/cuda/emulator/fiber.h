@@ -1,4 +1,4 @@
-// A fiber: a function with a stack of its own, which runs until it pauses and later goes on from there.
+// A fiber: a function with its own stack, which runs until it pauses, and can later go on from there.
 #pragma once
 
 #include <sys/mman.h>
@@ -11,12 +11,12 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-// Where a stack was left, and how to go from one to another.
-#if defined(__x86_64__) && defined(__linux__) && !defined(EMULATOR_ASKS_THE_SYSTEM)
+// Context: the place at which a stack was left, and how to change from one stack to another.
+#if defined(__x86_64__) && defined(__linux__) && !defined(EMULATOR_USES_SWAPCONTEXT)
 
-// Puts the registers that a function has to preserve on the stack, and takes them from the other stack: some ten
-// nanoseconds, where swapcontext asks the operating system and takes several hundred.
-extern "C" __attribute__((visibility("hidden"))) void emulator_switch_stack(void** left, void* next);
+// Saves the registers that a function must preserve on the current stack, and restores them from the other stack. This
+// takes some ten nanoseconds; swapcontext calls the operating system and takes several hundred.
+extern "C" __attribute__((visibility("hidden"))) void emulator_switch_stack(void** old_pointer, void* new_pointer);
 asm(R"(
     .text
     .globl emulator_switch_stack
@@ -46,7 +46,7 @@ namespace emulator {
 struct Context {
     void* stack_pointer = nullptr;
 
-    // Six registers, the function to "return" to, and an empty place where its caller's address would be.
+    // The stack holds six registers, the function to "return" to, and 0 in place of its caller's address.
     void begin(char* stack, size_t bytes, void (*function)()) {
         void** top = reinterpret_cast<void**>(stack + bytes);
         for (int i = 1; i <= 8; i++) top[-i] = nullptr;
@@ -54,7 +54,7 @@ struct Context {
         stack_pointer = top - 8;
     }
 
-    void leave_for(Context& next) { emulator_switch_stack(&stack_pointer, next.stack_pointer); }
+    void switch_to(Context& next) { emulator_switch_stack(&stack_pointer, next.stack_pointer); }
 };
 
 }  // namespace emulator
@@ -76,7 +76,7 @@ struct Context {
         makecontext(&state, function, 0);
     }
 
-    void leave_for(Context& next) { swapcontext(&state, &next.state); }
+    void switch_to(Context& next) { swapcontext(&state, &next.state); }
 };
 
 }  // namespace emulator
@@ -87,7 +87,7 @@ namespace emulator {
 
 constexpr size_t STACK_BYTES = 256 << 10, GUARD_BYTES = 64 << 10;
 
-// A stack, and what AddressSanitizer wants to know when it is left for another.
+// A stack, and what AddressSanitizer needs to know when the program changes to another one.
 struct Stack {
     Context context;
     const void* bottom = nullptr;
@@ -97,11 +97,11 @@ struct Stack {
 
 inline Stack main_stack;
 
-inline void leave(Stack& from, Stack& to, [[maybe_unused]] bool for_good = false) {
+inline void switch_stack(Stack& from, Stack& to, [[maybe_unused]] bool for_good = false) {
 #ifdef __SANITIZE_ADDRESS__
     __sanitizer_start_switch_fiber(for_good ? nullptr : &from.fake_stack, to.bottom, to.bytes);
 #endif
-    from.context.leave_for(to.context);
+    from.context.switch_to(to.context);
 #ifdef __SANITIZE_ADDRESS__
     __sanitizer_finish_switch_fiber(from.fake_stack, nullptr, nullptr);
 #endif
@@ -121,33 +121,33 @@ class Fiber {
     }
 
     // Called from outside: run the fiber until it pauses or ends.
-    void resume() { leave(main_stack, stack); }
+    void resume() { switch_stack(main_stack, stack); }
 
-    // Called by the fiber as its first and last deed, and in between.
-    static void begun() {
+    // Called by the fiber: on_start() at its start, pause() in between, end() at its end.
+    static void on_start() {
 #ifdef __SANITIZE_ADDRESS__
         __sanitizer_finish_switch_fiber(nullptr, &main_stack.bottom, &main_stack.bytes);
 #endif
     }
-    void pause() { leave(stack, main_stack); }
+    void pause() { switch_stack(stack, main_stack); }
     void end() {
         abandoned = false;
-        leave(stack, main_stack, true);
+        switch_stack(stack, main_stack, true);
     }
 
    private:
     Stack stack;
-    bool abandoned = false;
-    size_t unused = 0;  // bytes at the top
+    bool abandoned = false;  // whether the fiber began and did not end
+    size_t unused = 0;       // bytes at the top of the stack
 
-    // Below the stack lies memory that may not be touched, so that an overflow does not go unnoticed.
+    // Below the stack is memory that cannot be accessed, so that an overflow ends the program.
     void allocate() {
         void* memory = mmap(nullptr, GUARD_BYTES + STACK_BYTES, PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory == MAP_FAILED || mprotect(memory, GUARD_BYTES, PROT_NONE)) std::abort();
         stack.bottom = static_cast<char*>(memory) + GUARD_BYTES;
         stack.bytes = STACK_BYTES;
-        // If all stacks began at the same place of a page, they would drive each other out of the cache.
+        // If all stacks began at the same place of a page, they would compete for the same lines of the cache.
         static size_t fibers = 0;
         unused = fibers++ % 256 * 192;
     }

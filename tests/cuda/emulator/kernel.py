@@ -1,4 +1,4 @@
-"""Starts compiled kernels, and refuses what a GPU would refuse or, worse, silently misread."""
+"""Starts compiled kernels, and refuses launches that a GPU would refuse or, worse, silently misread."""
 
 import ctypes
 import re
@@ -11,17 +11,19 @@ from emulator.build import SANITIZED, EmulatorError, build
 
 WARP = 32
 MOST_BLOCKS = (2**31 - 1, 65535, 65535)
-SHARED_WITHOUT_ASKING = 48 << 10
-MOST_SHARED = 227 << 10  # what a block may have on an H100
+DEFAULT_SHARED_BYTES = 48 << 10
+MOST_SHARED_BYTES = 227 << 10  # of shared memory for a block of an H100
 
-# A kernel that lacks a barrier computes something else in one of the two orders. Under AddressSanitizer tests
-# take the one that they do not take without it.
+# A kernel without a necessary barrier computes a wrong result in one of the two orders. Tests run in one
+# order with AddressSanitizer, and in the other one without it.
 _reversed_turns = SANITIZED
 
 
 @contextmanager
 def turns(order):
-    """Let blocks, warps and threads take their turns "forward", as usual, or "reversed"."""
+    """The order in which blocks, warps and threads run inside of the context: "forward", the default, or
+    "reversed".
+    """
     global _reversed_turns
     before, _reversed_turns = _reversed_turns, {"forward": False, "reversed": True}[order]
     try:
@@ -43,7 +45,7 @@ class Launch(ctypes.Structure):
 
 @cache
 def library(code):
-    # Python's lock stays held (PyDLL, not CDLL): a library runs one kernel at a time.
+    # PyDLL keeps Python's lock, unlike CDLL: a library runs one kernel at a time.
     return ctypes.PyDLL(str(build(code)))
 
 
@@ -60,14 +62,14 @@ class Kernel:
         signature.restype = ctypes.c_char_p
         self.parameters = signature().decode().split()
         self.most_threads = getattr(library(code), f"most_threads_{name}")()
-        self.most_shared = SHARED_WITHOUT_ASKING
+        self.most_shared = DEFAULT_SHARED_BYTES
 
     def __call__(self, blocks, threads, arguments, shared=0):
         """blocks: (x, y, z); arguments: scalars of NumPy, and pairs (address, dtype) for arrays."""
-        self.prepared(blocks, threads, arguments, shared)()
+        self.prepare(blocks, threads, arguments, shared)()
 
-    def prepared(self, blocks, threads, arguments, shared):
-        """A function that runs the kernel so, as often as it is called."""
+    def prepare(self, blocks, threads, arguments, shared):
+        """Check the launch; return a function that runs it, as often as it is called."""
         self.check_size(blocks, threads, shared)
         values = self.check_arguments(arguments)
         pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
@@ -88,7 +90,7 @@ class Kernel:
         if not 1 <= threads <= self.most_threads or threads % WARP:
             self.fail(f"{threads} threads, it takes whole warps of 32 and at most {self.most_threads}")
         if not 0 <= shared <= self.most_shared:
-            self.fail(f"{shared} bytes of shared memory, more than the {self.most_shared} that it may have")
+            self.fail(f"{shared} bytes of shared memory, more than the {self.most_shared} that are allowed")
 
     def check_arguments(self, arguments):
         if len(arguments) != len(self.parameters):
@@ -99,26 +101,27 @@ class Kernel:
         ]
 
     def check_argument(self, position, parameter, argument):
-        """The argument as an array of one element, whose address the kernel is given."""
+        """The argument as an array of one element; the kernel receives its address."""
         if isinstance(argument, tuple):
             address, dtype = argument
-            fits, what = points_to(parameter, dtype), f"an array of {dtype}"
+            fits, description = points_to(parameter, dtype), f"an array of {dtype}"
             argument = np.uint64(address)
         else:
-            null = parameter.endswith("*") and isinstance(argument, np.uint64) and argument == 0
-            fits, what = null or argument.dtype.name == parameter, f"{argument.dtype.name} {argument}"
+            is_null = parameter.endswith("*") and isinstance(argument, np.uint64) and argument == 0
+            fits = is_null or argument.dtype.name == parameter
+            description = f"{argument.dtype.name} {argument}"
         if not fits:
-            self.fail(f"argument {position} is {what}, but the kernel takes {parameter}")
+            self.fail(f"argument {position} is {description}, but the kernel takes {parameter}")
         return np.array([argument])
 
     def fail(self, message):
-        """Raise EmulatorError, with the text of the lines that it mentions."""
+        """Raise EmulatorError with this message, in which the text of a line replaces its number."""
         text = re.sub(r"at line (\d+)", lambda m: f"at `{self.lines[int(m[1]) - 1].strip()}`", message)
         raise EmulatorError(f"{self.name}: {text}")
 
 
 def points_to(parameter, dtype):
-    """Whether a pointer parameter, such as "float32*", may be given an array of `dtype`."""
+    """Whether an array of `dtype` may be passed to a pointer parameter such as "float32*"."""
     element = parameter.removesuffix("*")
     if element == parameter:
         return False

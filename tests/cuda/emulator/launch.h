@@ -1,4 +1,4 @@
-// How Python starts a kernel: by its name, with pointers to its arguments, as cuLaunchKernel does.
+// The functions with which Python starts a kernel: by its name, with pointers to its arguments, like cuLaunchKernel.
 #pragma once
 
 #include <cstdio>
@@ -14,7 +14,7 @@ struct Launch {
     unsigned blocks[3];
     unsigned threads;
     size_t shared;  // bytes
-    int reversed;   // whether the last block, warp and lane come first
+    int reversed;   // whether the last block, warp and lane run first
 };
 
 inline void run(const Launch& launch) {
@@ -35,7 +35,7 @@ inline void run(const Launch& launch) {
     }
 }
 
-// 0, or 1 and what went wrong.
+// Returns 0, or 1 after an error, with its message.
 inline int start(void (*function)(void**), const Launch* launch, void** values, char* message, size_t size) {
     kernel = function;
     arguments = values;
@@ -55,7 +55,7 @@ void call(void (*function)(A...), void** values) {
     call(function, values, std::index_sequence_for<A...>());
 }
 
-// A type by NumPy's name: "int32", "float32*" (a pointer to such numbers), "bytes16" (a struct).
+// NumPy's name of a type: "int32", "float32*" for a pointer to such numbers, "bytes16" for a struct of 16 bytes.
 template <class T>
 std::string name_of() {
     std::string bits = std::to_string(8 * sizeof(std::conditional_t<std::is_void_v<T>, char, T>));
@@ -80,7 +80,7 @@ constexpr int first(int most_threads, int = 0) { return most_threads; }
 
 #define EMULATOR_PUBLIC extern "C" __attribute__((visibility("default")))
 
-// EMULATOR_EXPORT(name, what its __launch_bounds__ say)
+// EMULATOR_EXPORT(name of a kernel, arguments of its __launch_bounds__)
 #define EMULATOR_EXPORT(name, ...)                                                                               \
     EMULATOR_PUBLIC const char* signature_##name() {                                                             \
         static const std::string text = emulator::signature(&name);                                              \

@@ -1,33 +1,34 @@
-"""A stand-in for CuPy without a GPU: arrays in memory of their own, kernels run by the emulator.
+"""A stand-in for CuPy that needs no GPU: its arrays have their own memory, and the emulator runs the kernels.
 
-It refuses what CuPy refuses: mixing with NumPy's arrays, turning into one unasked, keywords that only NumPy
-has; and while a stream is captured waiting, copying from or to the host, cuBLAS, and results whose shape only
-the device knows. It is stricter in five points: new memory is full of NaN, the default memory pool may not
-serve a captured stream, kernels must be loaded before a capture, two streams may not use the same memory
-without waiting for each other, and float32 may not become float64 unasked.
+It refuses what CuPy refuses: operations with both its arrays and NumPy's, implicit conversion to an array of
+NumPy, keywords that only NumPy has. While a stream is captured, it refuses waiting, copies from or to the
+host, cuBLAS, and results whose shape only the device knows. It is stricter than CuPy in five points: new
+memory is full of NaN, a captured stream may not use the default memory pool, kernels must be loaded before a
+capture, two streams may not use the same memory unless one waits for the other, and float32 may not become
+float64 implicitly.
 
-array.py       ndarray: memory, what the host knows of it, from and to the host
-methods.py     what computes with an ndarray: its methods and operators
-functions.py   the module's functions
-signatures.py  how they are called: with CuPy's keywords, not with all of NumPy's
-apply.py       how a function of NumPy becomes one for the device
+array.py       ndarray: its memory, its attributes, copies from and to the host
+methods.py     the methods and operators of ndarray
+functions.py   the functions of the module
+signatures.py  the parameters of functions and methods: those of CuPy, which are fewer than NumPy's
+apply.py       how a function of NumPy becomes a function for the device
 refusals.py    what CuPy refuses
-streams.py     where all work goes through; graphs and events
-capture.py     what is written down while a stream is captured, and what CUDA refuses meanwhile
-order.py       which work is done before which
+streams.py     streams, through which all work on the device goes; graphs and events
+capture.py     what is recorded while a stream is captured, and what CUDA refuses meanwhile
+order.py       which work is done before which other work
 memory.py      pools of memory
 blocks.py      the device's memory in blocks
 raw.py         RawModule
 cuda.py        cupy.cuda
 _core.py       cupy._core
-device.py      what a test may change about the device
+device.py      the properties of the device, which a test may change
 """
 
 import sys
 
 import numpy as np
 
-import fake_cupy.methods  # noqa: F401, which it puts on ndarray
+import fake_cupy.methods  # noqa: F401, the import adds methods to ndarray
 from fake_cupy import _core, blocks, cuda, device, functions, memory, streams
 from fake_cupy.array import ndarray
 from fake_cupy.functions import array, asarray, asnumpy, empty, empty_like, lib
@@ -61,7 +62,7 @@ def get_array_module(*arrays):
 
 
 def reset():
-    """As after a first import: no memory in use, no stream captured, the device as it was."""
+    """Restore the state after a first import: no memory in use, no stream captured, the device unchanged."""
     for part in (streams, device, blocks, memory, _core):
         part.reset()
 

@@ -1,4 +1,4 @@
-"""cupy._core: how precisely cuBLAS multiplies float32."""
+"""cupy._core: the setting for how precisely cuBLAS multiplies float32."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""apply(): a function of NumPy, computed with arrays of the device."""
+"""apply(): calls a function of NumPy on arrays of the device."""
 
 import operator
 
@@ -8,22 +8,22 @@ from fake_cupy.array import ndarray
 from fake_cupy.refusals import check_arguments, check_precision
 from fake_cupy.streams import get_current_stream, issue
 
-# Results of all other functions lie in C's order, whatever the order of their arguments.
-IN_AN_ORDER_OF_THEIR_OWN = {
+# These functions choose the memory order of their result. The result of any other function is in C order.
+WITH_THEIR_OWN_ORDER = {
     *(np.zeros, np.ones, np.full, np.eye, np.zeros_like, np.ones_like, np.full_like),
     *(np.ndarray.copy, np.ndarray.astype, np.asfortranarray),
 }
 
 
 class Key:
-    """A key of [...], which may hold what no other argument may: lists and arrays of NumPy."""
+    """A key of [...]. It may contain lists and arrays of NumPy, unlike all other arguments."""
 
     def __init__(self, key):
         self.key = key
 
 
 class Inputs:
-    """Puts NumPy's views in the place of the device arrays among the arguments, and remembers the arrays."""
+    """Replaces the device arrays among the arguments with NumPy's views of them, and remembers the arrays."""
 
     def __init__(self, view_of=operator.attrgetter("_view")):
         self.arrays, self.view_of = [], view_of
@@ -55,7 +55,7 @@ def apply(function, arguments, options=None, may_share=False, out=None):
     """function(*arguments, **options) of NumPy on arrays of the device.
 
     may_share: whether the result may be a view of an argument.
-    out: the array that `function` writes to by itself.
+    out: the array that `function` writes to, if it is not in `options`.
     """
     options = options or {}
     check_arguments(function, arguments, options)
@@ -63,35 +63,38 @@ def apply(function, arguments, options=None, may_share=False, out=None):
     on_host, options_on_host = inputs.on_host(arguments), inputs.on_host(options)
 
     def compute():
-        with np.errstate(all="ignore"):  # a GPU warns of nothing
+        with np.errstate(all="ignore"):  # a GPU gives no warnings
             return function(*on_host, **options_on_host)
 
     out = options.get("out", out)
     if out is not None:
         issue(compute, inputs.blocks())
         return out[0] if isinstance(out, tuple) else out
-    # What is only written down is tried on zeros, to know its shape and dtype; views are made at once.
-    later = get_current_stream().is_capturing()
-    result = tried_on_zeros(function, arguments, options) if later and not may_share else compute()
+    # A captured function is called with zeros, for the shape and dtype of its result. Views are made at once.
+    capturing = get_current_stream().is_capturing()
+    result = try_on_zeros(function, arguments, options) if capturing and not may_share else compute()
     check_precision(function, inputs.arrays, options, result)
-    in_order = "K" if function in IN_AN_ORDER_OF_THEIR_OWN else "C"
+    order = "K" if function in WITH_THEIR_OWN_ORDER else "C"
     if isinstance(result, (tuple, list)):
-        parts = (lambda i=i: compute()[i] for i in range(len(result)))
+        part_functions = (lambda i=i: compute()[i] for i in range(len(result)))
         return type(result)(
-            placed(part, in_order, again if later else None, inputs, may_share)
-            for part, again in zip(result, parts, strict=True)
+            place_on_device(part, order, compute_part if capturing else None, inputs, may_share)
+            for part, compute_part in zip(result, part_functions, strict=True)
         )
-    return placed(result, in_order, compute if later else None, inputs, may_share)
+    return place_on_device(result, order, compute if capturing else None, inputs, may_share)
 
 
-def tried_on_zeros(function, arguments, options):
+def try_on_zeros(function, arguments, options):
     zeros = Inputs(lambda array: np.zeros_like(array._view))
     with np.errstate(all="ignore"):
         return function(*zeros.on_host(arguments), **zeros.on_host(options))
 
 
-def placed(result, order, compute, inputs, may_share):
-    """A result of NumPy in device memory; `compute` instead computes it later, when a graph is launched."""
+def place_on_device(result, order, compute, inputs, may_share):
+    """A result of NumPy, copied to device memory.
+
+    compute: for a captured function, computes the result again when the graph is launched; else None.
+    """
     if may_share:
         for array in inputs.arrays:
             if result is array._view:
@@ -100,7 +103,7 @@ def placed(result, order, compute, inputs, may_share):
                 return ndarray._of(result, array._memory)
     result = np.asarray(result)
     array = ndarray(result.shape, result.dtype, strides=np.empty_like(result, order=order).strides)
-    # Only the view: a graph does not keep memory from being given to others.
+    # The function below keeps the view only: a graph does not keep its memory from being used again.
     view, compute = array._view, compute or (lambda: result)
     issue(lambda: np.copyto(view, compute()), (*inputs.blocks(), array._memory.mem))
     return array

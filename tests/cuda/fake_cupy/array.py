@@ -1,6 +1,6 @@
-"""ndarray: an array in device memory, what the host knows of it, and the ways from and to the host.
+"""ndarray: an array in device memory, with its attributes and its copies from and to the host.
 
-What computes with it is put on the class by methods.py.
+methods.py adds the methods and operators that compute.
 """
 
 import ctypes
@@ -8,11 +8,11 @@ import ctypes
 import numpy as np
 
 from fake_cupy import memory
-from fake_cupy.streams import get_current_stream, issue, refused_by_cupy
+from fake_cupy.streams import get_current_stream, issue, refuse_like_cupy
 
 
 class ndarray:  # noqa: N801, CuPy's name
-    """An array in device memory: `_view` is NumPy's view of it, `_memory` keeps it from being given away."""
+    """An array in device memory. `_view` is NumPy's view of it; `_memory` keeps the memory in use."""
 
     __hash__ = None
 
@@ -29,7 +29,7 @@ class ndarray:  # noqa: N801, CuPy's name
         array._view, array._memory = view, memory
         return array
 
-    # What the host knows without asking the device
+    # Attributes that the host knows without a copy from the device
 
     shape = property(lambda self: self._view.shape)
     dtype = property(lambda self: self._view.dtype)
@@ -55,7 +55,7 @@ class ndarray:  # noqa: N801, CuPy's name
     # To the host
 
     def get(self, stream=None, order="C", out=None, blocking=True):
-        refused_by_cupy("copying an array to the host")
+        refuse_like_cupy("copying an array to the host")
         stream = stream or get_current_stream()
         issue(lambda: None, (self._memory.mem,), stream)
         if blocking:
@@ -111,5 +111,5 @@ class ndarray:  # noqa: N801, CuPy's name
             raise ValueError(f"{arr.shape} cannot be set to {self.shape}")
         if not (self.flags.c_contiguous or self.flags.f_contiguous):
             raise RuntimeError("an array with gaps, or in another order than C or F, cannot be set")
-        refused_by_cupy("copying an array to the device")
+        refuse_like_cupy("copying an array to the device")
         issue(lambda: np.copyto(self._view, arr), (self._memory.mem,), stream)

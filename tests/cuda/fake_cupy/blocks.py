@@ -1,4 +1,4 @@
-"""The device's memory in blocks, all of them together within its size."""
+"""The device's memory in blocks. All blocks together are no larger than the device's memory."""
 
 import ctypes
 import weakref
@@ -12,7 +12,8 @@ _libc = ctypes.CDLL(None)
 _libc.free.argtypes = [ctypes.c_void_p]
 
 ALIGNMENT = 256
-# Bytes before and behind a block that must stay untouched. AddressSanitizer watches the block's own borders.
+# Bytes before and behind a block that must stay unchanged. With AddressSanitizer there are none, since it
+# watches the borders itself.
 MARGIN = 0 if emulator.SANITIZED else ALIGNMENT
 UNTOUCHED = b"\xff" * MARGIN
 
@@ -26,15 +27,15 @@ class Block:
             raise MemoryError
         weakref.finalize(self, _libc.free, start.value)
         self.size, self.start, self.ptr = size, start.value, start.value + MARGIN
-        self.gone = False  # its pool has given it back: on a GPU it would not exist any more
-        self.used = None  # by which stream last, as which of its works
-        self.taken_from = _device_memory
-        self.taken_from.used += rounded(size)
+        self.given_back = False  # whether its pool has given it back: on a GPU it would not exist any more
+        self.last_use = None  # (stream, number of the work on this stream) that used it last
+        self.device_memory = _device_memory
+        self.device_memory.used += rounded(size)
         ctypes.memset(self.start, 0xFF, size + 2 * MARGIN)
 
     def give_back(self):
-        self.gone = True
-        self.taken_from.used -= rounded(self.size)
+        self.given_back = True
+        self.device_memory.used -= rounded(self.size)
 
     def poison(self):
         ctypes.memset(self.ptr, 0xFF, self.size)
@@ -57,7 +58,7 @@ def free_bytes():
 
 
 def reset():
-    """As if no block was taken yet; those that are alive still count for nothing."""
+    """Forget all blocks: those that still exist do not count any more."""
     global _device_memory
     _device_memory = SimpleNamespace(used=0)
 

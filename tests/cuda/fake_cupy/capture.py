@@ -1,19 +1,20 @@
-"""Captures: the work between a stream's begin_capture and end_capture, and what CUDA refuses meanwhile."""
+"""Captures: the work between begin_capture and end_capture of a stream, and what CUDA refuses meanwhile."""
 
 _captures = []  # those that have begun and not ended
 
 
 class CUDARuntimeError(RuntimeError):
-    """What CUDA itself refuses. When that happens to a captured stream, the capture is of no use any more."""
+    """Refused by CUDA itself. If the stream is captured, its capture becomes useless."""
 
 
 class Capture:
-    """The work of a stream, the origin, and of those that joined it by waiting for one of its events."""
+    """The work of a stream, the origin, and of the streams that joined it by waiting for an event of it."""
 
     def __init__(self, origin):
         self.origin, self.streams = origin, []
         self.work = []  # pairs (a function, the blocks of memory that it touches)
-        self.unjoined = {}  # stream: how much work there was after its last, for which nobody waits yet
+        # {stream whose last work no other stream waits for yet: the length of `work` after this work}
+        self.unjoined = {}
         self.broken = False
         self.let_join(origin)
         _captures.append(self)
@@ -22,13 +23,13 @@ class Capture:
         stream.capture = self
         self.streams.append(stream)
 
-    def write_down(self, stream, do, blocks):
+    def record(self, stream, do, blocks):
         self.check()
         self.work.append((do, blocks))
         self._must_join(stream)
 
     def wait(self, stream, event):
-        """`stream` waits for the event, and so for all work of the event's stream before it."""
+        """`stream` waits for the event, and thus for all work of the event's stream before it."""
         if self.unjoined.get(event.stream, len(self.work) + 1) <= event.position:
             del self.unjoined[event.stream]
             self._must_join(stream)
@@ -42,11 +43,11 @@ class Capture:
             raise CUDARuntimeError("this capture was broken off by an error before")
 
     def end(self):
-        """The work, if it makes a graph."""
+        """End the capture; return its work. Raises CUDARuntimeError if it cannot become a graph."""
         self.forget()
         self.check()
         if self.unjoined:
-            raise CUDARuntimeError("a stream that joined the capture has work that nobody waits for")
+            raise CUDARuntimeError("a stream that joined the capture has work that no stream waits for")
         return self.work
 
     def forget(self):
@@ -55,23 +56,23 @@ class Capture:
             stream.capture = None
 
 
-def refused_by_cuda(what, capture):
-    """Break the capture off, if there is one, and raise CUDARuntimeError."""
+def refuse_like_cuda(action, capture):
+    """If there is a capture, break it off and raise CUDARuntimeError."""
     if capture is not None:
         capture.broken = True
-        raise CUDARuntimeError(f"{what} is not possible while a stream is captured")
+        raise CUDARuntimeError(f"{action} is not possible while a stream is captured")
 
 
-def refused_in_any_capture(what):
+def refuse_in_any_capture(action):
     for capture in _captures:
-        refused_by_cuda(what, capture)
+        refuse_like_cuda(action, capture)
 
 
 def refuse_the_null_stream():
-    """A capture of a stream that waits for the null stream, and it for that one, forbids work there."""
+    """Refuse work on the null stream during the capture of a blocking stream: the two wait for each other."""
     for capture in _captures:
         if not capture.origin.is_non_blocking:
-            refused_by_cuda("work on the null stream beside a blocking one", capture)
+            refuse_like_cuda("work on the null stream beside a blocking one", capture)
 
 
 def reset():

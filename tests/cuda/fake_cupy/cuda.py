@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from fake_cupy import memory
 from fake_cupy.blocks import free_bytes
-from fake_cupy.capture import CUDARuntimeError, refused_in_any_capture
+from fake_cupy.capture import CUDARuntimeError, refuse_in_any_capture
 from fake_cupy.device import device
 from fake_cupy.memory import (
     Memory,
@@ -56,7 +56,7 @@ class Device:
         return runtime.memGetInfo()
 
     def synchronize(self):
-        refused_in_any_capture("waiting for the device")
+        refuse_in_any_capture("waiting for the device")
         host_waits_for_all()
 
 

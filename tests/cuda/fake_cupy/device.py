@@ -1,4 +1,4 @@
-"""What a test may change about the device, for its own duration: `cupy.cuda.device.memory = 1 << 20`."""
+"""The device's properties. A test may change them for itself, as in `cupy.cuda.device.memory = 1 << 20`."""
 
 from types import SimpleNamespace
 

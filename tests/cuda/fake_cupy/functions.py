@@ -1,4 +1,4 @@
-"""The functions of the module: those of NumPy, on arrays of the device."""
+"""The functions of the module: NumPy's functions, on arrays of the device."""
 
 from functools import cache, wraps
 from types import SimpleNamespace
@@ -8,14 +8,14 @@ import numpy as np
 from fake_cupy.apply import Key, apply
 from fake_cupy.array import ndarray
 from fake_cupy.signatures import FUNCTIONS, signature
-from fake_cupy.streams import issue, refused_by_cupy
+from fake_cupy.streams import issue, refuse_like_cupy
 
-# Those whose result is a view of the argument where it can be one.
+# Functions whose result is a view of the argument if that is possible.
 VIEWS = {
     *("reshape", "transpose", "swapaxes", "moveaxis", "expand_dims", "squeeze", "ravel", "flip", "diagonal"),
     *("broadcast_to", "ascontiguousarray", "asfortranarray", "split", "array_split"),
 }
-# Those that never touch an array's elements, and what is no function: NumPy's own.
+# Functions that never read an array's elements, and constants and types: taken from NumPy as they are.
 OF_NUMPY = {
     *("result_type", "can_cast", "promote_types", "broadcast_shapes", "ndim", "shape", "size"),
     *("dtype", "iinfo", "finfo", "newaxis", "inf", "nan", "pi", "e"),
@@ -25,7 +25,7 @@ SCATTERED = ("float32", "float64", "int32", "uint32", "uint64")
 
 
 def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocking=False):
-    """A copy on the device of an array of either side, of a number, or of lists of numbers."""
+    """A copy on the device of an array of the host or the device, of a number, or of lists of numbers."""
     if isinstance(obj, ndarray):
         same = dtype is None or obj.dtype == dtype
         return obj if same and not copy else obj.astype(obj.dtype if dtype is None else dtype, order or "K")
@@ -34,7 +34,7 @@ def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocki
     host = np.array(obj, dtype, order=order, ndmin=ndmin)
     if host.dtype.kind not in "biufc" and host.dtype.name != "bfloat16":
         raise ValueError(f"Unsupported dtype {host.dtype}")
-    refused_by_cupy("copying an array to the device")
+    refuse_like_cupy("copying an array to the device")
     result = ndarray(host.shape, host.dtype, order=order)
     issue(lambda: np.copyto(result._view, host), (result._memory.mem,))
     return result
@@ -49,7 +49,7 @@ def asnumpy(a, stream=None, order="C", out=None, *, blocking=True):
 
 
 def empty(shape, dtype=float, order="C"):
-    """Memory with nothing in it yet: NaN."""
+    """An array that is not initialized: full of NaN."""
     return ndarray(shape, dtype, order=order)
 
 
@@ -75,9 +75,9 @@ def like_numpy(function, signature, may_share=False):
 
 
 def scatter(function, a, indices, b):
-    """function.at of NumPy; on a GPU one atomic operation for each element."""
+    """function.at of NumPy; on a GPU it is one atomic operation for each element."""
     if a.dtype not in SCATTERED:
-        raise TypeError(f"{function.__name__}.at is not there for {a.dtype}")
+        raise TypeError(f"{function.__name__}.at does not exist for {a.dtype}")
     apply(function.at, (a, Key(indices), b), out=a)
 
 
@@ -91,12 +91,10 @@ lib = SimpleNamespace(
 
 @cache
 def by_name(name):
-    """What `cupy.name` is: a function for the device, or NumPy's own constant or type."""
+    """The value of `cupy.name`: a function for the device, or a constant or a type of NumPy."""
     if name in FUNCTIONS:
         return like_numpy(getattr(np, name), FUNCTIONS[name], may_share=name in VIEWS)
-    found = getattr(np, name)  # AttributeError as it should be
-    if name in OF_NUMPY or (isinstance(found, type) and issubclass(found, np.generic)):
-        return found
-    raise AttributeError(
-        f"the fake cupy has no {name}; if CuPy has it, signatures.py can say how it is called"
-    )
+    value = getattr(np, name)  # raises AttributeError for a name that NumPy does not have
+    if name in OF_NUMPY or (isinstance(value, type) and issubclass(value, np.generic)):
+        return value
+    raise AttributeError(f"the fake cupy has no {name}; if CuPy has it, add its signature to signatures.py")

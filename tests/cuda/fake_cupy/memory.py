@@ -1,4 +1,4 @@
-"""Device memory: every allocation a block of its own, full of NaN, from a pool that keeps what is freed."""
+"""Device memory: every allocation is its own block, full of NaN, from a pool that keeps freed blocks."""
 
 import gc
 import threading
@@ -22,7 +22,7 @@ class OutOfMemoryError(MemoryError):
 
 
 class Memory(Block):
-    """Memory of the device that no pool has: cupy.cuda.Memory."""
+    """Memory of the device that belongs to no pool: cupy.cuda.Memory."""
 
     def __init__(self, size):
         if rounded(size) > free_bytes():
@@ -31,7 +31,7 @@ class Memory(Block):
 
 
 class MemoryPointer:
-    """A block in use; when nobody holds it any more, it goes back to its pool, if it has one."""
+    """A block in use. When there is no reference to it any more, the block goes back to its pool, if any."""
 
     def __init__(self, mem, offset, pool=None):
         self.mem, self.ptr = mem, mem.ptr + offset
@@ -40,9 +40,9 @@ class MemoryPointer:
 
 
 class MemoryPool:
-    """Hands out blocks and keeps freed ones for the next who asks for as many bytes: cupy.cuda.MemoryPool.
+    """Hands out blocks, and keeps freed ones for later requests of their size: cupy.cuda.MemoryPool.
 
-    What was handed out on a stream goes to nobody on another one.
+    A block that was handed out on a stream is not handed out on another one.
     """
 
     def __init__(self, allocator=None):
@@ -52,8 +52,8 @@ class MemoryPool:
     def malloc(self, size):
         if self is _default_pool and get_current_stream().is_capturing():
             raise RuntimeError(
-                "memory for a captured graph must come from a pool of its own: the default pool hands it to "
-                "others while the graph still writes to it (cupy.cuda.using_allocator)"
+                "memory for a captured graph must come from its own pool (cupy.cuda.using_allocator): the "
+                "default pool hands it out again while the graph still writes to it"
             )
         freed = self._freed.get((get_current_stream(), size))
         block = freed.pop() if freed else self._new_block(size)
@@ -64,7 +64,7 @@ class MemoryPool:
     def _new_block(self, size):
         if self._allocator is not None:
             return self._allocator(size).mem
-        for make_room in (lambda: None, self.free_all_blocks, self._free_what_hangs_in_cycles):
+        for make_room in (lambda: None, self.free_all_blocks, self._free_unreachable_arrays):
             make_room()
             if self._has_room(rounded(size)):
                 return Block(size)
@@ -74,7 +74,7 @@ class MemoryPool:
         within_limit = not self._limit or self.total_bytes() + size <= self._limit
         return within_limit and size <= free_bytes()
 
-    def _free_what_hangs_in_cycles(self):
+    def _free_unreachable_arrays(self):
         gc.collect()
         self.free_all_blocks()
 

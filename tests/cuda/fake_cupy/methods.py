@@ -1,4 +1,4 @@
-"""The methods and operators that compute, put on ndarray: each is a function of NumPy."""
+"""The methods and operators of ndarray that compute. Each calls a function of NumPy."""
 
 import numpy as np
 
@@ -50,7 +50,7 @@ def unary(function):
 def binary(function, reflected=False, in_place=False):
     def operator(self, other):
         if getattr(type(other), "__array_ufunc__", self) is None:
-            return NotImplemented  # it wants to do this itself
+            return NotImplemented  # such a class implements the operator itself
         if not isinstance(other, (ndarray, *SCALARS)):
             raise TypeError(f"Unsupported type {type(other)}")
         pair = (other, self) if reflected else (self, other)
@@ -68,7 +68,8 @@ def getitem(self, key):
     key = parts(key)
     if any(isinstance(part, (list, np.ndarray, ndarray)) for part in key):
         return apply(np.ndarray.__getitem__, (self, Key(key)))
-    key = key if any(part is Ellipsis for part in key) else (*key, Ellipsis)  # no scalars: 0-d views
+    # With an Ellipsis NumPy returns a view without axes in place of a scalar.
+    key = key if any(part is Ellipsis for part in key) else (*key, Ellipsis)
     return ndarray._of(self._view[key], self._memory)
 
 

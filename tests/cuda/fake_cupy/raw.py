@@ -1,16 +1,16 @@
-"""RawModule: CUDA sources compiled for the CPU, whose kernels take arrays of the device."""
+"""RawModule: a CUDA source, compiled for the CPU; its kernels take arrays of the device."""
 
 import emulator
 import numpy as np
 from emulator.build import build
 
 from fake_cupy.array import ndarray
-from fake_cupy.capture import refused_in_any_capture
+from fake_cupy.capture import refuse_in_any_capture
 from fake_cupy.streams import issue
 
 
 class CompileException(Exception):  # noqa: N818, CuPy's name
-    """A source that does not compile, and the compiler's words: cupy.cuda.compiler.CompileException."""
+    """A source that does not compile, with the compiler's message: cupy.cuda.compiler.CompileException."""
 
 
 class RawModule:
@@ -22,7 +22,7 @@ class RawModule:
         self.code = code
 
     def compile(self, log_stream=None):
-        refused_in_any_capture("loading kernels, which has to have been done before,")
+        refuse_in_any_capture("loading kernels, which must be done before,")
         try:
             build(self.code)
         except emulator.EmulatorError as error:
@@ -45,9 +45,9 @@ class RawKernel:
 
     @max_dynamic_shared_size_bytes.setter
     def max_dynamic_shared_size_bytes(self, size):
-        if size > emulator.MOST_SHARED:
+        if size > emulator.MOST_SHARED_BYTES:
             self.kernel.fail(
-                f"no block may have {size} bytes of shared memory, the most is {emulator.MOST_SHARED}"
+                f"no block may have {size} bytes of shared memory, the most is {emulator.MOST_SHARED_BYTES}"
             )
         self.kernel.most_shared = size
 
@@ -55,7 +55,7 @@ class RawKernel:
         (threads, *flat), blocks = block, (*grid, 1, 1)[:3]
         if any(count != 1 for count in flat):
             self.kernel.fail("the emulator takes blocks of one axis only")
-        launch = self.kernel.prepared(blocks, threads, tuple(map(self.as_argument, args)), shared_mem)
+        launch = self.kernel.prepare(blocks, threads, tuple(map(self.typed_argument, args)), shared_mem)
         memory = tuple(value._memory.mem for value in args if isinstance(value, ndarray))
 
         def run():
@@ -65,9 +65,9 @@ class RawKernel:
 
         issue(run, memory)
 
-    def as_argument(self, value):
+    def typed_argument(self, value):
         if isinstance(value, ndarray):
             return value._view.ctypes.data, value.dtype
         if not isinstance(value, np.generic):
-            self.kernel.fail(f"how many bytes {value!r} has is a guess; say it, as in np.int32(...)")
+            self.kernel.fail(f"the type of {value!r} is ambiguous; pass a scalar such as np.int32(...)")
         return value

@@ -1,9 +1,9 @@
-"""What CuPy refuses, or what it had better refuse."""
+"""Operations that CuPy refuses, and some that CuPy allows but that are always an error in minires."""
 
 import numpy as np
 
 from fake_cupy.array import ndarray
-from fake_cupy.streams import refused_by_cupy
+from fake_cupy.streams import refuse_like_cupy
 
 BLAS = {np.matmul, np.dot, np.tensordot, np.einsum}
 SHAPED_BY_THE_DEVICE = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.bincount}
@@ -14,15 +14,15 @@ NOT_OF_ARRAYS = {np.zeros, np.ones, np.full, np.arange, np.linspace, np.eye, *LI
 
 
 def check_arguments(function, arguments, options):
-    """Refuse host arrays in disguise, and what is not possible while a stream is captured."""
+    """Refuse lists of numbers in place of arrays, and what is not possible while a stream is captured."""
     if function in BLAS:
-        refused_by_cupy("calling cuBLAS", error=NotImplementedError)
+        refuse_like_cupy("calling cuBLAS", error=NotImplementedError)
     if function is np.matmul and any(is_bfloat16(x) and x.ndim > 2 for x in arguments):
         raise TypeError("cuBLAS multiplies no stacks of matrices in bfloat16 for CuPy")
     if function in SHAPED_BY_THE_DEVICE or (function is np.where and len(arguments) == 1):
-        refused_by_cupy(f"{function.__name__}, whose result's shape only the device knows,")
+        refuse_like_cupy(f"{function.__name__}, whose result's shape only the device knows,")
     if function in JOINING and len(arguments[0]) > JOINED_WITHOUT_A_TABLE:
-        refused_by_cupy(f"joining more than {JOINED_WITHOUT_A_TABLE} arrays")
+        refuse_like_cupy(f"joining more than {JOINED_WITHOUT_A_TABLE} arrays")
     if function in LIKE and options.get("shape") == ():
         raise ValueError("CuPy takes the shape () for no shape at all")
     arrays = arguments if isinstance(function, np.ufunc) else arguments[:1]
@@ -36,10 +36,10 @@ def is_bfloat16(x):
 
 
 def check_key(key):
-    """Refuse, while a stream is captured, what has to ask the device or to send to it."""
+    """Refuse, while a stream is captured, keys that need a copy from or to the device."""
     for part in parts(key):
         if is_mask(part) or isinstance(part, (list, np.ndarray)):
-            refused_by_cupy("a mask, or an index from the host,")
+            refuse_like_cupy("a mask, or an index from the host,")
 
 
 def check_assignment(key, value):
@@ -47,9 +47,9 @@ def check_assignment(key, value):
         raise TypeError(f"Unsupported type {type(value)}")
     for part in parts(key):
         if isinstance(part, (list, np.ndarray)):
-            refused_by_cupy("an index from the host")
+            refuse_like_cupy("an index from the host")
         if is_mask(part) and isinstance(value, ndarray):
-            refused_by_cupy("setting the elements under a mask to those of an array")
+            refuse_like_cupy("setting the elements under a mask to those of an array")
 
 
 def parts(key):
@@ -61,7 +61,7 @@ def is_mask(index):
 
 
 def check_precision(function, arrays, options, result):
-    """Refuse float64 that float32 turned into unasked: on the way it doubles memory and time."""
+    """Refuse float64 results of float32 arguments without float64 ones: they double time and memory."""
     if "dtype" in options or function is np.ndarray.astype:
         return
     dtypes = {array.dtype.name for array in arrays}

@@ -1,7 +1,7 @@
-"""How CuPy 14.2 wants its functions called: what the fake has, and with which keywords.
+"""The functions and methods that the fake has, with the signatures that they have in CuPy 14.2.
 
-CuPy's functions take fewer keywords than NumPy's: there is no `where=` in a ufunc, no `initial=` in a sum.
-A function that is missing here can be added if CuPy has it, as `inspect.signature` says it there.
+CuPy's functions have fewer parameters than NumPy's: there is no `where=` in a ufunc, no `initial=` in a sum.
+A function of CuPy that is missing here can be added, with the signature that `inspect.signature` returns.
 """
 
 import inspect

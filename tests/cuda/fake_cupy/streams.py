@@ -1,14 +1,14 @@
-"""Streams, and the one place that all work on the device goes through: issue().
+"""Streams, and the function through which all work on the device goes: issue().
 
-Work is done at once, except between a stream's begin_capture and end_capture: there, as on a GPU, it is
-written down and not done; the graph's launch() does it, on the same memory.
+Work is done immediately, except between a stream's begin_capture and end_capture: there, as on a GPU, it is
+recorded and not done. The launch() of the graph does it, on the same memory.
 """
 
 import threading
 import time
 
 from fake_cupy import capture, order
-from fake_cupy.capture import Capture, CUDARuntimeError, refuse_the_null_stream, refused_by_cuda
+from fake_cupy.capture import Capture, CUDARuntimeError, refuse_like_cuda, refuse_the_null_stream
 
 _local = threading.local()
 
@@ -20,7 +20,7 @@ class Stream:
         self.ptr = 0 if null else id(self)
         self.is_non_blocking = non_blocking
         self.capture = None
-        order.know(self)
+        order.register(self)
 
     def __enter__(self):
         _stack().append(self)
@@ -50,12 +50,12 @@ class Stream:
 
     @property
     def done(self):
-        refused_by_cuda("asking a stream whether it is done", self.capture)
+        refuse_like_cuda("asking a stream whether it is done", self.capture)
         return True
 
     def synchronize(self):
-        refused_by_cuda("waiting for a stream", self.capture)
-        order.host_waits_for(order.behind(self))
+        refuse_like_cuda("waiting for a stream", self.capture)
+        order.host_waits_for(order.done_after(self))
 
     def record(self, event=None):
         event = Event() if event is None else event
@@ -68,10 +68,10 @@ class Stream:
         if self.capture is None and event.is_captured():
             event.capture.let_join(self)
         if self.capture is None:
-            self.known_done.learn(event.behind)
+            self.known_done.learn(event.done_before)
             return
         if event.capture is not self.capture:
-            refused_by_cuda("waiting for what was not captured with it", self.capture)
+            refuse_like_cuda("waiting for an event that was not captured with it", self.capture)
         self.capture.wait(self, event)
 
 
@@ -79,7 +79,7 @@ Stream.null = Stream(null=True)
 
 
 class Graph:
-    """What a stream was given between begin_capture and end_capture."""
+    """The work of a stream between begin_capture and end_capture: cupy.cuda.Graph."""
 
     def __init__(self, work):
         self.work = work
@@ -96,33 +96,33 @@ class Event:
     """A moment in a stream: cupy.cuda.Event."""
 
     def __init__(self, block=False, disable_timing=False, interprocess=False):
-        self.stream = self.time = self.capture = self.position = self.behind = None
+        self.stream = self.time = self.capture = self.position = self.done_before = None
 
     def record(self, stream=None):
         self.stream = get_current_stream() if stream is None else stream
         self.time, self.capture = time.perf_counter(), self.stream.capture
         self.position = len(self.capture.work) if self.capture else None
-        self.behind = order.behind(self.stream)
+        self.done_before = order.done_after(self.stream)
 
     def is_captured(self):
-        """Whether it was recorded in a capture that goes on."""
+        """Whether it was recorded in a capture that has not ended."""
         return self.capture is not None and self.stream.capture is self.capture
 
     def synchronize(self):
-        refused_by_cuda("waiting for a captured event", self.capture)
+        refuse_like_cuda("waiting for a captured event", self.capture)
         if self.stream is not None:
-            order.host_waits_for(self.behind)
+            order.host_waits_for(self.done_before)
 
     @property
     def done(self):
-        refused_by_cuda("asking a captured event whether it is done", self.capture)
+        refuse_like_cuda("asking a captured event whether it is done", self.capture)
         return True
 
 
 def get_elapsed_time(start_event, end_event):
     """Milliseconds between two events."""
     for event in (start_event, end_event):
-        refused_by_cuda("reading the time of a captured event", event.capture)
+        refuse_like_cuda("reading the time of a captured event", event.capture)
     return 1000 * (end_event.time - start_event.time)
 
 
@@ -137,26 +137,26 @@ def get_current_stream(device_id=-1):
 
 
 def issue(do, blocks=(), stream=None):
-    """Call `do` now, or when the graph is launched that the stream writes down.
+    """Call `do` now or, if the stream is captured, at each launch of the graph.
 
-    blocks: the memory that it touches, which the graph does not keep from being given away, as on a GPU.
+    blocks: the memory that `do` uses. The graph does not keep it from being handed out again, as on a GPU.
     """
     stream = get_current_stream() if stream is None else stream
     if stream.capture is not None:
-        stream.capture.write_down(stream, do, blocks)
+        stream.capture.record(stream, do, blocks)
         return
     if stream.ptr == 0:
         refuse_the_null_stream()
-    if any(block.gone for block in blocks):
+    if any(block.given_back for block in blocks):
         raise RuntimeError("a graph uses memory that its pool has given back")
     order.begin(stream, blocks)
     do()
 
 
-def refused_by_cupy(what, error=RuntimeError):
-    """Raise `error` if the current stream is captured, before CUDA hears of it: the capture goes on."""
+def refuse_like_cupy(action, error=RuntimeError):
+    """Raise `error` if the current stream is captured. The capture goes on, since CUDA is not called."""
     if get_current_stream().is_capturing():
-        raise error(f"{what} is not possible while a stream is captured")
+        raise error(f"{action} is not possible while a stream is captured")
 
 
 def reset():

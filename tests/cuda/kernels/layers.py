@@ -1,4 +1,4 @@
-"""What the tests of convolutions share: layers, drawn by Hypothesis or not, and how close results must be."""
+"""Helpers for the tests of convolutions: random and fixed layers, and how exact results must be."""
 
 from dataclasses import dataclass
 
@@ -8,20 +8,19 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from minires.backend import reference
-from minires.backend.cuda import implicit
+from minires.backend.cuda import implicit_gemm
 from minires.backend.window import Window
 
 PRECISIONS = st.sampled_from(["fp32", "tf32"])
-KINDS = st.sampled_from(
-    [("fp32", "float32"), ("tf32", "float32"), ("tf32", "bfloat16")]
-)  # and how it is stored
-LIMIT = {"fp32": 1e-5, "tf32": 2e-3}  # of the largest entry
-STORED = {"float32": 0, "bfloat16": 2**-8}  # what storing a number may add to that
+# (precision of products, storage of maps)
+VARIANTS = st.sampled_from([("fp32", "float32"), ("tf32", "float32"), ("tf32", "bfloat16")])
+LIMIT = {"fp32": 1e-5, "tf32": 2e-3}  # of an error, relative to the largest entry
+STORED = {"float32": 0, "bfloat16": 2**-8}  # the additional error of a stored result
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution, and random arrays for it, the same in every call."""
+    """A convolution, and random arrays for it. Every call returns the same arrays."""
 
     shape: tuple  # of x: N, C, H, W
     filters: tuple  # of W: O, C/G, KH, KW
@@ -52,26 +51,27 @@ def layer(C, O, kernel, size=(5, 6), N=1, stride=1, padding=0, dilation=1, group
 
 @st.composite
 def axes(draw):
-    """Along one axis: kernel, stride, padding, dilation, and the size of a map that this fits on."""
+    """Along one axis: kernel, stride, padding, dilation, and the size of a map on which the window fits."""
     kernel, stride = draw(st.sampled_from([1, 2, 3, 4, 5, 7])), draw(st.integers(1, 3))
     padding, dilation = draw(st.integers(0, kernel)), draw(st.integers(1, 3 if kernel < 5 else 1))
-    most = stride * draw(st.integers(0, 9)) + draw(st.integers(0, stride - 1))  # beyond a single position
-    return kernel, stride, padding, dilation, max(1, dilation * (kernel - 1) + 1 - 2 * padding + most)
+    # How much larger the map is than for a single position of the window.
+    excess = stride * draw(st.integers(0, 9)) + draw(st.integers(0, stride - 1))
+    return kernel, stride, padding, dilation, max(1, dilation * (kernel - 1) + 1 - 2 * padding + excess)
 
 
 @st.composite
 def layers(draw):
-    """Tiny layers that the implicit kernels take."""
+    """Tiny layers that the kernels of implicit_gemm.py can compute."""
     *pairs, size = zip(draw(axes()), draw(axes()), strict=True)
     window = Window(*pairs)
-    assume(implicit.fits(window))
+    assume(implicit_gemm.fits(window))
     groups = draw(st.sampled_from([1, 1, 2, 3]))
     C, O = draw(st.tuples(st.sampled_from([1, 3, 4, 8, 9, 20]), st.sampled_from([1, 4, 5, 17])))
     shape = draw(st.integers(1, 3)), groups * C, *size
     return Layer(shape, (groups * O, C, *window.size), window, groups, draw(st.integers(0, 99)))
 
 
-# Maps larger than a tile, by a little and by a lot, and channels that fill no block.
+# Maps that are larger than a tile, by a little or by a lot, and channels that do not fill a block.
 ACROSS_TILES = {
     "3x3": layer(20, 24, 3, (17, 9), padding=1),
     "wide": layer(3, 40, 3, (5, 33), padding=1),
@@ -86,7 +86,7 @@ ACROSS_TILES = {
 
 
 def double(*arrays):
-    """In float64, for the plain kernels to compute with."""
+    """The arrays in float64, as input for the reference kernels."""
     return [None if x is None else x.astype(np.float64) for x in arrays]
 
 
@@ -94,17 +94,19 @@ def outputs(layer, x, W, *more, **options):
     return reference.convolution(*double(x, W), layer.window, layer.groups, *more, **options)
 
 
-def error(ours, expected):
-    """The largest difference, of the largest entry."""
-    assert ours.shape == expected.shape
-    return np.abs(ours - expected).max() / (np.abs(expected).max() or 1)
+def error(result, expected):
+    """The largest difference, relative to the largest entry."""
+    assert result.shape == expected.shape
+    return np.abs(result - expected).max() / (np.abs(expected).max() or 1)
 
 
 def same_twice(compute):
-    """The arrays of compute(), if a second run gives the same bits; the emulator runs it in another order."""
+    """The arrays of compute(); asserts that a second run, with the threads in the other order, gives the same
+    bits.
+    """
     with emulator.turns("forward"):
-        once = [array.get() for array in compute()]
+        first = [array.get() for array in compute()]
     with emulator.turns("reversed"):
-        again = [array.get() for array in compute()]
-    assert [array.tobytes() for array in once] == [array.tobytes() for array in again]
-    return once
+        second = [array.get() for array in compute()]
+    assert [array.tobytes() for array in first] == [array.tobytes() for array in second]
+    return first

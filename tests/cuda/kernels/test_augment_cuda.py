@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from minires.backend.cuda.augment import Stock
+from minires.backend.cuda.augment import BatchSource
 from minires.backend.cuda.launch import source
 from minires.backend.device import bfloat16
 from minires.data import NORMALIZATIONS, CropAndFlip
@@ -30,9 +30,9 @@ def test_random_words_are_those_of_numpy(cupy, seed, step):
 
 
 def stock(cupy, images, labels, order, step, normalize, crop, batch_size, key):
-    """A Stock of arrays of NumPy."""
+    """A BatchSource with these arrays of NumPy, copied to the GPU."""
     mean, std = (np.broadcast_to(s, images.shape[1:]) for s in (normalize.mean, normalize.std))
-    return Stock(
+    return BatchSource(
         *map(cupy.asarray, (images, labels, order.astype(np.int32), np.array([step]))),
         *(cupy.asarray(np.ascontiguousarray(statistic)) for statistic in (mean, std)),
         key=key,
@@ -44,8 +44,8 @@ def stock(cupy, images, labels, order, step, normalize, crop, batch_size, key):
     )
 
 
-def some(shape, seed=0):
-    """Images uint8 and labels of any size, in a random order."""
+def random_images(shape, seed=0):
+    """Images uint8 of this shape, labels of any size, and a random order of the images."""
     rng = np.random.default_rng(seed)
     n = shape[0]
     return rng.integers(0, 256, shape, np.uint8), rng.integers(-(2**62), 2**62, n), rng.permutation(n)
@@ -56,7 +56,7 @@ crops = st.builds(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the device may stay the same
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # all examples share the device
 @given(
     shape=st.tuples(st.integers(1, 5), st.integers(1, 4), st.integers(1, 7), st.integers(1, 7)),
     crop=crops,
@@ -65,14 +65,14 @@ crops = st.builds(
     data=st.data(),
 )
 def test_a_batch_is_the_one_made_on_the_cpu(cupy, shape, crop, normalization, step, data):
-    images, labels, order = some(shape)
-    measured_on, _, _ = some((7, *shape[1:]), seed=1)
+    images, labels, order = random_images(shape)
+    measured_on, _, _ = random_images((7, *shape[1:]), seed=1)
     normalize, key = NORMALIZATIONS[normalization](measured_on), batch_key(9)
     batch_size = data.draw(st.integers(1, len(images)))
-    here = stock(cupy, images, labels, order, step, normalize, crop, batch_size, key)
-    first = step % here.batches * batch_size
+    batches = stock(cupy, images, labels, order, step, normalize, crop, batch_size, key)
+    first = step % batches.batches * batch_size
     chosen = order[first : first + batch_size]
-    x, given_labels = here.draw(len(chosen))
+    x, given_labels = batches.draw(len(chosen))
     expected = crop(normalize(images[chosen]), batch_generator(key, step))
     assert (x.shape, x.dtype) == (expected.shape, expected.dtype)
     assert x.transpose(0, 2, 3, 1).flags.c_contiguous
@@ -83,33 +83,33 @@ def test_a_batch_is_the_one_made_on_the_cpu(cupy, shape, crop, normalization, st
 @pytest.mark.parametrize("padding_mode", ["zero", "reflect"])
 @pytest.mark.parametrize("shape", [(6, 3, 32, 32), (3, 1, 33, 65)])
 def test_a_batch_of_several_blocks_for_each_image(cupy, shape, padding_mode):
-    images, labels, order = some(shape)
+    images, labels, order = random_images(shape)
     normalize, crop, key = (
         NORMALIZATIONS["pixel"](images),
         CropAndFlip(4, padding_mode=padding_mode),
         batch_key(1),
     )
-    here = stock(cupy, images, labels, order, 77, normalize, crop, len(images), key)
-    x, _ = here.draw(len(images))
+    batches = stock(cupy, images, labels, order, 77, normalize, crop, len(images), key)
+    x, _ = batches.draw(len(images))
     expected = crop(normalize(images[order]), batch_generator(key, 77))
     np.testing.assert_array_equal(x.get(), expected)
 
 
 def test_a_batch_in_bfloat16_is_the_other_rounded(cupy):
-    """To the nearest number with 16 bits less; a tie goes to the even one."""
-    images, labels, order = some((4, 3, 5, 6))
+    """To the nearest number without the lower 16 bits; a tie goes to the even one."""
+    images, labels, order = random_images((4, 3, 5, 6))
     normalize, crop, key = NORMALIZATIONS["channel"](images), CropAndFlip(2), batch_key(1)
-    here = stock(cupy, images, labels, order, 0, normalize, crop, 4, key)
-    exact, rounded = here.draw(4)[0].get(), here.draw(4, bfloat16())[0].get().view(np.uint16)
+    batches = stock(cupy, images, labels, order, 0, normalize, crop, 4, key)
+    exact, rounded = batches.draw(4)[0].get(), batches.draw(4, bfloat16())[0].get().view(np.uint16)
     bits = np.ascontiguousarray(exact).view(np.uint32).astype(np.uint64)
     expected = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
     np.testing.assert_array_equal(rounded, expected)
 
 
 def test_no_images_make_an_empty_batch(cupy):
-    images, labels, order = some((4, 3, 5, 6))
-    here = stock(
+    images, labels, order = random_images((4, 3, 5, 6))
+    batches = stock(
         cupy, images, labels, order, 0, NORMALIZATIONS["unit"](images), CropAndFlip(), 4, batch_key(0)
     )
-    x, given_labels = here.draw(0)
+    x, given_labels = batches.draw(0)
     assert (x.shape, given_labels.shape) == ((0, 3, 5, 6), (0,))

@@ -2,35 +2,36 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from on_device import SEEDS, STORAGE, Maps, few, map_shapes
+from on_device import SEEDS, STORAGE, Maps, map_shapes, with_examples
 
 from minires.backend import cuda, reference
 
 KERNELS = {"relu": 1, "relu_gradient": 2, "add": 2}
 
 
-def drawn(shape, seed):
+def random_arrays(shape, seed):
     rng = np.random.default_rng(seed)
     return [rng.standard_normal(shape).astype(np.float32) for _ in range(2)]
 
 
-@few(40)
+@with_examples(40)
 @given(st.sampled_from(sorted(KERNELS)), map_shapes(), STORAGE, st.booleans(), SEEDS)
-def test_one_kernel_over_the_memory(cupy, name, shape, storage, channels_last, seed):
+def test_arrays_in_any_common_order(cupy, name, shape, storage, channels_last, seed):
     maps = Maps(cupy, storage, channels_last)
-    arrays = list(map(maps.rounded, drawn(shape, seed)))[: KERNELS[name]]
-    there = list(map(maps.there, arrays))
-    y = getattr(cuda, name)(*there)
-    assert y.strides == there[0].strides
+    arrays = list(map(maps.rounded, random_arrays(shape, seed)))[: KERNELS[name]]
+    on_gpu = list(map(maps.to_gpu, arrays))
+    y = getattr(cuda, name)(*on_gpu)
+    pairs = zip(shape, y.strides, on_gpu[0].strides, strict=True)
+    assert all(stride == expected for size, stride, expected in pairs if size > 1)
     maps.agree(y, getattr(reference, name)(*arrays), None if storage == "bfloat16" else 0)
 
 
 def test_more_than_one_block(cupy):
-    a, b = drawn((2051,), 0)
+    a, b = random_arrays((2051,), 0)
     np.testing.assert_array_equal(cuda.add(cupy.asarray(a), cupy.asarray(b)).get(), a + b)
 
 
-APART = {
+DIFFERENT_LAYOUTS = {
     "broadcast": (lambda a: a, lambda b: b[0]),
     "other order": (lambda a: a, lambda b: b.transpose(1, 0, 2)),
     "gaps": (lambda a: a[:, ::2], lambda b: b[:, ::2]),
@@ -38,13 +39,14 @@ APART = {
 }
 
 
-@pytest.mark.parametrize("how", APART)
-def test_arrays_that_lie_differently(cupy, how):
-    here = [view(x) for view, x in zip(APART[how], drawn((4, 4, 4), 0), strict=True)]
-    there = [view(cupy.asarray(x)) for view, x in zip(APART[how], drawn((4, 4, 4), 0), strict=True)]
-    np.testing.assert_array_equal(cuda.add(*there).get(), np.add(*here))
-    np.testing.assert_array_equal(cuda.relu_gradient(*there).get(), here[0] * (here[1] > 0))
-    np.testing.assert_array_equal(cuda.relu(there[0]).get(), np.maximum(here[0], 0))
+@pytest.mark.parametrize("layout", DIFFERENT_LAYOUTS)
+def test_arrays_that_are_stored_differently(cupy, layout):
+    views, arrays = DIFFERENT_LAYOUTS[layout], random_arrays((4, 4, 4), 0)
+    on_cpu = [view(x) for view, x in zip(views, arrays, strict=True)]
+    on_gpu = [view(cupy.asarray(x)) for view, x in zip(views, arrays, strict=True)]
+    np.testing.assert_array_equal(cuda.add(*on_gpu).get(), np.add(*on_cpu))
+    np.testing.assert_array_equal(cuda.relu_gradient(*on_gpu).get(), on_cpu[0] * (on_cpu[1] > 0))
+    np.testing.assert_array_equal(cuda.relu(on_gpu[0]).get(), np.maximum(on_cpu[0], 0))
 
 
 @pytest.mark.parametrize("shape", [(), (0, 3), (1,)])
@@ -55,5 +57,5 @@ def test_small_arrays(cupy, shape):
     assert not y.get().any()
 
 
-def test_a_nan_stays(cupy):
+def test_a_nan_stays_a_nan(cupy):
     assert np.isnan(cuda.relu(cupy.asarray(np.full(5, np.nan, np.float32))).get()).all()

@@ -3,11 +3,11 @@ import pytest
 from capturing import Capturing
 from hypothesis import given
 from hypothesis import strategies as st
-from on_device import SEEDS, few
+from on_device import SEEDS, with_examples
 
 from minires import Tensor
 from minires.backend import cuda
-from minires.backend.cuda.sgd import updates_of
+from minires.backend.cuda.sgd import recordable_updates
 from minires.errors import DeviceError
 from minires.nn import Parameter
 from minires.optim import SGD
@@ -18,25 +18,26 @@ OPTIONS = st.fixed_dictionaries(
 SIZES = st.lists(st.sampled_from([1, 3, 4, 7, 64, 2047, 2048, 2049, 5000]), min_size=1, max_size=4)
 
 
-def drawn(sizes, seed):
+def random_arrays(sizes, seed):
     rng = np.random.default_rng(seed)
     return [rng.standard_normal(size).astype(np.float32) for size in sizes]
 
 
 class Twins:
-    """The same optimizer twice, over the same parameters there and here."""
+    """The same optimizer twice: with the same parameters on the GPU and on the CPU."""
 
     def __init__(self, cupy, sizes, **options):
         self.to = cupy.asarray, np.copy
         self.both = [
-            SGD([Parameter(to(array)) for array in drawn(sizes, 0)], lr=0.1, **options) for to in self.to
+            SGD([Parameter(to(array)) for array in random_arrays(sizes, 0)], lr=0.1, **options)
+            for to in self.to
         ]
-        self.there, self.here = self.both
+        self.on_gpu, self.on_cpu = self.both
         self.sizes = sizes
 
     def give_gradients(self, seed, without=()):
         for optimizer, to in zip(self.both, self.to, strict=True):
-            for i, gradient in enumerate(drawn(self.sizes, seed)):
+            for i, gradient in enumerate(random_arrays(self.sizes, seed)):
                 optimizer.params[i].grad = None if i in without else Tensor(to(gradient))
 
     def step(self, seed, without=()):
@@ -45,10 +46,10 @@ class Twins:
             optimizer.step()
 
     def agree(self):
-        for ours, expected in zip(self.there.params, self.here.params, strict=True):
-            np.testing.assert_allclose(ours.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
-        expected = self.here.state_dict()
-        for name, velocity in self.there.state_dict().items():
+        for result, expected in zip(self.on_gpu.params, self.on_cpu.params, strict=True):
+            np.testing.assert_allclose(result.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
+        expected = self.on_cpu.state_dict()
+        for name, velocity in self.on_gpu.state_dict().items():
             np.testing.assert_allclose(velocity, expected[name], rtol=1e-5, atol=1e-6)
 
 
@@ -61,7 +62,7 @@ def launches(monkeypatch):
     return names
 
 
-@few(20)
+@with_examples(20)
 @given(SIZES, OPTIONS, st.booleans(), SEEDS)
 def test_steps(cupy, sizes, options, nesterov, seed):
     twins = Twins(cupy, sizes, nesterov=nesterov and options["momentum"] > 0, **options)
@@ -81,14 +82,14 @@ def test_all_parameters_in_one_launch(cupy, launches):
 
 def test_parameter_without_a_gradient_is_left_alone(cupy):
     twins = Twins(cupy, [5, 6], momentum=0.9, weight_decay=0.1)
-    before = twins.there.params[1].numpy()
+    before = twins.on_gpu.params[1].numpy()
     twins.step(1, without=[1])
-    np.testing.assert_array_equal(twins.there.params[1].numpy(), before)
+    np.testing.assert_array_equal(twins.on_gpu.params[1].numpy(), before)
     twins.step(2)
     twins.agree()
 
 
-def test_gradient_whose_elements_lie_in_another_order(cupy):
+def test_gradient_whose_elements_are_stored_in_another_order(cupy):
     p = Parameter(cupy.zeros((2, 3), "float32"))
     gradient = cupy.asarray(np.arange(6, dtype=np.float32).reshape(3, 2)).T
     p.grad = Tensor(gradient)
@@ -96,14 +97,14 @@ def test_gradient_whose_elements_lie_in_another_order(cupy):
     np.testing.assert_array_equal(p.numpy(), -gradient.get())
 
 
-def test_an_array_that_begins_anywhere_in_memory(cupy):
+def test_an_array_that_begins_at_any_address(cupy):
     p = Parameter(cupy.zeros(10, "float32")[1:])
     p.grad = Tensor(cupy.asarray(np.arange(9, dtype=np.float32)))
     SGD([p], lr=1.0).step()
     np.testing.assert_array_equal(p.numpy(), -np.arange(9))
 
 
-def test_what_lies_behind_an_array_stays(cupy):
+def test_the_memory_behind_an_array_stays_as_it_is(cupy):
     memory = cupy.zeros(8, "float32")
     p = Parameter(memory[:5])
     p.grad = Tensor(cupy.ones(8, "float32")[:5])
@@ -111,7 +112,7 @@ def test_what_lies_behind_an_array_stays(cupy):
     assert memory.get().tolist() == [-1] * 5 + [0] * 3
 
 
-def test_float64_goes_tensor_by_tensor(cupy, launches):
+def test_float64_is_updated_tensor_by_tensor(cupy, launches):
     p = Parameter(cupy.zeros(3))
     p.grad = Tensor(cupy.ones(3))
     SGD([p], lr=0.5).step()
@@ -132,29 +133,29 @@ def test_velocity_follows_its_parameter_to_the_gpu(cupy):
 
 
 def test_a_captured_step(cupy):
-    """Its learning rate changes from launch to launch, and steps in between leave its table alone."""
+    """Its learning rate changes from launch to launch. Other steps in between leave its table alone."""
     twins = Twins(cupy, [5, 3000], momentum=0.9, weight_decay=0.1)
     twins.step(1)
     gradients = [cupy.zeros(size, "float32") for size in twins.sizes]
-    for p, gradient in zip(twins.there.params, gradients, strict=True):
+    for p, gradient in zip(twins.on_gpu.params, gradients, strict=True):
         p.grad = Tensor(gradient)
     with Capturing(cupy) as capture:
-        twins.there.step()
-    kept = updates_of(twins.there.workspace).write_captured()
-    assert len(kept) == 1
+        twins.on_gpu.step()
+    tables = recordable_updates(twins.on_gpu.workspace).write_captured_tables()
+    assert len(tables) == 1
     twins.agree()  # a capture computes nothing
     for step in range(2, 6):
         if step == 4:
             twins.step(step)
             continue
         twins.give_gradients(step)
-        for there, p in zip(gradients, twins.there.params, strict=True):
-            there[...] = p.grad.data
-        twins.here.lr = 1 / step
-        twins.here.step()
-        updates_of(twins.there.workspace).set_rate(1 / step)
+        for gradient, p in zip(gradients, twins.on_gpu.params, strict=True):
+            gradient[...] = p.grad.data
+        twins.on_cpu.lr = 1 / step
+        twins.on_cpu.step()
+        recordable_updates(twins.on_gpu.workspace).set_rate(1 / step)
         capture.graph.launch()
-        twins.there.lr = twins.here.lr
+        twins.on_gpu.lr = twins.on_cpu.lr
     twins.agree()
 
 
@@ -164,25 +165,25 @@ def test_two_captures_one_after_the_other(cupy):
     graphs = []
     for _ in range(2):
         with Capturing(cupy) as capture:
-            twins.there.step()
-        graphs.append((capture, updates_of(twins.there.workspace).write_captured()))
+            twins.on_gpu.step()
+        graphs.append((capture, recordable_updates(twins.on_gpu.workspace).write_captured_tables()))
     for capture, _ in graphs:
         capture.graph.launch()
-        twins.here.step()
+        twins.on_cpu.step()
     twins.agree()
 
 
-def test_a_table_is_written_only_when_an_array_has_moved(cupy, monkeypatch):
+def test_a_table_is_written_only_when_an_address_has_changed(cupy, monkeypatch):
     writes = []
-    write = cuda.sgd.Table.write
-    monkeypatch.setattr(cuda.sgd.Table, "write", lambda self: writes.append(1) or write(self))
+    write = cuda.sgd.TensorTable.write
+    monkeypatch.setattr(cuda.sgd.TensorTable, "write", lambda self: writes.append(1) or write(self))
     twins = Twins(cupy, [5])
     twins.step(1)
     before = len(writes)
-    twins.there.step()
+    twins.on_gpu.step()
     assert len(writes) == before
-    twins.there.params[0].data = twins.there.params[0].data.copy()
-    twins.there.step()
+    twins.on_gpu.params[0].data = twins.on_gpu.params[0].data.copy()
+    twins.on_gpu.step()
     assert len(writes) == before + 1
 
 
@@ -190,4 +191,4 @@ def test_a_capture_before_the_first_step_is_refused(cupy):
     twins = Twins(cupy, [5])
     twins.give_gradients(1)
     with pytest.raises(DeviceError, match="take a step before"), Capturing(cupy):
-        twins.there.step()
+        twins.on_gpu.step()

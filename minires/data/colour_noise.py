@@ -19,7 +19,7 @@ class ColourNoise:
     `eigenvalues`[k], as `principal_components` gives them: of the covariance of colours in 0..1. The paper's
     formula has the eigenvalues themselves, which are variances, and not their square roots.
 
-    std: what the images have been divided by before (`Normalization.std`), so that the shift is too.
+    std: the `Normalization.std` that the images were divided by; the shift is divided by it too.
     """
 
     components: np.ndarray
@@ -32,8 +32,8 @@ class ColourNoise:
         N, C = images.shape[:2]
         if C != len(self.eigenvalues):
             raise ShapeError(
-                f"ColourNoise: the images have {C} channels but the components are those of "
-                f"{len(self.eigenvalues)}; compute them from images of the same kind"
+                f"ColourNoise: the images have {C} channels but the components are of images with "
+                f"{len(self.eigenvalues)}; call principal_components on images with {C} channels"
             )
         a = generator.normal(0, self.deviation, (N, C))
         shift = (a * self.eigenvalues) @ self.components.T
@@ -48,7 +48,7 @@ def principal_components(images):
     """
     C = images.shape[1]
     count = images.size // C
-    total, products = np.zeros(C), np.zeros((C, C))  # whole numbers below 2^53, so that float64 is exact
+    total, products = np.zeros(C), np.zeros((C, C))  # whole numbers below 2^53: float64 is exact
     for start in range(0, len(images), 100):
         x = images[start : start + 100].transpose(1, 0, 2, 3).reshape(C, -1).astype(np.float64)
         total += x.sum(axis=1)

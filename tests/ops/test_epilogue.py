@@ -1,4 +1,4 @@
-"""conv2d and batch_norm with add and relu: the same numbers and gradients as in operations of their own."""
+"""conv2d and batch_norm with `add` and `relu` give the numbers and gradients of separate operations."""
 
 import numpy as np
 import pytest
@@ -11,21 +11,21 @@ from minires.nn import functional as F
 MAPS = {"small": (4, 3, 5, 5), "large": (8, 3, 24, 24)}  # for the plain kernels and for the fast ones
 
 
-def batch_norm(x, gamma, beta, training=True, **following):
+def batch_norm(x, gamma, beta, training=True, **options):
     mean, var = (Tensor(np.full(3, value, x.dtype)) for value in (0.1, 1.5))
-    return F.batch_norm(x, mean, var, gamma, beta, training, **following)
+    return F.batch_norm(x, mean, var, gamma, beta, training, **options)
 
 
-def evaluated(x, gamma, beta, **following):
-    return batch_norm(x, gamma, beta, training=False, **following)
+def batch_norm_in_evaluation(x, gamma, beta, **options):
+    return batch_norm(x, gamma, beta, training=False, **options)
 
 
-def conv2d(x, W, b, **following):
-    return F.conv2d(x, W, b, padding=1, **following)
+def conv2d(x, W, b, **options):
+    return F.conv2d(x, W, b, padding=1, **options)
 
 
-def conv2d_without_bias(x, W, b, **following):
-    return F.conv2d(x, W, padding=1, **following)
+def conv2d_without_bias(x, W, b, **options):
+    return F.conv2d(x, W, padding=1, **options)
 
 
 def parameters(operation, rng):
@@ -33,7 +33,7 @@ def parameters(operation, rng):
     return [rng.standard_normal(shape) for shape in shapes]
 
 
-OPERATIONS = [batch_norm, evaluated, conv2d, conv2d_without_bias]
+OPERATIONS = [batch_norm, batch_norm_in_evaluation, conv2d, conv2d_without_bias]
 ADDENDS = {
     "nothing": lambda z: None,
     "a map": lambda z: z,
@@ -48,7 +48,7 @@ def tensors(operation, size, dtype, rng):
     return [Tensor(value.astype(dtype), requires_grad=True) for value in values]
 
 
-def computed(f, inputs, upstream):
+def result_and_gradients(f, inputs, upstream):
     for x in inputs:
         x.grad = None
     y = f()
@@ -60,22 +60,22 @@ def computed(f, inputs, upstream):
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("addend", ADDENDS)
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_as_in_operations_of_their_own(operation, addend, relu, size, dtype, rng, agree):
-    x, z, *rest = inputs = tensors(operation, size, dtype, rng)
+def test_same_as_separate_operations(operation, addend, relu, size, dtype, rng, agree):
+    x, z, *weights = inputs = tensors(operation, size, dtype, rng)
     upstream = rng.standard_normal(MAPS[size]).astype(dtype)
 
     def together():
-        return operation(x, *rest, add=ADDENDS[addend](z), relu=relu)
+        return operation(x, *weights, add=ADDENDS[addend](z), relu=relu)
 
     def apart():
-        y, add = operation(x, *rest), ADDENDS[addend](z)
+        y, add = operation(x, *weights), ADDENDS[addend](z)
         y = y if add is None else y + add
         return F.relu(y) if relu else y
 
-    ours, expected = computed(together, inputs, upstream), computed(apart, inputs, upstream)
-    assert len(ours) == len(expected)
-    for one, other in zip(ours, expected, strict=True):
-        agree(one, other)
+    arrays, expected = (result_and_gradients(f, inputs, upstream) for f in (together, apart))
+    assert len(arrays) == len(expected)
+    for array, expected_array in zip(arrays, expected, strict=True):
+        agree(array, expected_array)
     with no_grad():
         agree(together(), expected[0])
 
@@ -87,38 +87,38 @@ def test_as_in_pytorch(operation, size, same_as_torch, rng):
     values = [rng.standard_normal(MAPS[size]), rng.standard_normal(MAPS[size]), *parameters(operation, rng)]
     values = [value.astype(np.float32) for value in values]
 
-    def ours(x, z, *rest):
-        return operation(x, *rest, add=z, relu=True)
+    def function(x, z, weight, bias):
+        return operation(x, weight, bias, add=z, relu=True)
 
-    def theirs(x, z, one, two):
+    def torch_function(x, z, weight, bias):
         if operation in (conv2d, conv2d_without_bias):
-            y = torch.nn.functional.conv2d(x, one, two if operation is conv2d else None, padding=1)
+            y = torch.nn.functional.conv2d(x, weight, bias if operation is conv2d else None, padding=1)
         else:
             statistics = torch.full((3,), 0.1), torch.full((3,), 1.5)
-            y = torch.nn.functional.batch_norm(x, *statistics, one, two, operation is batch_norm)
+            y = torch.nn.functional.batch_norm(x, *statistics, weight, bias, operation is batch_norm)
         return torch.relu(y + z)
 
     if operation is conv2d_without_bias:
-        same_as_torch(lambda *v: ours(*v, None), lambda *v: theirs(*v, None), values[:3])
+        same_as_torch(lambda *v: function(*v, None), lambda *v: torch_function(*v, None), values[:3])
     else:
-        same_as_torch(ours, theirs, values)
+        same_as_torch(function, torch_function, values)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_map_and_a_relu_are_part_of_the_node(operation, rng):
-    x, z, *rest = tensors(operation, "small", "float64", rng)
-    y = operation(x, *rest, add=z, relu=True)
+    x, z, *weights = tensors(operation, "small", "float64", rng)
+    y = operation(x, *weights, add=z, relu=True)
     assert y.creator.name in ("batch_norm", "frozen_batch_norm", "conv2d")
     assert all(t.creator is None for t in y.creator.inputs)
     assert any(t is z for t in y.creator.inputs)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_one_sweep_does_it_all(operation, rng, monkeypatch):
-    x, z, *rest = tensors(operation, "large", "float32", rng)
+def test_the_addition_and_the_relu_take_no_sweep_of_their_own(operation, rng, monkeypatch):
+    x, z, *weights = tensors(operation, "large", "float32", rng)
     monkeypatch.setattr(kernels, "relu", None)
     monkeypatch.setattr(kernels, "add", None)
-    operation(x, *rest, add=z, relu=True)
+    operation(x, *weights, add=z, relu=True)
 
 
 def test_the_running_statistics_move_once(rng):
@@ -131,23 +131,23 @@ def test_the_running_statistics_move_once(rng):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_what_cannot_be_added_is_refused(operation, rng):
-    x, _, *rest = tensors(operation, "small", "float64", rng)
+def test_an_addend_of_a_wrong_shape_is_refused(operation, rng):
+    x, _, *weights = tensors(operation, "small", "float64", rng)
     with pytest.raises(ShapeError, match=r"add: inputs of shape \(4, 3, 5, 5\), \(4, 3, 2, 5\) do not fit"):
-        operation(x, *rest, add=Tensor(np.zeros((4, 3, 2, 5))))
+        operation(x, *weights, add=Tensor(np.zeros((4, 3, 2, 5))))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_an_addend_of_another_dtype_does_what_plus_does(operation, rng):
-    x, z, *rest = tensors(operation, "small", "float32", rng)
+def test_an_addend_of_another_dtype_is_added_as_by_plus(operation, rng):
+    x, z, *weights = tensors(operation, "small", "float32", rng)
     z = z.to("float64")
-    y = operation(x, *rest, add=z, relu=True)
+    y = operation(x, *weights, add=z, relu=True)
     assert y.dtype == np.float64
-    np.testing.assert_array_equal(y.numpy(), F.relu(operation(x, *rest) + z).numpy())
+    np.testing.assert_array_equal(y.numpy(), F.relu(operation(x, *weights) + z).numpy())
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_nan_stays(operation, rng):
-    x, z, *rest = tensors(operation, "large", "float32", rng)
+    x, z, *weights = tensors(operation, "large", "float32", rng)
     z.data[0, 0, 0, 0] = np.nan
-    assert np.isnan(operation(x, *rest, add=z, relu=True).numpy()[0, 0, 0, 0])
+    assert np.isnan(operation(x, *weights, add=z, relu=True).numpy()[0, 0, 0, 0])

@@ -1,4 +1,4 @@
-"""Views: where crops lie, how large photos become, and what is random about it."""
+"""Views: the places of crops, the sizes of photos, and the distributions of random crops."""
 
 import math
 from collections import Counter
@@ -25,9 +25,9 @@ def noise(W, H):
     return Image.fromarray(np.random.default_rng(7).integers(0, 256, (H, W, 3), np.uint8))
 
 
-def close(one, two):
-    """Equal but for the rounding of one level."""
-    return np.abs(np.asarray(one, int) - np.asarray(two, int)).max() <= 1
+def nearly_equal(image, other):
+    """Whether two images differ by no more than one level, the effect of rounding."""
+    return np.abs(np.asarray(image, int) - np.asarray(other, int)).max() <= 1
 
 
 def test_a_centre_crop_without_scale_is_the_middle_of_the_photo():
@@ -54,31 +54,31 @@ def test_random_crops_are_windows_of_the_photo_at_all_scales_places_and_sides():
     photo, view, generator = noise(12, 10), RandomCrop(8, scales=(8, 10)), np.random.default_rng(3)
     windows = {}
     for scale, width in ((8, 10), (9, 11), (10, 12)):
-        whole = photo.resize((width, scale), BILINEAR)
+        resized = photo.resize((width, scale), BILINEAR)
         for left in range(width - 8 + 1):
             for top in range(scale - 8 + 1):
-                window = np.asarray(whole.crop((left, top, left + 8, top + 8)))
+                window = np.asarray(resized.crop((left, top, left + 8, top + 8)))
                 windows[scale, left, top, False] = window
                 windows[scale, left, top, True] = window[:, ::-1]
-    drawn = Counter()
+    draws = Counter()
     for _ in range(1500):
         crop = view(photo, generator)
-        matches = [place for place, window in windows.items() if close(crop, window)]
+        matches = [place for place, window in windows.items() if nearly_equal(crop, window)]
         assert len(matches) == 1
-        drawn[matches[0]] += 1
-    assert drawn.keys() == windows.keys()
+        draws[matches[0]] += 1
+    assert draws.keys() == windows.keys()
     for scale in (8, 9, 10):
-        counts = [count for place, count in drawn.items() if place[0] == scale]
+        counts = [count for place, count in draws.items() if place[0] == scale]
         assert sum(counts) == pytest.approx(500, abs=75)  # four standard deviations
         for count in counts:
             expected = 500 / len(counts)
             assert count == pytest.approx(expected, abs=4.5 * math.sqrt(expected))
-    mirrored = sum(count for place, count in drawn.items() if place[3])
+    mirrored = sum(count for place, count in draws.items() if place[3])
     assert mirrored == pytest.approx(750, abs=80)
 
 
 def test_the_papers_scales_are_the_default():
-    """The columns that a crop spans tell the scale that was drawn: from 256 to 480, evenly."""
+    """The columns that a crop spans show its scale: uniform from 256 to 480."""
     view, generator, photo = RandomCrop(flip=False), np.random.default_rng(0), ramp(255, 255)
     scales = []
     for _ in range(400):
@@ -119,18 +119,18 @@ def area_crops(view, photo, count, seed=0):
     return widths, np.abs(crops[:, far, middle, 1] - crops[:, near, middle, 1]) * 2
 
 
-def test_area_crops_have_even_areas_and_shapes_within_the_limits():
+def test_area_crops_have_uniform_areas_and_ratios_within_the_limits():
     view = RandomAreaCrop(64, area=(0.1, 0.5))
     widths, heights = area_crops(view, ramp(250, 250), 800)
-    shares, shapes = widths * heights / 250**2, widths / heights
-    assert 0.09 < shares.min() < 0.12
-    assert 0.48 < shares.max() < 0.52
-    assert shares.mean() == pytest.approx(0.3, abs=0.02)
-    assert shares.std() == pytest.approx(0.4 / math.sqrt(12), rel=0.08)
-    assert 0.7 < shapes.min() < 0.78
-    assert 1.28 < shapes.max() < 1.4
-    assert np.log(shapes).mean() == pytest.approx(0, abs=0.025)
-    assert np.log(shapes).std() == pytest.approx(2 * math.log(4 / 3) / math.sqrt(12), rel=0.08)
+    areas, ratios = widths * heights / 250**2, widths / heights
+    assert 0.09 < areas.min() < 0.12
+    assert 0.48 < areas.max() < 0.52
+    assert areas.mean() == pytest.approx(0.3, abs=0.02)
+    assert areas.std() == pytest.approx(0.4 / math.sqrt(12), rel=0.08)
+    assert 0.7 < ratios.min() < 0.78
+    assert 1.28 < ratios.max() < 1.4
+    assert np.log(ratios).mean() == pytest.approx(0, abs=0.025)
+    assert np.log(ratios).std() == pytest.approx(2 * math.log(4 / 3) / math.sqrt(12), rel=0.08)
 
 
 def test_area_crops_lie_anywhere_and_are_mirrored_half_of_the_time():
@@ -154,7 +154,7 @@ def test_the_whole_photo_is_resized_to_the_scale():
     photo = noise(30, 20)
     assert Whole(30)(photo).size == (45, 30)
     assert Whole(20)(photo).tobytes() == photo.tobytes()
-    assert close(Whole(10)(ramp(40, 20)), np.asarray(ramp(40, 20).resize((20, 10), BILINEAR)))
+    assert nearly_equal(Whole(10)(ramp(40, 20)), np.asarray(ramp(40, 20).resize((20, 10), BILINEAR)))
 
 
 def test_ten_crops_are_slices_of_the_photo_and_their_mirror_images():
@@ -164,7 +164,7 @@ def test_ten_crops_are_slices_of_the_photo_and_their_mirror_images():
     expected = [*corners, image[1:8, 2:9]]
     crops = [np.asarray(crop) for crop in ten_crops(photo, 7)]
     assert len(crops) == 10
-    for crop, other in zip(crops, [*expected, *(half[:, ::-1] for half in expected)], strict=True):
+    for crop, other in zip(crops, [*expected, *(square[:, ::-1] for square in expected)], strict=True):
         np.testing.assert_array_equal(crop, other)
 
 
@@ -194,18 +194,18 @@ def test_the_fifth_of_ten_crops_is_the_centre_crop():
 sizes = st.tuples(st.integers(1, 90), st.integers(1, 90))
 
 
-@given(photo=sizes, size=st.integers(1, 40), more=st.integers(0, 40), seed=st.integers(0, 1000))
-def test_every_photo_gives_crops_of_one_size(photo, size, more, seed):
+@given(photo=sizes, size=st.integers(1, 40), margin=st.integers(0, 40), seed=st.integers(0, 1000))
+def test_every_photo_gives_crops_of_one_size(photo, size, margin, seed):
     image, generator = noise(*photo), np.random.default_rng(seed)
     views = (
-        RandomCrop(size, (size, size + more)),
-        RandomCrop(size, (size, size + more), central_square=True),
+        RandomCrop(size, (size, size + margin)),
+        RandomCrop(size, (size, size + margin), central_square=True),
         RandomAreaCrop(size),
-        CentreCrop(size, size + more),
+        CentreCrop(size, size + margin),
     )
     for view in views:
         assert view(image, generator).size == (size, size)
-    assert {crop.size for crop in TenCrops(size, size + more)(image)} == {(size, size)}
+    assert {crop.size for crop in TenCrops(size, size + margin)(image)} == {(size, size)}
 
 
 @given(photo=sizes, scale=st.integers(1, 60))

@@ -1,4 +1,4 @@
-"""From a file to RGB pixels, whatever the format and the mode."""
+"""From a file of any format and mode to RGB pixels."""
 
 import warnings
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from minires.data import as_pixels
-from minires.data.photo import open_photo, suffixes
+from minires.data.photo_decoding import open_photo, photo_suffixes
 from minires.errors import DataError
 
 COLOURS = np.array([[[250, 10, 20], [0, 0, 0]], [[5, 200, 30], [90, 80, 70]], [[1, 2, 3], [255, 255, 255]]])
@@ -67,7 +67,7 @@ def test_cmyk_is_converted(tmp_path):
 
 def test_transparent_parts_become_white(tmp_path):
     layers = np.concatenate([COLOURS, np.full((3, 2, 1), 255)], axis=-1)
-    layers[0, 0, 3], layers[1, 0, 3] = 0, 51  # nothing, and a fifth, of the colour
+    layers[0, 0, 3], layers[1, 0, 3] = 0, 51  # opacity 0, and opacity 1/5
     photo = np.asarray(open_photo(saved(Image.fromarray(layers.astype(np.uint8)), tmp_path / "photo.png")))
     expected = COLOURS.copy()
     expected[0, 0] = 255
@@ -90,7 +90,7 @@ def test_a_palette_and_a_grey_photo_with_a_transparent_colour(tmp_path):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_cameras_orientation_is_applied(tmp_path, orientation):
-    """As the EXIF standard says where the stored row 0 and column 0 belong."""
+    """The EXIF standard says on which sides of the photo the stored row 0 and column 0 lie."""
     upright = {
         1: COLOURS,
         2: COLOURS[:, ::-1],
@@ -115,11 +115,11 @@ def test_a_truncated_file_is_named_with_the_reason(tmp_path):
             open_photo(path)
 
 
-def test_what_is_no_image_is_named(tmp_path):
+def test_a_file_that_is_no_image_is_named(tmp_path):
     (tmp_path / "notes.jpg").write_text("a list of things")
     (tmp_path / "empty.jpg").touch()
     for name in ("notes.jpg", "empty.jpg"):
-        with pytest.raises(DataError, match=rf"cannot read the photo .*{name}: Pillow knows no format"):
+        with pytest.raises(DataError, match=rf"cannot read the photo .*{name}: Pillow does not recognize"):
             open_photo(tmp_path / name)
     with pytest.raises(DataError, match=r"lost\.jpg: No such file"):
         open_photo(tmp_path / "lost.jpg")
@@ -133,13 +133,13 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
 
 
 def test_damaged_bytes_give_an_image_or_a_data_error(tmp_path):
-    """Whatever a decoder makes of damage, nothing but DataError leaves."""
+    """A damaged file is decoded or raises DataError; no other exception is raised."""
     good = saved(Image.effect_noise((24, 24), 50).convert("RGB"), tmp_path / "good.png").read_bytes()
     generator, reasons = np.random.default_rng(0), []
     for _ in range(200):
         damaged = bytearray(good)
-        for place in generator.integers(0, len(good), 3):
-            damaged[place] = generator.integers(256)
+        for position in generator.integers(0, len(good), 3):
+            damaged[position] = generator.integers(256)
         (tmp_path / "damaged.png").write_bytes(damaged)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -152,8 +152,8 @@ def test_damaged_bytes_give_an_image_or_a_data_error(tmp_path):
 
 
 def test_endings_are_those_that_pillow_reads():
-    assert {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".mpo"} <= suffixes()
-    assert not {".pdf", ".txt", ".py", ""} & suffixes(), "Pillow only writes PDF"
+    assert {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".mpo"} <= photo_suffixes()
+    assert not {".pdf", ".txt", ".py", ""} & photo_suffixes(), "Pillow only writes PDF"
 
 
 def test_as_pixels_puts_channels_first():

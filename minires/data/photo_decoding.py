@@ -1,19 +1,19 @@
-"""A photo: from a file of any format to an RGB image of Pillow, and from such images to an array."""
+"""Decoding a photo: from a file of any format to an RGB image of Pillow, and from such images to an array."""
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from minires.errors import DataError
 
-# What Pillow opens only with help from elsewhere, by running another program, or as a film.
-NO_PHOTOS = {"BUFR", "GRIB", "HDF5", "WMF", "EPS", "MPEG", "FITS"}
+# Formats that Pillow opens only with another library, by running another program, or as a film.
+NOT_PHOTO_FORMATS = {"BUFR", "GRIB", "HDF5", "WMF", "EPS", "MPEG", "FITS"}
 
 
-def suffixes():
-    """The endings of file names, as ".jpg" in small letters, that belong to formats which Pillow reads."""
-    known = Image.registered_extensions()  # fills Image.OPEN, the readers, too
-    readable = {*Image.OPEN, "MPO"} - NO_PHOTOS  # MPO is several JPEGs, which the reader of JPEG opens
-    return {suffix for suffix, kind in known.items() if kind in readable}
+def photo_suffixes():
+    """The endings of file names of the photo formats that Pillow reads, in lower case, such as ".jpg"."""
+    formats = Image.registered_extensions()  # {suffix: format}; the call also fills Image.OPEN, the readers
+    readable = {*Image.OPEN, "MPO"} - NOT_PHOTO_FORMATS  # MPO is several JPEGs; the JPEG reader opens it
+    return {suffix for suffix, name in formats.items() if name in readable}
 
 
 def open_photo(path):
@@ -26,7 +26,7 @@ def open_photo(path):
         with Image.open(path) as image:
             return to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
-        raise DataError(f"cannot read the photo {path}: Pillow knows no format that begins so") from error
+        raise DataError(f"cannot read the photo {path}: Pillow does not recognize its format") from error
     except Exception as error:  # a damaged file can raise nearly anything
         reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"cannot read the photo {path}: {reason}") from error
@@ -34,7 +34,7 @@ def open_photo(path):
 
 def to_rgb(image):
     """Any image of Pillow as RGB: transparent parts on white, 16-bit grey levels scaled to 0..255."""
-    if image.mode.startswith("I"):  # Pillow's own conversion makes white of all but the darkest 256 levels
+    if image.mode.startswith("I"):  # Pillow's own conversion turns all but the darkest 256 levels white
         image = Image.fromarray(np.clip(np.asarray(image) // 256, 0, 255).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")

@@ -1,0 +1,56 @@
+"""Pooling: maximum, sum and global mean, with their gradients."""
+
+from minires.backend.device import library
+from minires.backend.reference.convolution import cropped, padded
+
+
+def max_pool(x, window):
+    """The largest element under each window: (N, C, H, W) -> (N, C, OH, OW)."""
+    xp, (H, W) = library(x), x.shape[2:]
+    x = padded(x, window, value=-xp.inf)
+    y = None
+    for _, _, covered in window.taps(H, W):
+        y = x[covered] if y is None else xp.maximum(y, x[covered])
+    return y
+
+
+def max_pool_gradient(gy, x, y, window):
+    """gx: each window hands its gradient to its first maximum, (N, C, OH, OW) -> (N, C, H, W)."""
+    xp, (H, W) = library(x), x.shape[2:]
+    x = padded(x, window, value=-xp.inf)
+    gx = xp.zeros_like(x, dtype=gy.dtype)
+    unclaimed = xp.ones_like(y, dtype=bool)
+    for _, _, covered in window.taps(H, W):
+        first = (x[covered] == y) & unclaimed
+        gx[covered] += gy * first
+        unclaimed &= ~first
+    return cropped(gx, window, H, W)
+
+
+def sum_pool(x, window):
+    """The sum of the elements under each window: (N, C, H, W) -> (N, C, OH, OW)."""
+    (N, C, H, W), xp = x.shape, library(x)
+    x = padded(x, window)
+    y = xp.zeros_like(x, shape=(N, C, *window.output_size(H, W)))
+    for _, _, covered in window.taps(H, W):
+        y += x[covered]
+    return y
+
+
+def sum_pool_gradient(gy, shape, window):
+    """gx: each pixel collects the gradients of the windows over it, (N, C, OH, OW) -> shape (N, C, H, W)."""
+    N, C, H, W = shape
+    gx = library(gy).zeros_like(gy, shape=(N, C, *window.padded_size(H, W)))
+    for _, _, covered in window.taps(H, W):
+        gx[covered] += gy
+    return cropped(gx, window, H, W)
+
+
+def global_mean(x):
+    """The mean of each channel of each image: (N, C, H, W) -> (N, C)."""
+    return x.mean(axis=(2, 3))
+
+
+def global_mean_gradient(gy, shape, dtype=None):
+    """gx = gy / (H W) for every pixel: (N, C) -> shape (N, C, H, W); dtype: for the GPU's version only."""
+    return library(gy).broadcast_to((gy / (shape[2] * shape[3]))[:, :, None, None], shape)
