@@ -13,7 +13,7 @@ class ConvNet(Module):
     """
 
     input_size = 224
-    smallest_input = 1  # the least height and width, in pixels, of which the pools leave something
+    smallest_input = 1  # the smallest height and width, in pixels, for which the last pool has an output
 
     def __init__(self, features, size, classifier, generator):
         self.features = features

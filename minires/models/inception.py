@@ -86,7 +86,7 @@ class Inception(Module):
 class AuxiliaryHead(Module):
     """A second classifier half way, which brings gradients to the lower layers in training.
 
-    (N, in_channels, 14, 14) -> logits (N, classes). pool: the average pool that makes 4 x 4 of the maps.
+    (N, in_channels, 14, 14) -> logits (N, classes). pool: the average pool that reduces the maps to 4 x 4.
     """
 
     def __init__(self, in_channels, classes, pool, dropout=0.7, batch_norm=True):

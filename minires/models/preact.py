@@ -117,7 +117,7 @@ class Unit(Module):
 
 
 class PreActNet(CifarNet):
-    """The skeleton, with activations in another order at both ends.
+    """The skeleton, with the order's batch norm and ReLU behind the first convolution and the last unit.
 
     unit: called as unit(in_channels, channels, stride, order=order). first: the same for the first unit;
         `unit` if left out. The others are as in CifarNet.

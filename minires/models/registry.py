@@ -122,7 +122,7 @@ def options_of(constructor):
 
 
 def notes_on_weights(name, options):
-    """Warnings for who loads another library's weights into the network called `name`: a list of sentences.
+    """Warnings before weights of another library are loaded into the network called `name`, as sentences.
 
     options: those with which the network is built. The weights may fit in every shape and still belong to a
     network that computes something else.

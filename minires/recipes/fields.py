@@ -1,5 +1,6 @@
 """Fields of a dataclass that say, where they are declared, which values they accept."""
 
+from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, field, fields
 from numbers import Integral, Real
 
@@ -20,13 +21,17 @@ class Rule:
         """OptionError that names the field unless it accepts the value."""
         if value is None and self.optional:
             return
-        if not isinstance(value, self.kind) or (self.kind is not bool and isinstance(value, bool)):
+        if not self.has_kind(value):
             raise OptionError(f"recipe: {name} must be {KIND_NAMES[self.kind]}, not {value!r}")
         if self.least is not None and not value >= self.least:
             raise OptionError(f"recipe: {name} must be at least {self.least}, not {value}")
         if self.bounds is not None and not self.bounds[0] < value < self.bounds[1]:
             low, high = self.bounds
             raise OptionError(f"recipe: {name} must be between {low} and {high}, not {value}")
+
+    def has_kind(self, value):
+        """Whether the value is of the rule's kind; True and False are not taken for numbers."""
+        return isinstance(value, self.kind) and isinstance(value, bool) == (self.kind is bool)
 
 
 KIND_NAMES = {Integral: "a whole number", Real: "a number", bool: "true or false"}
@@ -45,11 +50,11 @@ class Words:
 
 
 class WholeNumbers:
-    """Any number of whole numbers."""
+    """The sequences of whole numbers that a field accepts."""
 
     def check(self, name, value):
         """OptionError that names the field unless it accepts the numbers."""
-        if not (isinstance(value, (tuple, list)) and all(isinstance(item, Integral) for item in value)):
+        if not (isinstance(value, Iterable) and all(map(Rule(Integral).has_kind, value))):
             raise OptionError(f"recipe: {name} must be whole numbers, not {value!r}")
 
 

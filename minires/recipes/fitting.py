@@ -18,7 +18,7 @@ def epoch_length(dataset, batch_size):
 
 
 def in_epochs(model, dataset, options, *, epochs, batch_size, drops=(), **protocol):
-    """A protocol whose `epochs` and `drops` count epochs, with an evaluation after each, as a Recipe."""
+    """The Recipe of a protocol whose length and drops are given in epochs, with an evaluation after each."""
     batch_size = options.get("batch_size", batch_size)
     epoch = epoch_length(dataset, batch_size)
     steps = {

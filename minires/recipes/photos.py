@@ -1,15 +1,16 @@
 """Published protocols for photos: how the papers trained on ImageNet.
 
-Means and colours are those of at most 1,000 training photos (ImageFolder.sample). The plateau schedule reads
-the errors on the data set's test split. To report test errors, take validation images for that split, and
-measure on the test images after the training: images that decide the schedule are part of the training.
+Means, and the colour noise's principal components, are those of at most 1,000 training photos
+(ImageFolder.sample). The plateau schedule reads the errors on the data set's test split. To report test
+errors, take validation images for that split, and measure on the test images after the training: images that
+decide the schedule are part of the training.
 """
 
 from minires.recipes.fitting import epoch_length, in_epochs
 from minires.recipes.recipe import Recipe
 
 # The shorter side drawn from 256 to 480, a random window of 224 or its mirror image, AlexNet's colour noise.
-RESNET_VIEWS = {"crop_size": 224, "crop_scales": (256, 480), "flip": True, "colour_noise": 0.1}
+RESNET_AUGMENTATION = {"crop_size": 224, "crop_scales": (256, 480), "flip": True, "colour_noise": 0.1}
 
 
 def resnet_imagenet(model, dataset, **options):
@@ -26,7 +27,7 @@ def resnet_imagenet(model, dataset, **options):
     epoch = epoch_length(dataset, batch_size)
     protocol = {"iterations": 600_000, "schedule": "plateau", "patience": 5, "evaluate_every": epoch}
     protocol["batch_size"] = batch_size
-    return Recipe(model=model, data=dataset.name, **protocol | RESNET_VIEWS | options)
+    return Recipe(model=model, data=dataset.name, **protocol | RESNET_AUGMENTATION | options)
 
 
 def preact_imagenet(model, dataset, **options):
@@ -38,7 +39,14 @@ def preact_imagenet(model, dataset, **options):
     paper's pre-activation nets for photos, of 152 and 200 layers, are not built here.
     """
     return in_epochs(
-        model, dataset, options, epochs=90, batch_size=256, drops=(30, 60), learning_rate=0.1, **RESNET_VIEWS
+        model,
+        dataset,
+        options,
+        epochs=90,
+        batch_size=256,
+        drops=(30, 60),
+        learning_rate=0.1,
+        **RESNET_AUGMENTATION,
     )
 
 

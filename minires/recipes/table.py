@@ -24,9 +24,9 @@ IDENTITY_MAPPINGS = ("constant_scaling", "exclusive_gating", "shortcut_gating", 
 def paper(model, dataset, **options):
     """The protocol of the paper that the network is from, for this kind of data; see PAPERS.
 
-    Nets with a shortcut type of Identity Mappings get that paper's protocol. The ResNet paper's is for all
-    nets that PAPERS does not name: its own and their plain twins, but also VGG and NiN, whose own protocols
-    are not built here. Wide ResNet on photos gets it for the same reason.
+    Nets with a shortcut type of Identity Mappings get that paper's protocol. All nets that PAPERS does not
+    name get the ResNet paper's protocol: its own nets and their plain twins, but also VGG and NiN, whose own
+    protocols are not built here. Wide ResNet on photos gets it for the same reason.
 
     Raises OptionError for photos and a network for 32 x 32 pixels: no paper has such a protocol.
     """
@@ -68,7 +68,7 @@ def build(protocol, model, dataset, *, iterations=None, **fields):
     """The Recipe that the protocol called `protocol` makes for a network and a data set.
 
     fields: of the Recipe, in place of the protocol's own; those that are None stay the protocol's.
-    iterations: the length to which the whole is stretched (Recipe.shortened).
+    iterations: the new length of the run, in steps, with drops and warm-up in proportion (Recipe.shortened).
     """
     fields = {name: value for name, value in fields.items() if value is not None}
     recipe = protocol_called(protocol)(model, dataset, **fields)
