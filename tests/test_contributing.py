@@ -82,6 +82,14 @@ def run(command, root):
     return result.stdout
 
 
+def run_commands(section, root):
+    """Run all `sh` blocks of a section in the copy."""
+    commands = [line for _, language, lines in blocks(section) if language == "sh" for line in lines]
+    assert commands
+    for command in commands:
+        run(command, root)
+
+
 @pytest.fixture
 def copy_of_project(tmp_path):
     for part in ("minires", "tests"):
@@ -96,14 +104,28 @@ def test_an_addition_works_as_it_stands_on_the_page(addition, copy_of_project):
     position = ADDITIONS.index(addition)
     for _, section in SECTIONS[: position + 1]:
         apply(section, copy_of_project)
-    commands = [line for _, language, lines in blocks(section) if language == "sh" for line in lines]
-    assert commands
-    for command in commands:
-        output = run(command, copy_of_project)
-        if command.startswith("pytest"):
-            assert re.search(r"\b[1-9]\d* passed|^\.+", output, re.MULTILINE), output
+    run_commands(section, copy_of_project)
     run("pytest tests/test_structure.py", copy_of_project)
     assert_in_style(copy_of_project)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("addition", "right", "wrong"),
+    [
+        ("Add an operation", "(y > 0) & (y < 6)", "y > 0"),
+        ("Add a network", "Conv2d(6, 16, 5)", "Conv2d(6, 16, 5, bias=False)"),
+        ("Add a kernel", "np.clip(x, 0, 6, out=y)", "np.clip(x, 0, 60, out=y)"),
+        ("Add a kernel", "x > 6 ? 6 : x", "x > 60 ? 60 : x"),
+    ],
+)
+def test_its_commands_fail_where_the_addition_is_wrong(addition, right, wrong, copy_of_project):
+    position = ADDITIONS.index(addition)
+    for title, section in SECTIONS[: position + 1]:
+        assert title != addition or section.count(right) == 1
+        apply(section.replace(right, wrong) if title == addition else section, copy_of_project)
+    with pytest.raises(AssertionError, match=r"failed|wrong|disagree"):
+        run_commands(section, copy_of_project)
 
 
 def assert_in_style(root):

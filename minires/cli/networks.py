@@ -44,7 +44,7 @@ def summary(
 
 def known_networks():
     """A table of all networks that have names, with their published figures."""
-    columns = "network", *number_columns("parameters", "multiply-adds"), "error", "source"
+    columns = name_column("network"), *number_columns("parameters", "multiply-adds"), "error", "source"
     table = Table(*columns, title="Networks by name, with their published figures")
     for name in models.names():
         figures = models.published(name)

@@ -14,7 +14,8 @@ def on_device(loader, classes=None, dtype=np.float32):
 
     It is possible if the images are in memory (a Split), `normalize` is `to_unit` or a Normalization in
     float32, and `augment` is at most one CropAndFlip. classes: the number of classes; see DeviceLoader.
-    dtype: of the images, float32 or bfloat16.
+    A
+    HostLoader does not check labels. dtype: of the images, float32 or bfloat16.
     """
     mean_std, crop = _mean_and_std(loader.normalize), _as_crop_and_flip(loader.augment)
     if type(loader.split) is Split and mean_std is not None and crop is not None:
@@ -79,7 +80,9 @@ class DeviceLoader:
         if epoch != self._epoch:
             self._source.order.set(self.loader.epoch_order(epoch).astype(np.int32))
             self._epoch = epoch
-        self._source.step.fill(step)  # the number is a kernel's argument: the host waits for no copy
+        self._source.step.fill(
+            step
+        )  # the number is a kernel's argument, so the host does not wait for a copy
         first = step % len(self) * self.loader.batch_size
         return min(self.loader.batch_size, len(self.loader.split) - first)
 

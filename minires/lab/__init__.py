@@ -1,4 +1,4 @@
-"""Experiments: each file measures one phenomenon, plots it and states the result."""
+"""Experiments: the degradation problem, shifted digits, and the check of all gradients."""
 
 from minires.lab.degradation import degradation
 from minires.lab.shift import shift_experiment

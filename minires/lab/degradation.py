@@ -2,7 +2,7 @@
 
 Source: He et al. 2015, Figures 1 and 6. For each depth a plain and a residual net are trained with the same
 recipe and the same seed; they have the same parameters, and differ by the shortcuts alone. What counts is the
-training error: it shows that the deeper plain net is not overfitting but cannot be optimized as well.
+training error: it shows that the deeper plain net is not overfitting but is harder to optimize.
 """
 
 import json
@@ -29,8 +29,9 @@ SETTINGS = {
     "cifar10": {"epochs": 20, "batch_size": 128, "learning_rate": 0.1, "widths": (16, 32, 64)},
 }
 
-# By how many percentage points the training error must grow with depth to be called degradation. In the three
-# recorded runs (results/degradation) it grows by over 30 for plain nets, by less than 0.1 for residual nets.
+# The percentage points by which the training error must grow with depth to be called degradation. In the
+# three recorded runs (results/degradation) it grows by over 30 for plain nets, by less than 0.1 for residual
+# nets.
 MARGIN = 1.0
 
 

@@ -76,11 +76,11 @@ def block_and_input(case):
 def check_model(name):
     """Check a whole network's parameters along one random direction.
 
-    The input is two random images, in training mode, of half the size that the network is for, except in
-    WHOLE_IMAGES. Batch norm's shifts are 2, so that most ReLUs are on. With shifts of 0 a nudge grows from
-    layer to layer: in the last of 56 plain layers even a nudge of 1e-10 carries ReLUs across their kinks. It
-    still happens sometimes in a large net. So where the gradient disagrees with one nudge, smaller nudges are
-    tried: a wrong gradient disagrees with all of them.
+    The network is in training mode. Its input is two random images of half the size that it is for, or of the
+    whole size for those in WHOLE_IMAGES. Batch norm's shifts are 2, so that most ReLUs are on. With shifts of
+    0 a nudge grows from layer to layer: in the last of 56 plain layers even a nudge of 1e-10 carries ReLUs
+    across their kinks. This still happens sometimes in a large net. So where the gradient disagrees with one
+    nudge, smaller nudges are tried: a wrong gradient disagrees with all of them.
     """
     generator = np.random.default_rng(0)
     model = models.create(name, generator=generator).to("float64")

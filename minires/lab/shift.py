@@ -3,7 +3,8 @@
 An MLP, which sees the pixels as a vector, and a convolutional net of as many parameters learn the digits that
 ship with the package, and are then tested on digits moved by a few pixels. A weight of the MLP belongs to one
 place, so what it learned there does not help at other places. A convolution uses its weights at every place,
-and the maximum over the map is the same at every place. Such a net loses only at the border, where maps end.
+and the maximum over the map is the same at every place. Such a net loses accuracy only at the border,
+where maps end.
 
 What counts is the test error in percent, the mean over the four directions of a shift. The digits lie in
 pictures of 12 x 12 pixels, so no shift cuts anything off.
@@ -31,7 +32,7 @@ BORDER, SHIFTS = 2, (0, 1, 2)  # pixels; the border is of zeros around the digit
 DIRECTIONS = ((-1, 0), (1, 0), (0, -1), (0, 1))  # (down, right)
 BATCH_SIZE, LEARNING_RATE, MOMENTUM = 64, 0.05, 0.9
 
-# By how many percentage points a shift by one pixel must raise the error of a net that is called brittle. For
+# The percentage points by which a shift by one pixel must raise the error of a net to call it brittle. For
 # seeds 0 to 4 it raises the MLP's by 45 to 49, the convolutional net's by at most 4.
 MARGIN = 10.0
 

@@ -16,8 +16,8 @@ convolutional neural networks. For 224 x 224 images:
 
 "Halves" are two groups: in 2012 each of two GPUs held half of the channels, and these layers read only the
 half on their own GPU. "Norm" is response normalization. Here it sums over neighbouring channels across the
-border between the halves, too; the paper leaves open whether it did. The paper's 224 pixels do not give 55
-without padding; two pixels of it do.
+border between the halves, too; the paper leaves open whether the authors' sum did. The paper's 224 pixels
+give 55 only with padding, here of two pixels.
 """
 
 import math
@@ -53,7 +53,7 @@ OF_2012 = (
 
 
 class AlexNet(ConvNet):
-    """AlexNet: (N, in_channels, H, W) -> logits (N, classes), from 63 x 63 pixels on.
+    """AlexNet: (N, in_channels, H, W) -> logits (N, classes), of at least 63 x 63 pixels.
 
     two_towers: the network of 2012 instead of the libraries'. Its weights start as in the paper (section 5):
         N(0, 0.01^2), the biases of the second, fourth and fifth convolution and of the hidden fully connected
@@ -87,6 +87,8 @@ class AlexNet(ConvNet):
     def _initialize_as_in_2012(self):
         weighted = [layer for layer in (*self.features, *self.classifier) if hasattr(layer, "weight")]
         for layer in weighted:
-            layer.weight.data *= 0.01 / math.sqrt(2 / fan_in(layer.weight.shape))  # from He's deviation
+            layer.weight.data *= 0.01 / math.sqrt(
+                2 / fan_in(layer.weight.shape)
+            )  # instead of He's sqrt(2 / fan_in)
         for i in (1, 3, 4, 5, 6):
             weighted[i].bias.data[...] = 1

@@ -1,6 +1,7 @@
 """The blocks of residual and plain networks, in the ResNet paper's order, and how they are stacked.
 
-Batch norm follows every convolution, a ReLU all but the last; the last ReLU comes after the addition.
+Batch norm follows every convolution. A ReLU follows every batch norm but the last; the last ReLU follows the
+addition.
 For other orders see preact.py.
 """
 
@@ -12,7 +13,7 @@ from minires.options import check_flags, check_sizes
 
 
 def conv3x3(in_channels, channels, stride=1, groups=1):
-    """3 x 3 with padding 1, which keeps the size but for the stride. Batch norm follows: there is no bias."""
+    """3 x 3 with padding 1: only the stride changes the size. Batch norm follows, so there is no bias."""
     return Conv2d(in_channels, channels, 3, stride=stride, padding=1, groups=groups, bias=False)
 
 
@@ -20,12 +21,12 @@ class ResidualBlock(Module):
     """y = relu(F(x) + shortcut(x)). A subclass defines residual(x, *after): F(x), sent through `after`.
 
     With the shortcut "none" the block is plain, y = relu(F(x)). `downsample` is the shortcut; `addition` is
-    what joins the two, if it is more than a sum (shortcuts.py).
+    the module that joins it with F(x), None for a sum (shortcuts.py).
     Source: He et al. 2015, equations 1 and 2.
     """
 
     def connect(self, shortcut, in_channels, out_channels, stride, **options):
-        """Give the block its shortcut. `options` are those of the shortcut types with some."""
+        """Give the block its shortcut. `options` are those of this shortcut type, if it has any."""
         self.out_channels = out_channels
         self.downsample, self.addition = connection(shortcut, in_channels, out_channels, stride, **options)
 
@@ -64,7 +65,7 @@ class Bottleneck(ResidualBlock):
 
     stride_in_1x1: the stride is in the first 1x1, as in the paper, or else in the 3x3, as in most libraries.
     groups, width_per_group: the 3x3 has `groups` groups of width_per_group * channels / 64 channels each, as
-        in ResNeXt; the width 64 of one group, the default, makes it as wide as `channels`.
+        in ResNeXt. By default, with one group of width 64, it has `channels` channels.
     Source: He et al. 2015, Figure 5, right; Xie et al. 2016, Figure 3 (c).
     """
 
@@ -110,7 +111,7 @@ def group_width(channels, width_per_group):
 
 
 def stage(block, n, in_channels, channels, stride, first=None):
-    """n blocks of one width; the first of them changes the size and the number of channels.
+    """n blocks of one width; only the first may change the size and the number of channels.
 
     block: called as block(in_channels, channels, stride); the result knows its `out_channels`.
     first: the same for the first block; `block` if left out.

@@ -13,6 +13,7 @@ Source: He et al. 2015, section 4.2. For 32 x 32 images and depth 6n + 2, or 9n 
 from functools import partial
 
 from minires.models.blocks import BasicBlock, Bottleneck, blocks_per_stage, check_widths, conv3x3, stages
+from minires.models.shortcuts import checked_options
 from minires.nn import BatchNorm2d, Linear, Module, chain
 from minires.nn.functional import global_avg_pool2d, relu
 from minires.nn.init import initialize
@@ -58,11 +59,13 @@ class CifarResNet(CifarNet):
 
     depth: 20, 32, 44, 56, 110, 1202 in the paper; any 6n + 2 from 8 on.
     shortcut: "A" (the paper's choice here), "B", "C", "none" for the plain net, or one of the types of
-        Identity Mappings, with its own options as `shortcut_options`; shortcuts.py lists them.
+        Identity Mappings. `shortcut_options` are keywords of that type, such as gate_bias=-7; shortcuts.py
+        lists them.
     widths: filters of the three stages.
     bottleneck: blocks of three layers, and depth 9n + 2.
     generator: a numpy.random.Generator for the weights, or a seed; a fresh, unseeded one if left out.
-    Raises OptionError for another depth or shortcut, and for sizes that are no positive whole numbers.
+    Raises OptionError for another depth, shortcut or option of it, and for sizes that are no positive whole
+    numbers.
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class CifarResNet(CifarNet):
         check_flags(bottleneck=bottleneck)
         block = Bottleneck if bottleneck else BasicBlock
         n = blocks_per_stage(depth, 3 * block.layers)
-        block = partial(block, shortcut=shortcut, **shortcut_options)
+        block = partial(block, shortcut=shortcut, **checked_options(shortcut, shortcut_options))
         super().__init__(block, n, widths, in_channels, classes, generator)
 
 

@@ -111,7 +111,8 @@ class GoogLeNet(Module):
     """GoogLeNet: (N, in_channels, H, W) -> logits (N, classes).
 
     In training mode, with heads, the result is a tuple of three logits: the network's own, those of the head
-    on 4d, those of the head on 4a. The loss is the first one's plus 0.3 times the others' (section 5).
+    on 4d, those of the head on 4a. The loss is the loss of the first plus 0.3 times the losses of
+    the other two (section 5).
 
     heads: whether there are auxiliary heads.
     original: the network of 2014: biases instead of batch norm, response norms around the first convolutions,
@@ -121,7 +122,7 @@ class GoogLeNet(Module):
         which some weights were trained.
     dropout: before the last layer, 0.4 in the paper, 0.2 in libraries. head_dropout: that of the heads.
     generator: a numpy.random.Generator for the weights, or a seed; a fresh, unseeded one if left out.
-    Raises OptionError for sizes that are no positive whole numbers, and for flags that are no truth values.
+    Raises OptionError for sizes that are no positive whole numbers, and for flags that are not True or False.
     """
 
     input_size = 224
@@ -140,12 +141,13 @@ class GoogLeNet(Module):
         head_dropout=0.7,
     ):
         check_sizes(in_channels=in_channels, classes=classes)
-        check_flags(heads=heads, original=original, transform_input=transform_input)
+        true_5x5 = original if true_5x5 is None else true_5x5
+        check_flags(heads=heads, original=original, true_5x5=true_5x5, transform_input=transform_input)
         if transform_input and in_channels != 3:
             raise OptionError(f"transform_input is for 3 channels, not {in_channels}")
         self.transform_input = transform_input
         conv = partial(Convolution, batch_norm=not original)
-        window = 5 if (original if true_5x5 is None else true_5x5) else 3
+        window = 5 if true_5x5 else 3
         pool = partial(MaxPool2d, 3, stride=2, ceil_mode=True)
         norm = partial(LocalResponseNorm, 5) if original else Identity
 

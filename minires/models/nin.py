@@ -16,7 +16,7 @@ from minires.options import check_sizes
 class NiN(Sequential):
     """(N, in_channels, H, W) -> logits (N, classes), without a fully connected layer.
 
-    dropout: behind the first two pools. The paper's figure was not at hand; 0.5 is from memory.
+    dropout: behind the first two pools. The paper's probability was not at hand; 0.5 is from memory.
     generator: a numpy.random.Generator for the weights, or a seed; a fresh, unseeded one if left out.
     """
 

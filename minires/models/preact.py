@@ -66,7 +66,7 @@ class Unit(Module):
     four times as many with a bottleneck.
 
     shortcut: "A", the identity with zeros for new channels; "B", a 1 x 1 convolution where dimensions grow,
-        of a instead of x, and followed by batch norm where the other convolutions are.
+        of a instead of x. Batch norm follows it in the orders in which batch norm follows the others.
     dropout: the probability with which the inputs of the last convolution are dropped (Wide ResNet).
     activated: whether the shortcut starts from a instead of x. A projecting shortcut always does.
     Source: He et al. 2016, equations 1, 2 and 9, and the appendix on the implementation.
@@ -145,8 +145,9 @@ class PreActResNet(PreActNet):
 
     depth: 6n + 2, or 9n + 2 with bottlenecks; 110, 164 and 1001 in the paper.
     order: "full" pre-activation, or another row of the table above.
-    shortcut: "A", or "B" with bottlenecks, where the paper has projections.
-    widths, generator: as in CifarResNet. Raises OptionError as that does, and for another order.
+    shortcut: "A" or "B"; the paper has B with bottlenecks.
+    widths, generator: as in CifarResNet. Raises OptionError as CifarResNet does, and for another
+    order.
 
     In the network's first unit the shortcut, too, starts from the activated map a.
     """

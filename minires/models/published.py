@@ -31,7 +31,7 @@ def cifar(source, cifar10, cifar100=None, parameters=None):
 
 
 def imagenet(source, multiply_adds=None, parameters=None, **errors):
-    """Validation errors on ImageNet by the views of each image: ten_crops="top-1" or "top-1/top-5"."""
+    """Validation errors on ImageNet by views, for example ten_crops="24.52/7.46" for top-1 and top-5."""
     results = []
     for views, error in errors.items():
         top = "top-1/5" if "/" in error else "top-1"
@@ -122,7 +122,7 @@ FIGURES = {
     key("resnet152"): imagenet(
         f"{HE_2015}, Tables 1, 3 and 4", "11.3e9", ten_crops="21.43/5.71", multi_scale="19.38/4.49"
     ),
-    # ImageNet: what has grown from ResNet
+    # ImageNet: descendants of ResNet
     key("resnet50_v1_5"): imagenet(
         f"{TORCHVISION}; {XIE_2016}, Table 1", "4.1e9", "25,557,032", one_crop="23.9"
     ),
@@ -139,7 +139,7 @@ FIGURES = {
     key("resnext101_64x4d"): imagenet(
         f"{XIE_2016}, section 5; {TORCHVISION}", None, "83,455,272", one_crop="20.4/5.3"
     ),
-    # ImageNet: what came before
+    # ImageNet: older networks
     key("alexnet_two_tower"): Published("Krizhevsky et al. 2012", "ImageNet top-5 18.2 %", "60 M"),
     key("alexnet"): imagenet(TORCHVISION, "0.714e9", "61,100,840"),
     key("vgg16"): imagenet(

@@ -40,12 +40,12 @@ MODELS = {
     **{f"resnet{depth}": partial(ResNet, depth) for depth in (18, 34, 50, 101, 152)},
     **{f"plain{depth}": partial(imagenet_plain, depth) for depth in (18, 34)},
     **{f"resnet{depth}_v1_5": partial(ResNet, depth, **as_in_libraries) for depth in (50, 101, 152)},
-    # ImageNet: what has grown from ResNet
+    # ImageNet: descendants of ResNet
     "wide_resnet50_2": partial(ResNet, 50, width_per_group=128, **as_in_libraries),
     "resnext50_32x4d": partial(ResNet, 50, groups=32, width_per_group=4, **as_in_libraries),
     "resnext101_32x4d": partial(ResNet, 101, groups=32, width_per_group=4, **as_in_libraries),
     "resnext101_64x4d": partial(ResNet, 101, groups=64, width_per_group=4, **as_in_libraries),
-    # ImageNet: what came before
+    # ImageNet: older networks
     "alexnet": AlexNet,
     "alexnet_two_tower": partial(AlexNet, two_towers=True),
     **{f"vgg{depth}": partial(VGG, depth) for depth in (16, 19)},

@@ -17,7 +17,7 @@ The CIFAR networks (section 5.3), of depth 9n + 2, for 32 x 32 images:
     filters     64          256         512         1024
     each path   -           d           2d          4d
 
-The ImageNet networks are rows of imagenet_resnet.ResNet with groups.
+The ImageNet networks are ResNets with groups; see registry.py.
 """
 
 from functools import partial

@@ -6,7 +6,8 @@
     "none"   nothing: a plain block
 
 Source: He et al. 2015, section 3.3. The types below are those of Identity Mappings (He et al. 2016, Figure 2
-and Table 1); each of them raises the error. x stands for A's shortcut, so their dimensions grow as in A:
+and Table 1); with each of them the test error is higher than with A. x stands for A's shortcut, so their
+dimensions grow as in A:
 
     "constant_scaling"   a x + b F(x), (a, b) = factors                                      Figure 2 (b)
     "exclusive_gating"   (1 - g(x)) x + g(x) F(x), g(x) = sigmoid(W_g x + gate_bias)         Figure 2 (c)
@@ -148,19 +149,29 @@ SHORTCUTS = {
 def connection(name, in_channels, channels, stride, **options):
     """(shortcut, addition) of one block: modules, or None for no shortcut and for a plain sum.
 
-    options: of the addition; one that is None takes its default. Raises OptionError for another name, or an
-    option that this shortcut does not have.
+    options: of the addition. Raises OptionError as `checked_options` does.
     """
-    check_choice("shortcut", name, SHORTCUTS)
+    options = checked_options(name, options)
     shortcut, addition = SHORTCUTS[name]
-    options = {option: value for option, value in options.items() if value is not None}
-    known = options_of(addition)
-    for option in options.keys() - set(known):
-        raise OptionError(f"shortcut {name!r} takes {', '.join(known) or 'no options'}, not {option}")
     return (
         shortcut and shortcut(in_channels, channels, stride),
         addition and addition(channels, **options),
     )
+
+
+def checked_options(name, options):
+    """The options of the shortcut type `name`, a dict, without those that are None and so take their default.
+
+    Raises OptionError for an unknown type, and for an option that the type does not have.
+    """
+    check_choice("shortcut", name, SHORTCUTS)
+    _, addition = SHORTCUTS[name]
+    options = {option: value for option, value in options.items() if value is not None}
+    known = options_of(addition)
+    for option in options:
+        if option not in known:
+            raise OptionError(f"shortcut {name!r} takes {', '.join(known) or 'no options'}, not {option}")
+    return options
 
 
 def options_of(addition):

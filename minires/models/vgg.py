@@ -21,7 +21,7 @@ WIDTHS = (64, 128, 256, 512, 512)
 
 
 class VGG(ConvNet):
-    """VGG-16 or VGG-19: (N, in_channels, H, W) -> logits (N, classes), from 32 x 32 pixels on.
+    """VGG-16 or VGG-19: (N, in_channels, H, W) -> logits (N, classes), of at least 32 x 32 pixels.
 
     dropout: behind the first two fully connected layers.
     generator: a numpy.random.Generator for the weights, or a seed; a fresh, unseeded one if left out.

@@ -50,7 +50,8 @@ def _tensor(file, name, path):
 
 
 def write_weights(state, path):
-    """Write a state as safetensors; CheckpointError if the file is called otherwise or cannot be written."""
+    """Write a state as safetensors; CheckpointError if its name does not end in .safetensors
+    or it cannot be written."""
     if Path(path).suffix != ".safetensors":
         raise CheckpointError(
             f"weights are written as safetensors; call the file {Path(path).stem}.safetensors"
@@ -66,7 +67,7 @@ def rename(state, rules):
 
     rules: strings "old=new", each applied to the names that the one before gave. `old` is a regular
     expression; what it matches becomes `new`, which may be empty or hold groups: "block([0-9])=layer\\1".
-    Raises OptionError for a rule without "=", that is no regular expression, or that matches no name;
+    Raises OptionError for a rule without "=", that is no regular expression, or that changes no name;
     CheckpointError if two tensors get the same name.
     """
     names = {name: name for name in state}
@@ -80,12 +81,12 @@ def rename(state, rules):
             raise OptionError(f"rename {rule!r} is not a regular expression: {error}") from error
         if changed == names:
             raise OptionError(
-                f"rename {rule!r} matches no name; one of them is {next(iter(names.values()))!r}"
+                f"rename {rule!r} changes no name; one of them is {next(iter(names.values()))!r}"
             )
         names = changed
     renamed = {}
     for name, new in names.items():
         if new in renamed:
-            raise CheckpointError(f"two tensors would be called {new!r}, one of them {name!r} until now")
+            raise CheckpointError(f"two tensors would be called {new!r}, one of them is {name!r} now")
         renamed[new] = state[name]
     return renamed

@@ -19,8 +19,8 @@ class WideResNet(PreActNet):
     """WRN-depth-k: (N, in_channels, H, W) -> logits (N, classes).
 
     Fully pre-activated basic units. Where the size or the number of channels changes, the shortcut is a 1 x 1
-    convolution: at the start of every stage, but for k = 1 not of the first, which goes from 16 channels to
-    16. The depth 6N + 4 counts three of them for every k.
+    convolution: at the start of every stage. For k = 1 the first stage has none, since it goes from 16
+    channels to 16. The depth 6N + 4 counts three shortcut convolutions, also for k = 1.
 
     depth: 6N + 4, from 10 on; k: the widening factor.
     dropout: probability of dropping between the two convolutions of a unit (0.3 in the paper for CIFAR).

@@ -1,4 +1,4 @@
-"""Layers one after the other, in as few sweeps as possible: each goes over a whole map in memory once."""
+"""Layers one after the other, in as few sweeps as possible. A sweep goes over a whole map in memory once."""
 
 from minires.backend import kernels
 from minires.engine import Tensor
@@ -83,8 +83,9 @@ def flattened(steps):
 
 
 def next_call(x, steps, **options):
-    """(the result of one call, the remaining steps). The call is that of the first step, with `options`, and
-    includes the steps behind it that it can do as well.
+    """Call the first step, together with the next steps that it can include: (result, remaining steps).
+
+    options: further arguments of that call.
     """
     step, *rest = steps
     takes_add_and_relu = is_conv(step) or is_plain(step, BatchNorm2d) or is_folded(step)
@@ -110,7 +111,7 @@ def adds_apart(step, x):
 
 
 def chain_on_gpu(x, steps):
-    """A chain on a GPU, where two more sweeps are saved between two convolutions.
+    """A chain on a GPU at the rung "fused", where two more sweeps are saved between two convolutions.
 
     The first convolution computes the statistics of its result while it writes the result. The second one
     applies the batch norm and the ReLU between them while it reads: the normalized map is never stored.

@@ -8,7 +8,7 @@ from minires.errors import CheckpointError
 
 
 class WeightAverage:
-    """The arithmetic mean of a model's weights w_1 ... w_n after n steps:  (w_1 + ... + w_n) / n.
+    """The arithmetic mean of a model's weights w_1 ... w_n at n updates:  (w_1 + ... + w_n) / n.
 
     Around a minimum the weights of SGD are noisy, and their mean is closer to the minimum than the last ones.
     Batch norm's running statistics are averaged like the weights that they belong to.

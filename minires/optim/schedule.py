@@ -10,7 +10,7 @@ import math
 
 
 def step_decay(base, drops, factor=0.1):
-    """`base`, times `factor` from each step in `drops` on. The ResNet paper: 0.1, drops at 32k and 48k."""
+    """`base`, multiplied by `factor` at each of the steps `drops`; in the ResNet paper 0.1, 32k and 48k."""
     return lambda step, lowest_error=0.0, evaluations=(): base * factor ** sum(step >= drop for drop in drops)
 
 

@@ -1,7 +1,8 @@
 """Training runs as data: the Recipe, and one function for each published protocol.
 
-All protocols are called as `protocol(model, dataset, **options)`: the network's name, what data.load gave,
-and fields of the Recipe that replace the protocol's own. The learning rate does not follow the batch size.
+All protocols are called as `protocol(model, dataset, **options)`: the network's name, the Dataset from
+data.load, and fields of the Recipe that replace the protocol's own. The learning rate does not follow the
+batch size.
 """
 
 from minires.recipes.fitting import augmentation, epoch_length

@@ -7,6 +7,9 @@ from minires.errors import OptionError
 from minires.models import input_size
 from minires.recipes.recipe import Recipe
 
+# Data sets of which a mirrored image means something else.
+NOT_AUGMENTED = ("digits", "svhn")
+
 
 def epoch_length(dataset, batch_size):
     """Batches in an epoch, a smaller last one included."""
@@ -18,7 +21,7 @@ def epoch_length(dataset, batch_size):
 
 
 def in_epochs(model, dataset, options, *, epochs, batch_size, drops=(), **protocol):
-    """The Recipe of a protocol whose length and drops are given in epochs, with an evaluation after each."""
+    """The Recipe of a protocol whose length and drops are given in epochs, evaluated after each epoch."""
     batch_size = options.get("batch_size", batch_size)
     epoch = epoch_length(dataset, batch_size)
     steps = {
@@ -34,10 +37,10 @@ def in_epochs(model, dataset, options, *, epochs, batch_size, drops=(), **protoc
 def augmentation(model, dataset):
     """Pad 4, crop and flip for pictures of one size; for photos a random crop of the network's size and flip.
 
-    The photo's shorter side is 8/7 of the crop, as 256 is of 224. There is no augmentation for digits, whose
-    mirror images mean something else.
+    The photo's shorter side is 8/7 of the crop, as 256 is of 224. Data sets in NOT_AUGMENTED have no
+    augmentation.
     """
-    if dataset.name in ("digits", "svhn"):
+    if dataset.name in NOT_AUGMENTED:
         return {}
     if dataset.train.of_one_size:
         return {"crop_padding": 4, "flip": True}

@@ -20,8 +20,8 @@ def resnet_imagenet(model, dataset, **options):
     weight decay 1e-4, momentum 0.9, per-pixel mean subtracted, shorter side from 256 to 480, random 224 x 224
     crop, flip, AlexNet's colour noise.
 
-    The paper does not say when an error has stopped improving: a patience of five epochs is our choice. It
-    spread the 256 images over eight GPUs, so that its batch norm saw 32.
+    The paper does not say when an error has stopped improving: a patience of five epochs is our choice. In
+    the authors' README the 256 images are 32 on each of eight GPUs, so that batch norm sees 32.
     """
     batch_size = options.get("batch_size", 256)
     epoch = epoch_length(dataset, batch_size)
@@ -57,8 +57,8 @@ def resnext_imagenet(model, dataset, **options):
     of random area and shape to 224 x 224, flip.
 
     From the authors' code alone: the drops after 30, 60 and 90 of 100 epochs, Nesterov momentum, each channel
-    to mean 0 and variance 1, and the colour noise. It also changes brightness, contrast and saturation, which
-    is not built here.
+    to mean 0 and variance 1, and the colour noise. That code also changes brightness, contrast and
+    saturation, which is not built here.
     """
     return in_epochs(
         model,

@@ -13,7 +13,7 @@ def resnet_cifar(model, dataset, **options):
     momentum 0.9, per-pixel mean subtracted, pad 4, random crop and flip; from 110 layers on a warm-up at 0.01
     until the training error is below 80 %.
 
-    The paper's two GPUs took 64 images each, so that its batch norm saw 64 images where this one sees 128.
+    The paper's two GPUs took 64 images each, so that batch norm saw 64 images. Here it sees 128.
     The paper leaves open whether the nets of its Table 6 were trained on all 50,000 images or on 45,000: it
     names the split only where it says how the schedule was chosen. 64,000 steps are 164 epochs of 50,000
     images.

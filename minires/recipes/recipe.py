@@ -10,7 +10,7 @@ from minires.recipes.fields import check_fields, flag, number, whole_number, who
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training run as data: same recipe, machine and threads, same weights to the last bit.
+    """A training run as data. The same recipe on the same machine, with as many threads, gives the same bits.
 
     Errors are percentages, `iterations`, `drops`, `warm_up_steps` and the `..._every` fields are steps
     (batches). Pictures that are all small are augmented by `crop_padding` and `flip`, photos by `crop_size`,
@@ -109,7 +109,7 @@ class Recipe:
     def shortened(self, iterations):
         """The same protocol over fewer or more iterations: drops and warm-up steps move in proportion.
 
-        A plateau's patience stays as many evaluations as it was.
+        A plateau's patience keeps its number of evaluations.
         """
 
         def scaled(step):
@@ -141,7 +141,7 @@ class Recipe:
         return cls(**{k: tuple(v) if k in lists and v is not None else v for k, v in values.items()})
 
     def differences(self, other):
-        """Names of the fields in which another recipe differs, but for the data's folder and its readers."""
+        """Names of the fields in which another recipe differs, except the data's folder and workers."""
         own_values, other_values = self.to_json(), other.to_json()
         for values in (own_values, other_values):
             options = values["data_options"].items()

@@ -1,4 +1,4 @@
-"""The table of recipes, and the table of each paper's own."""
+"""The table of recipes, and which recipe belongs to which network."""
 
 from minires.errors import OptionError, UnknownNameError
 from minires.models import input_size

@@ -44,12 +44,12 @@ def evaluate_together(paths, data_dir=None, crops=1, scales=(), device="cpu"):
     for path in paths:
         run = load_run(path, data_dir, device)
         loader = build_test_loader(run, data_dir)
-        first = first or (run, loader.split)
-        same_classes = run.input_format.classes == first[0].input_format.classes
-        if not (same_classes and same_images(loader.split, first[1])):
-            raise OptionError(
-                f"{path} and {first[0].path} have different test images; evaluate them one by one"
-            )
+        if first is None:
+            first, first_split = run, loader.split
+        elif run.input_format.classes != first.input_format.classes or not same_images(
+            loader.split, first_split
+        ):
+            raise OptionError(f"{path} and {first.path} have different test images; evaluate them one by one")
         p, labels = probabilities_of_run(run, loader, crops, scales)
         results.append((path, run.step, score(p, labels)))
         total = total + p

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from warnings import warn
 
 import numpy as np
 
@@ -23,14 +24,21 @@ class Hardware:
     device: "cpu" or "cuda". checkpoint_every: steps between two checkpoints if the caller gives no number.
     """
 
+    def __new__(cls, *fields, **named_fields):
+        if cls is Hardware:
+            warn("Hardware(): write Hardware.choose() instead", DeprecationWarning, stacklevel=2)
+            cls = CPU
+        return super().__new__(cls)
+
     @staticmethod
     def choose(device="cpu", rung=None, precision=None):
         """The CPU or the GPU of this machine.
 
-        rung, precision: of the GPU's kernels. None for its highest rung, and for "tf32" or, on a GPU without
-            tensor cores for it, "fp32".
+        rung: of the GPU's kernels; None for the highest that the GPU supports.
+        precision: "fp32", "tf32" or "bf16"; None for "tf32", on a GPU without tensor cores
+            for it "fp32".
         Raises DeviceError where there is no such hardware, with what to install or to type, and OptionError
-        for an unknown rung or precision, or for one of the CPU.
+        for an unknown rung or precision, or if one is given for the CPU.
         """
         if device == "cpu":
             if rung is not None or precision is not None:
@@ -44,11 +52,13 @@ class Hardware:
         return GPU(card(), rung or kernel_settings.highest_rung(card()), precision or default)
 
 
+@dataclass(frozen=True)
 class CPU(Hardware):
-    """This machine's processor."""
+    """This machine's processor, which has one kind of kernels."""
 
     device = "cpu"
     checkpoint_every = 100
+    card = rung = precision = None
 
     def for_model(self, model):
         """The hardware for training this model. A CPU is the same for all models."""
@@ -92,7 +102,7 @@ class GPU(Hardware):
     why_not_recorded: str | None = None
 
     device = "cuda"
-    checkpoint_every = 2000  # steps take so much less time than on a CPU
+    checkpoint_every = 2000  # steps take far less time than on a CPU
 
     def for_model(self, model):
         """The same hardware with the reason, if there is one, why this model's steps cannot be recorded."""

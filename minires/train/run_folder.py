@@ -33,7 +33,7 @@ FORMAT = 1
 
 
 class RunFolder:
-    """The files of one run under `path`."""
+    """The files of one run under `path`, a str, a Path or a RunFolder."""
 
     def __init__(self, path):
         self.path = Path(path)
@@ -43,9 +43,13 @@ class RunFolder:
         self.curves_file = self.path / "curves.png"
         self.checkpoints = self.path / "checkpoints"
 
+    def __fspath__(self):
+        return str(self.path)
+
     def check(self, recipe, resume=False, overwrite=False):
         """Raise the errors that `prepare` would raise before it writes; write nothing.
 
+        resume: whether to go on with a run in the folder, if there is one; overwrite: whether to delete it.
         Raises OptionError if both `resume` and `overwrite` are given. Raises CheckpointError if the folder
         cannot be used, if it holds a run and neither is given, or if the run to resume has another recipe or
         its recipe.json cannot be read.
@@ -188,7 +192,8 @@ class RunFolder:
         if names:
             details = ", ".join(f"{n} {getattr(kept, n)!r}, not {getattr(recipe, n)!r}" for n in names)
             raise CheckpointError(
-                f"{self.path} holds a run of another recipe ({details}); repeat its options or use --out"
+                f"{self.path} holds a run of another recipe ({details}); give the options of that run again, "
+                "or another folder with --out"
             )
 
 

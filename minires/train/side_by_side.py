@@ -84,7 +84,7 @@ class RunProcess:
         if self.stopping:
             raise TrainingInterrupted(0, saved=True)
         # It imports modules from where this process does; -P keeps the current folder out of its sys.path.
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, sys.path))}
         command = [sys.executable, "-P", "-m", "minires.train.worker", self.job]
         # In a session of its own, because a terminal sends Ctrl-C to all processes in its foreground.
         with Popen(command, env=environment, stdin=PIPE, stdout=PIPE, start_new_session=True) as process:

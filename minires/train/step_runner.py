@@ -7,7 +7,9 @@ from warnings import warn
 from minires.backend.cuda.sgd import recordable_updates
 from minires.errors import RecordingError
 
-STEPS_BEFORE_RECORDING = 2  # so that all kernels are compiled and all lasting memory is allocated
+STEPS_BEFORE_RECORDING = (
+    2  # so that all kernels are compiled, and the memory that outlives a step is allocated
+)
 
 
 class StepRunner:
@@ -21,7 +23,7 @@ class StepRunner:
         self.train_on_batch, self.loader, self.working = train_on_batch, loader, working
 
     def run(self, step):
-        """Train on the batch after `step` others."""
+        """Train on batch `step`, counted from 0."""
         self.train_on_batch(*self.loader.batch(step))
 
 

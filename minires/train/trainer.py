@@ -40,7 +40,7 @@ class State:
     """How far a run has come. A checkpoint holds it with all else that determines the steps to come."""
 
     step: int = 0
-    lowest_error: float = 100.0  # of the training rows so far, in percent
+    lowest_error: float = 100.0  # of the history's training errors so far, in percent
     seconds: float = 0.0
 
 
@@ -49,13 +49,14 @@ class Trainer:
 
     recipe: a Recipe; dataset: the Dataset that data.load(recipe.data, ...) returned; hardware: a Hardware,
     the CPU if left out.
-    folder: the RunFolder to keep the run in. `resume` goes on from the checkpoint there, `overwrite` starts
-        anew; see RunFolder.prepare. Nothing is written before everything is built.
+    folder: the path, or the RunFolder, to keep the run in. `resume` goes on from the checkpoint there,
+        `overwrite` deletes an earlier run there. Nothing is written before everything is built.
     """
 
     def __init__(self, recipe, dataset, hardware=None, folder=None, *, resume=False, overwrite=False):
         self.recipe, self.dataset, self.folder = recipe, dataset, None
         if folder is not None:
+            folder = RunFolder(folder)
             folder.check(recipe, resume, overwrite)
         self.model = build_model(recipe, dataset.train.channels, len(dataset.classes))
         self.hardware = (hardware or Hardware.choose()).for_model(self.model)
@@ -82,9 +83,9 @@ class Trainer:
     def run(self, on_step=None, checkpoint_every=None):
         """Train to the end; `on_step(trainer)` is called after each step, and at the start of a resumed run.
 
-        A checkpoint is saved at the end and every `checkpoint_every` steps; left out, every 100 on the CPU,
+        A checkpoint is saved at the end and every `checkpoint_every` steps, by default every 100 on the CPU,
         every 2,000 on a GPU. After Ctrl-C, SIGTERM or stop() it finishes the step, saves, and raises
-        TrainingInterrupted. It raises DivergenceError if the loss or, at a checkpoint, the weights are not
+        TrainingInterrupted. It raises DivergenceError if a loss or, at a checkpoint, the weights are not
         finite.
         """
         self.stopping = False
@@ -93,11 +94,11 @@ class Trainer:
             on_step(self)
         try:
             with (
+                enough_memory_for_steps(self),
                 deferred_signals() as interrupted,
                 # NumPy's overflow warnings do not say in which step; the loss is checked instead.
                 np.errstate(over="ignore", invalid="ignore"),
                 one_thread_per_product(),
-                enough_memory_for_steps(self),
                 self.working(),
             ):
                 while self.state.step < self.recipe.iterations:
@@ -223,7 +224,9 @@ class Trainer:
 
     def _read_sums(self):
         """The Sums since the last training row."""
-        start = time.perf_counter()  # read() waits until a GPU has finished its steps: training time
+        start = (
+            time.perf_counter()
+        )  # read() waits until a GPU has finished its steps, so the wait is training time
         sums = self.sums.read()
         self.state.seconds += time.perf_counter() - start
         return sums
@@ -264,8 +267,8 @@ class Trainer:
         latest = self.folder and self.folder.latest()
         raise DivergenceError(
             f"the {name} became {value if np.isscalar(value) else 'infinite or NaN'} around step "
-            f"{self.state.step + 1} (learning rate {self.optimizer.lr:g}); the last checkpoint is "
-            f"{latest or 'none'}; try a smaller learning rate"
+            f"{self.state.step + 1} (learning rate {self.optimizer.lr:g}); try a smaller learning rate; "
+            + (f"the last checkpoint is {latest}" if latest else "there is no checkpoint")
         )
 
     def _generators(self):
@@ -286,13 +289,12 @@ def train(
 ):
     """Run a recipe, in the folder `out` if given, and return the Trainer with its model and history.
 
-    dataset: the Dataset, if it is loaded already. For `resume` and `overwrite` see RunFolder.prepare,
+    dataset: the Dataset, if it is loaded already. For `resume` and `overwrite` see RunFolder.check,
     for `on_step` and `checkpoint_every` see Trainer.run, for `hardware` Trainer. Where the recipe averages
     the weights, the model has those of the last step; it has the mean inside of
     `with trainer.average.in_use():`.
     """
     dataset = load_data(recipe.data, **recipe.data_options) if dataset is None else dataset
-    folder = None if out is None else RunFolder(out)
-    trainer = Trainer(recipe, dataset, hardware, folder, resume=resume, overwrite=overwrite)
+    trainer = Trainer(recipe, dataset, hardware, out, resume=resume, overwrite=overwrite)
     trainer.run(on_step, checkpoint_every)
     return trainer

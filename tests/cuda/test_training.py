@@ -251,7 +251,7 @@ def test_training_goes_on_if_there_is_memory_for_steps_but_not_for_a_recording(c
     """With CuPy's own pool, the recording would write to memory that is in use elsewhere."""
     more_images = Dataset("noise", noise(32), dataset.test, dataset.classes)
     device.memory = 800 << 10  # 600 KiB are too little for a step, 1,000 are enough for a recording, too
-    with pytest.warns(UserWarning, match="cannot be recorded: out of memory, where .* training goes on"):
+    with pytest.warns(UserWarning, match="cannot be recorded: out of memory: .* training goes on"):
         run = train(
             recipe(batch_size=16, iterations=4),
             dataset=more_images,

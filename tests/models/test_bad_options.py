@@ -76,12 +76,19 @@ OPTIONS = [
         for name in ("resnet8", "preact_resnet8", "nin", "alexnet", "alexnet_two_tower", "vgg16", "googlenet")
         for option, bad in (("in_channels", 0), ("classes", "ten"), ("in_channels", -1), ("classes", 2.5))
     ),
+    ("googlenet", {"true_5x5": "no"}, "true_5x5 must be true or false, not 'no'"),
     ("googlenet", {"transform_input": True, "in_channels": 1}, "transform_input is for 3 channels, not 1"),
     # options that a network does not have
     (
         "wrn_10_1",
         {"widths": (4, 8, 16)},
         "wrn_10_1 has no option 'widths'; its options are dropout, in_channels, classes, generator",
+    ),
+    (
+        "resnet8",
+        {"gate_bais": 1},
+        "resnet8 has no option 'gate_bais'; its options are shortcut, widths, in_channels, classes, "
+        "generator, bottleneck, factors, gate_bias, drop_rate",
     ),
     ("vgg16", {"depth": 16}, "vgg16 has no option 'depth'; its options are "
      "batch_norm, in_channels, classes, generator, dropout"),
@@ -102,6 +109,12 @@ def test_the_whole_message(name, options, message):
     [
         (lambda: ResNet(20), "depth must be one of 18, 34, 50, 101, 152, not 20"),
         (lambda: ResNet([18]), "depth must be one of 18, 34, 50, 101, 152, not [18]"),
+        (lambda: CifarResNet(8, clases=3), "shortcut 'A' takes no options, not clases"),
+        (lambda: CifarResNet(8, stride=2), "shortcut 'A' takes no options, not stride"),
+        (
+            lambda: CifarResNet(11, "B", bottleneck=True, groups=2, width_per_group=64),
+            "shortcut 'B' takes no options, not groups",
+        ),
         (lambda: VGG(11), "depth must be one of 16, 19, not 11"),
         (lambda: CifarResNet("20"), "depth must be a positive whole number, not '20'"),
         (lambda: WideResNet(10, 1.5), "k must be a positive whole number, not 1.5"),

@@ -59,8 +59,8 @@ def test_renaming_by_regular_expressions():
         ("linear", OptionError, "a rename must be OLD=NEW, not 'linear'"),
         ("(=x", OptionError, "rename '\\(=x' is not a regular expression"),
         (r"a=\2", OptionError, "is not a regular expression"),
-        ("zzz=x", OptionError, "rename 'zzz=x' matches no name; one of them is 'a.weight'"),
-        ("^[ab]=c", CheckpointError, "two tensors would be called 'c.weight', one of them 'b.weight'"),
+        ("zzz=x", OptionError, "rename 'zzz=x' changes no name; one of them is 'a.weight'"),
+        ("^[ab]=c", CheckpointError, "two tensors would be called 'c.weight', one of them is 'b.weight'"),
     ],
 )
 def test_bad_renames_are_refused(rule, error, message):

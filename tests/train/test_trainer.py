@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from minires import data, nn
 from minires.errors import CheckpointError, DataError, DivergenceError, OptionError, TrainingInterrupted
-from minires.train import History, Recipe, RunFolder, Trainer, build_loaders, evaluate, train
+from minires.train import Hardware, History, Recipe, RunFolder, Trainer, build_loaders, evaluate, train
 
 DIGITS = data.digits()
 
@@ -335,6 +335,21 @@ def test_a_folder_given_later_works_as_before_with_a_warning(tmp_path):
         resumed.keep_in(RunFolder(tmp_path / "later"), resume=True)
     resumed.history.close()
     assert resumed.state.step == 24
+
+
+def test_a_folder_may_be_a_path(tmp_path):
+    trainer = Trainer(small_recipe(), DIGITS, folder=str(tmp_path / "run"))
+    trainer.history.close()
+    assert trainer.folder.path == tmp_path / "run"
+    with pytest.raises(CheckpointError, match="already holds a run"):
+        Trainer(small_recipe(), DIGITS, folder=RunFolder(tmp_path / "run"))
+
+
+def test_hardware_made_without_choosing_is_the_cpu_with_a_warning():
+    with pytest.warns(DeprecationWarning, match=r"write Hardware.choose\(\) instead"):
+        hardware = Hardware()
+    assert hardware == Hardware.choose("cpu")
+    assert (hardware.device, hardware.rung, hardware.precision) == ("cpu", None, None)
 
 
 def test_a_folder_given_later_leaves_the_network_alone(tmp_path):

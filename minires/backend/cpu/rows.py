@@ -2,13 +2,12 @@
 
 The pixels under one row of the window lie side by side, each with its C channels of N images: seen as a
 matrix of KW*C rows, they are what that row of the weights is multiplied with. One product for each position
-and each of the KH rows, and nothing is copied but the padding:
+and each of the KH rows. Only a block that needs padding is copied, together with its padding:
 
     y[p, q] = sum over i of W_i x[s p + d i, s q : s q + KW]      gW_i = sum over p, q of gy[p, q] x[...]^T
 
 for stride s and dilation d along the height. This needs neighbouring taps (no dilation along the width) and
-one group. With many channels, where one large
-product is faster than many small ones, columns.py takes over.
+one group. With many channels, where one large product is faster than many small ones, columns.py takes over.
 """
 
 import numpy as np
@@ -19,7 +18,8 @@ from minires.backend.layout import pixels_first
 
 BLOCK_BYTES = 4 << 20  # bytes of the map and of the results in a block
 SERIAL_BELOW_MULTIPLICATIONS = 1 << 24  # one thread computes so few before a second has started
-# The same for a small batch: one thread computes its weight gradient while the others do something else.
+# The same limit for the weight gradient of a small batch. It is higher: meanwhile the other threads have
+# other work.
 SMALL_BATCH_SERIAL_BELOW_MULTIPLICATIONS = 1 << 28
 # Input times output channels up to which many small products are faster than one large product.
 MOST_WEIGHTS_OF_A_TAP = 1 << 14
@@ -106,7 +106,8 @@ def multiply_each(a, b):
 def blocks_of(y, x, window, serial_below):
     """The ranges of output rows, [(low, high), ...], that the work is cut into; y: (OH, OW, O, N).
 
-    serial_below: up to so many multiplications there are no more blocks than BLOCK_BYTES demands.
+    serial_below: up to so many multiplications, the work is cut by BLOCK_BYTES only; with more, also so that
+        every thread gets an equal share.
     """
     OH, OW, O, N = y.shape
     C = x.shape[2]

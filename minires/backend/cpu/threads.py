@@ -61,8 +61,8 @@ def set_num_threads(count):
 def run_in_all_threads(work, jobs):
     """Call `work(queue)` in all threads, where `queue` yields (i, jobs[i]) and each job goes to one thread.
 
-    A thread takes its next job as soon as it has finished the last. So threads are woken once, not for each
-    job: waking a thread takes longer than many a job.
+    A thread takes its next job as soon as it has finished the one before. So threads are woken once, not for
+    each job: waking a thread takes longer than a short job.
     """
     queue = enumerate(jobs)  # one for all threads: a thread holds the interpreter's lock while it takes a job
     helpers = min(get_num_threads(), len(jobs)) - 1  # threads besides this one
@@ -78,7 +78,7 @@ def run_in_all_threads(work, jobs):
 
 
 class SharedTask:
-    """`work(queue)`, run by each worker that comes before the task is closed, in the context of its creator.
+    """`work(queue)`, run by each worker that takes the task before it is closed, in its creator's context.
 
     The context is that of Python's context variables, which hold NumPy's settings, for example.
     """
@@ -134,7 +134,7 @@ class Future:
         self.not_computed.release()
 
     def result(self):
-        """The value, computed now if it is not yet, or the error that the computation raised."""
+        """Return the value, computed now if it is not yet, or raise the error of the computation."""
         self.run()
         with self.not_computed:
             if self.error is not None:
@@ -190,7 +190,8 @@ def parallel_map(function, jobs):
 def chunk_ranges(length, longest, shared=False):
     """range(length) in the fewest chunks, nearly equal and at most `longest` long: [(low, high), ...].
 
-    shared: as many chunks for each thread, where `length` allows it, so that no thread waits for another.
+    shared: the number of chunks is a multiple of the number of threads, where `length` allows it, so that no
+        thread waits for another.
     """
     count = max(1, -(-length // max(1, longest)))
     if shared:

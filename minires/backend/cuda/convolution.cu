@@ -3,7 +3,7 @@
 //     y[n, p, o] = sum over taps i and channels c of  W[o, c, i] x[n, pixel that tap i reads for p, c]
 //
 // is for each tap a product: (pixels, channels) times (channels, output channels). gather.cuh says which pixel a tap
-// reads, for both directions; for the gradient x is gy, y is gx, and W is read as W[c, o, i].
+// reads, for both directions; for the gradient x is gy, y is gx, and the tap i takes W[c, o, last tap - i].
 //
 // A block computes BN output channels of a tile of pixels. The tile has 8 columns, and 4 rows for each warp of the
 // block. The block goes over the input channels in chunks of up to 16: it loads the tile's halo and the chunk's weights
@@ -167,7 +167,7 @@ __device__ void collect_sums(const float (&sums)[FRAGMENTS][BN / 8][4], float* r
             }
 }
 
-// The part of a thread of the epilogue: four channels of BN / 4 of the tile's pixels.
+// A thread's share of the epilogue: four channels at BN / 4 of the tile's pixels.
 struct Share {
     int pixel, stride;           // the pixels are pixel, pixel + stride, pixel + 2 stride, ...
     int block_channel, channel;  // its first channel, counted within the block and within the map
@@ -216,7 +216,7 @@ __device__ inline void load_values(float (&v)[4], const float* values, const Sha
     for (int k = 0; k < 4; k++) v[k] = values && k < share.count ? values[share.channel + k] : 0;
 }
 
-// From the sums of each thread for its own four channels, the sums over the whole tile.
+// Turn the sums of each thread, for its own four channels, into the sums over the whole tile.
 template <int BN>
 __device__ void sum_over_tile(float (&sums)[4], float* scratch) {
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = blockDim.x / WARP;
@@ -233,7 +233,7 @@ __device__ void sum_over_tile(float (&sums)[4], float* scratch) {
     }
 }
 
-// Write one of the `quantities` for which the tile writes partial sums; a second kernel combines the tiles.
+// Write the tile's partial sums of quantity number `quantity` of `quantities`; a second kernel combines the tiles.
 template <int BN>
 __device__ void write_partials(const float (&sums)[4], float* partials, int quantity, int quantities,
                                const Layer& layer, const Share& share) {

@@ -14,7 +14,8 @@ BUSY_CARD_BLOCKS = 256  # blocks that keep a large card busy: about two for each
 
 class Axis(NamedTuple):
     """struct Axis of gather.cuh. Pixel phases*q + r of the target reads, for each tap i, pixel
-    stride*q + (start + r + i*dilation) / phases of the source, if the division leaves no remainder.
+    stride*q + (start + r + i*dilation) / phases of the source, if the division leaves no remainder. The
+    stride is step * grain.
     """
 
     source: int
@@ -47,7 +48,7 @@ def axis(source, target, taps, phases, stride, start, dilation):
     """An Axis with these numbers, and those that follow from them."""
     period = phases // gcd(phases, dilation)
     spacing = dilation * period // phases if taps > period else 0
-    grain = gcd(stride, spacing)  # the stride itself where there is a single tap
+    grain = gcd(stride, spacing)  # the stride itself if each phase uses one tap at most
     return Axis(
         source, target, taps, phases, start, dilation, period, stride // grain, spacing // grain, grain
     )
@@ -63,7 +64,7 @@ def forward_axes(shape, window):
 
 
 def backward_axes(shape, window):
-    """The two Axes of the convolution's gradient with respect to that map."""
+    """The two Axes of the gradient of that convolution with respect to its input."""
     sizes = shape[2:], window.output_size(*shape[2:]), window.size
     return tuple(
         axis(out, n, k, s, 1, p - (k - 1) * d, d)

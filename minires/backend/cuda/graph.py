@@ -22,7 +22,7 @@ class Recorder:
     """
 
     def __init__(self):
-        # The default stream cannot be recorded. A non-blocking stream does not wait for it either.
+        # The default stream cannot be recorded. A non-blocking stream also does not wait for it.
         self.stream = load_cupy().cuda.Stream(non_blocking=True)
         self.pool, self.recordings = new_pool(), 0
 
@@ -83,4 +83,4 @@ def _new_memory(size):
     try:
         return cuda.MemoryPointer(cuda.Memory(size), 0)
     except cuda.runtime.CUDARuntimeError as error:  # at this error the pool would return its free memory
-        raise MemoryError(f"out of memory, where {size:,} more bytes are needed") from error
+        raise MemoryError(f"out of memory: {size:,} more bytes are needed") from error

@@ -21,9 +21,9 @@ class RecordableUpdates:
     table is written again when an address has changed.
 
     While a graph is captured, nothing can be copied to the GPU; and the graph reads its table at each launch,
-    long after the capture. Therefore the table of a capture belongs to its graph from then on, and the next
-    update outside of a capture gets a new one. The code that captures an update calls `write_captured_tables`
-    when the capture has ended, keeps the tables as long as the graph, and calls `set_rate` before a launch.
+    long after the capture. Therefore the table of a capture belongs to its graph from then on. The code
+    that captures an update calls `write_captured_tables` when the capture has ended, which also makes the
+    next table. It keeps the tables as long as the graph, and calls `set_rate` before a launch.
     """
 
     def __init__(self):
@@ -32,7 +32,7 @@ class RecordableUpdates:
         self.captured_tables = []  # tables of captures, not yet written
 
     def set_rate(self, rate):
-        """Set the learning rate that the kernel reads, in a launch of a captured update, too."""
+        """Set the learning rate that the kernel reads, also when a captured update is repeated."""
         self.rate.fill(rate)
 
     def write_captured_tables(self):
