@@ -54,7 +54,7 @@ TABLE_1 = {
 
 
 class Convolution(Module):
-    """A convolution that keeps the size but for the stride, batch norm in place of its bias, ReLU."""
+    """A convolution, batch norm in place of its bias, ReLU. Only the stride changes the size."""
 
     def __init__(self, in_channels, channels, size, stride=1, batch_norm=True):
         self.conv = Conv2d(in_channels, channels, size, stride, padding=size // 2, bias=not batch_norm)

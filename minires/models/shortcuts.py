@@ -175,7 +175,7 @@ def checked_options(name, options):
 
 
 def options_of(addition):
-    """The names of an addition's options: its parameters but for the channels."""
+    """The names of an addition's options: its parameters without the channels."""
     return [name for name in signature(addition).parameters if name != "channels"] if addition else []
 
 
