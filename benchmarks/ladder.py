@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from minires import set_num_threads
 from minires.backend import kernels
-from minires.backend.cpu import buffers, rows, winograd
+from minires.backend.cpu import buffers, direct_convolution, winograd
 from minires.bench import record
 from minires.bench.step import MiniresStep
 from minires.bench.timing import interleaved
@@ -24,11 +24,11 @@ def without_memory_reuse():
 
 
 def without_winograd():
-    return patch.object(winograd, "fits", lambda *shapes: False)
+    return patch.object(winograd, "is_fastest_for", lambda *shapes: False)
 
 
 def without_rows():
-    return patch.object(rows, "fits", lambda *shapes: False)
+    return patch.object(direct_convolution, "is_fastest_for", lambda *shapes: False)
 
 
 def without_fusion():

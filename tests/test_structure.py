@@ -183,6 +183,7 @@ SHARED_NAMES = {
     "matmul": "the kernels of the matrix product: plain, on a GPU",
     "pooling": "the kernels of pooling: plain, on a CPU, on a GPU",
     "prediction": "what a network says about images, and its figure",
+    "registry": "the table of names: of networks, of recipes",
     "sgd": "the optimizer, and its kernels: plain, on a GPU",
     "shift": "the experiment with shifted digits, and its figure",
     "weights": "files of weights, and the commands for them",

@@ -51,7 +51,7 @@ def _kernel(name, deciding_argument=0):
     def kernel(*arguments, **options):
         if is_on_gpu(arguments[deciding_argument]):
             return on_gpu(*arguments, **options)
-        if not is_fast(arguments[deciding_argument]):
+        if not uses_fast_cpu_kernels(arguments[deciding_argument]):
             return plain(*arguments, **options)
         with one_thread_per_product():
             return on_cpu(*arguments, **options)
@@ -71,14 +71,14 @@ def reads_through_batch_norm(array):
     return is_on_gpu(array) and kernel_settings.rung() == "fused"
 
 
-def is_fast(array):
+def uses_fast_cpu_kernels(array):
     """Whether the kernels use their fast CPU versions for this array."""
     return isinstance(array, np.ndarray) and array.size >= FAST_FROM_ELEMENTS and not _plain_only.get()
 
 
 def run_in_background(kernel, array, *rest):
     """kernel(array, *rest), which is not needed soon: perhaps a Future that another thread computes."""
-    if is_fast(array) and array.size >= BACKGROUND_FROM_ELEMENTS and not _no_background.get():
+    if uses_fast_cpu_kernels(array) and array.size >= BACKGROUND_FROM_ELEMENTS and not _no_background.get():
         return threads.run_in_background(kernel, array, *rest)
     return kernel(array, *rest)
 

@@ -13,9 +13,9 @@ def on_device(loader, classes=None, dtype=np.float32):
     """A DeviceLoader of the loader where that is possible, else a HostLoader.
 
     It is possible if the images are in memory (a Split), `normalize` is `to_unit` or a Normalization in
-    float32, and `augment` is at most one CropAndFlip. classes: the number of classes; see DeviceLoader.
-    A
-    HostLoader does not check labels. dtype: of the images, float32 or bfloat16.
+    float32, and `augment` is at most one CropAndFlip.
+    classes: the number of classes, for DeviceLoader to check the labels; a HostLoader does not check them.
+    dtype: of the images, float32 or bfloat16.
     """
     mean_std, crop = _mean_and_std(loader.normalize), _as_crop_and_flip(loader.augment)
     if type(loader.split) is Split and mean_std is not None and crop is not None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from minires.data.augment import to_unit
-from minires.data.randomness import batch_generator, batch_key
+from minires.data.randomness import EPOCH_STREAM, batch_generator, batch_key
 from minires.errors import DataError, OptionError
 
 
@@ -75,8 +75,7 @@ class Loader:
         """The order of the images in an epoch: indices int64 (n,)."""
         if self._order[0] != epoch:
             n = len(self.split)
-            order = (
-                np.random.default_rng((self.seed, 0, epoch)).permutation(n) if self.shuffle else np.arange(n)
-            )
+            generator = np.random.default_rng((self.seed, EPOCH_STREAM, epoch))
+            order = generator.permutation(n) if self.shuffle else np.arange(n)
             self._order = epoch, order
         return self._order[1]

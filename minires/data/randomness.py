@@ -12,7 +12,8 @@ common unless one of them uses more than 2^66 words.
 
 import numpy as np
 
-BATCH_STREAM = 1  # one stream per purpose: 0 for the order of an epoch, 1 for the batches, 2 for the weights
+# A stream of random numbers for each purpose: the order of an epoch, the batches, the initial weights.
+EPOCH_STREAM, BATCH_STREAM, WEIGHT_STREAM = 0, 1, 2
 
 
 def batch_key(seed):

@@ -30,14 +30,14 @@ def backpropagate(root, gradient):
             if parent is None:
                 leaves.append((tensor, gx, node))
                 continue
-            gx = fit(gx, tensor, node)
+            gx = gradient_for_input(gx, tensor, node)
             # Not +=: one array may be the gradient of several inputs at once.
             gradients[parent] = kernels.add(gradients[parent], gx) if parent in gradients else gx
             uses[parent] -= 1
             if uses[parent] == 0:
                 ready.append(parent)
     for tensor, gx, node in leaves:
-        tensor.accumulate(fit(gx, tensor, node), node.fresh_gradients)
+        tensor.accumulate(gradient_for_input(gx, tensor, node), node.fresh_gradients)
 
 
 def count_uses(root):
@@ -58,7 +58,7 @@ def count_uses(root):
     return uses
 
 
-def fit(gradient, tensor, node):
+def gradient_for_input(gradient, tensor, node):
     """`gradient` in the shape and dtype of the input `tensor` that it belongs to.
 
     The adjoint of a broadcast is a sum: where an input was repeated along an axis, the gradients of its

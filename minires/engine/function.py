@@ -12,17 +12,17 @@ from minires.backend import is_floating, number, same_library
 from minires.engine.tensor import Tensor
 from minires.errors import GraphError, MiniresError, ShapeError
 
-recording = ContextVar("recording", default=True)
+grad_enabled = ContextVar("grad_enabled", default=True)
 
 
 @contextmanager
 def no_grad():
     """Compute without recording the graph: `with no_grad(): ...`, or as a decorator, `@no_grad()`."""
-    token = recording.set(False)
+    token = grad_enabled.set(False)
     try:
         yield
     finally:
-        recording.reset(token)
+        grad_enabled.reset(token)
 
 
 class Function:
@@ -67,7 +67,7 @@ class Function:
         y = Tensor(y)
         if self.keeps_float32 and y.dtype == np.float64 and np.float64 not in [a.dtype for a in arrays]:
             y = Tensor(y, dtype=np.float32)
-        if recording.get() and any(self.needs_grad) and is_floating(y.dtype):
+        if grad_enabled.get() and any(self.needs_grad) and is_floating(y.dtype):
             self.inputs = tensors
             y.creator, y.requires_grad = self, True
         else:

@@ -8,7 +8,7 @@ from numbers import Real
 
 from minires.backend import as_array, same_library
 from minires.engine import Tensor
-from minires.engine.function import recording
+from minires.engine.function import grad_enabled
 from minires.errors import GraphError, ShapeError
 from minires.ops import activation, elementwise, linear, loss, reduce, shape
 
@@ -92,7 +92,7 @@ def _in_place(sign, function):
     def update(self, other):
         if self.creator is not None or not self.requires_grad:
             return function(self, other)
-        if recording.get():
+        if grad_enabled.get():
             raise GraphError(f"x {sign} y: x is a leaf that requires a gradient; change it under no_grad()")
         self.data[...] = function(self, other).data
         return self

@@ -5,10 +5,10 @@ data.load, and fields of the Recipe that replace the protocol's own. The learnin
 batch size.
 """
 
-from minires.recipes.fitting import augmentation, epoch_length
+from minires.recipes.data_dependent import augmentation, epoch_length
 from minires.recipes.pictures import quick
 from minires.recipes.recipe import Recipe
-from minires.recipes.table import PAPERS, RECIPES, build, paper, protocol_called
+from minires.recipes.registry import PAPERS, RECIPES, build, paper, protocol_called
 
 __all__ = [
     "PAPERS",

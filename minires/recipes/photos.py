@@ -6,7 +6,7 @@ errors, take validation images for that split, and measure on the test images af
 decide the schedule are part of the training.
 """
 
-from minires.recipes.fitting import epoch_length, in_epochs
+from minires.recipes.data_dependent import epoch_length, in_epochs
 from minires.recipes.recipe import Recipe
 
 # The shorter side drawn from 256 to 480, a random window of 224 or its mirror image, AlexNet's colour noise.

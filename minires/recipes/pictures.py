@@ -2,7 +2,7 @@
 
 import re
 
-from minires.recipes.fitting import augmentation, epoch_length, in_epochs
+from minires.recipes.data_dependent import augmentation, epoch_length, in_epochs
 from minires.recipes.recipe import Recipe
 
 

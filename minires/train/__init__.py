@@ -9,10 +9,10 @@ from minires.train.hardware import Hardware
 from minires.train.history import History
 from minires.train.loss import classification_loss
 from minires.train.prediction import Guess, guesses, probabilities
+from minires.train.reports import Report
 from minires.train.run_folder import RunFolder
 from minires.train.side_by_side import train_side_by_side
 from minires.train.trainer import Trainer, train
-from minires.train.watching import Report
 
 __all__ = [
     "RECIPES",

@@ -3,6 +3,7 @@
 import numpy as np
 
 from minires.data import CentreCrop, Compose, CropAndFlip, Loader, RandomAreaCrop, RandomCrop, usual_scale
+from minires.data.randomness import WEIGHT_STREAM
 from minires.errors import OptionError
 from minires.models import create, input_size
 from minires.train.input_format import InputFormat
@@ -11,12 +12,12 @@ from minires.train.input_format import InputFormat
 def build_model(recipe, channels, classes):
     """The recipe's model for so many channels and classes; the recipe's seed determines its weights."""
     sizes = {"in_channels": channels, "classes": classes}
-    generator = np.random.default_rng((recipe.seed, 2))
+    generator = np.random.default_rng((recipe.seed, WEIGHT_STREAM))
     return create(recipe.model, generator=generator, **sizes | recipe.model_options)
 
 
 def measure_input(recipe, dataset):
-    """The InputFormat of a data set, with its photos seen through the recipe's views."""
+    """The InputFormat of a data set, with its photos in the recipe's views."""
     train, test = with_views(recipe, dataset)
     scale = None if test.of_one_size else test.view.scale
     return InputFormat.measured(train, scale, recipe.normalization, dataset.classes)

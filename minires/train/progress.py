@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from minires.train.watching import throttled
+from minires.train.reports import throttled
 
 
 class TrainingProgress:

@@ -19,7 +19,7 @@ from minires import errors
 from minires.backend import get_num_threads
 from minires.errors import TrainingInterrupted
 from minires.train.interruption import deferred_signals
-from minires.train.watching import Report
+from minires.train.reports import Report
 
 
 def train_side_by_side(recipes, out, *, resume=False, follow=None, device="cpu"):

@@ -21,9 +21,9 @@ from minires.train.history import History
 from minires.train.interruption import deferred_signals
 from minires.train.loss import classification_loss
 from minires.train.out_of_memory import enough_memory_for, enough_memory_for_steps
+from minires.train.reports import Report
 from minires.train.run_folder import RunFolder
 from minires.train.running_sums import Sums
-from minires.train.watching import Report
 
 
 def train_on_batch(images, labels, model, optimizer, sums):

@@ -18,8 +18,8 @@ from minires.backend import set_num_threads
 from minires.errors import MiniresError
 from minires.recipes import Recipe
 from minires.train.hardware import Hardware
+from minires.train.reports import throttled
 from minires.train.trainer import train
-from minires.train.watching import throttled
 
 
 def train_and_report(recipe, folder, resume, threads, device):

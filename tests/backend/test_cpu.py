@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strategies import ORDERS, SEEDS, windows
 
 from minires.backend import cpu, reference
-from minires.backend.cpu import columns, convolution_choice, rows, threads, winograd
+from minires.backend.cpu import convolution_choice, direct_convolution, im2col_convolution, threads, winograd
 from minires.backend.window import Window
 
 BATCHES = st.tuples(st.integers(1, 5), st.integers(1, 4))
@@ -28,12 +28,12 @@ def in_small_chunks(monkeypatch):
     constants = {
         convolution_choice: {"WINOGRAD_ABOVE_ELEMENTS": 0, "SMALL_BATCH_IMAGES": 2},
         winograd: {"BLOCK_BYTES": 1 << 10, "SERIAL_BELOW_MULTIPLICATIONS": 0},
-        rows: {
+        direct_convolution: {
             "BLOCK_BYTES": 1 << 10,
             "SERIAL_BELOW_MULTIPLICATIONS": 0,
             "SMALL_BATCH_SERIAL_BELOW_MULTIPLICATIONS": 0,
         },
-        columns: {"BLOCK_BYTES": 1 << 10, "SERIAL_BELOW_MULTIPLICATIONS": 0, "BLOCK_IMAGES": 2},
+        im2col_convolution: {"BLOCK_BYTES": 1 << 10, "SERIAL_BELOW_MULTIPLICATIONS": 0, "BLOCK_IMAGES": 2},
         cpu.elementwise: {"CHUNK_ELEMENTS": 16, "SERIAL_BELOW_ELEMENTS": 0},
         cpu.batch_norm: {"CHUNK_ELEMENTS": 16, "SERIAL_BELOW_ELEMENTS": 0},
         cpu.pooling: {"SERIAL_BELOW_ELEMENTS": 0},
@@ -105,16 +105,16 @@ def test_winograd_on_odd_and_even_sizes(in_memory_order, padding, thread_count):
 
 
 @pytest.mark.usefixtures("in_small_chunks")
-@pytest.mark.parametrize("name", ["winograd", "rows", "columns"])
+@pytest.mark.parametrize("name", ["winograd", "direct_convolution", "im2col_convolution"])
 def test_each_algorithm_is_used_and_correct(in_memory_order, monkeypatch, name):
     """All three can compute a 3 x 3 convolution of stride 1: each is used if those before it do not fit."""
-    order = ["winograd", "rows", "columns"]
+    order = ["winograd", "direct_convolution", "im2col_convolution"]
     used = []
-    for module in (winograd, rows):
+    for module in (winograd, direct_convolution):
         comes_before = order.index(module.__name__.split(".")[-1]) < order.index(name)
         if comes_before:
-            monkeypatch.setattr(module, "fits", lambda *shapes: False)
-    for module in (winograd, rows, columns):
+            monkeypatch.setattr(module, "is_fastest_for", lambda *shapes: False)
+    for module in (winograd, direct_convolution, im2col_convolution):
         monkeypatch.setattr(module, "convolution", recording(used, module))
     check_convolution(in_memory_order, (Window((3, 3), padding=(1, 1)), 6, 7), (3, 2), 1, 4, "HWCN", seed=0)
     assert set(used) == {name}
@@ -134,7 +134,7 @@ def recording(used, module):
 def test_many_channels_are_computed_by_columns(rng):
     window = Window((3, 3), padding=(1, 1))
     x, weight = rng.standard_normal((2, 160, 4, 4)), rng.standard_normal((160, 160, 3, 3))
-    assert not winograd.fits(window, weight.shape, 1)
+    assert not winograd.is_fastest_for(window, weight.shape, 1)
     gy = rng.standard_normal(x.shape)
     assert_all_close(
         convolution_results(cpu, x, weight, gy, window, 1),

@@ -1,13 +1,13 @@
 """Convolution and its gradients: which of three algorithms is the fastest for the given shapes.
 
-winograd.py for the 3 x 3 filters that nearly all layers have, rows.py for other small filters, columns.py for
-many channels, for groups and for everything else. The gradient of the input needs no algorithm of its own: it
-is one convolution of gy, or with stride (SH, SW) up to SH*SW of them.
+winograd.py is for the 3 x 3 filters that nearly all layers have, direct_convolution.py for other small
+filters, im2col_convolution.py for many channels, for groups and for everything else. The gradient of the
+input needs no algorithm of its own: it is one convolution of gy, or with stride (SH, SW) up to SH*SW of them.
 """
 
 from itertools import product
 
-from minires.backend.cpu import columns, rows, winograd
+from minires.backend.cpu import direct_convolution, im2col_convolution, winograd
 from minires.backend.cpu.buffers import empty_map
 from minires.backend.cpu.epilogue import epilogue
 from minires.backend.layout import pixels_first
@@ -26,23 +26,27 @@ def convolution(x, W, window, groups, b=None, z=None, relu=False):
     """
     OH, OW = window.output_size(*x.shape[2:])
     finish = epilogue((OH, OW, len(W), len(x)), x.dtype, b, z, relu)
-    if winograd.fits(window, W.shape, groups) and x.size > WINOGRAD_ABOVE_ELEMENTS:
+    if winograd.is_fastest_for(window, W.shape, groups) and x.size > WINOGRAD_ABOVE_ELEMENTS:
         return winograd.convolution(x, W, window.padding, finish)
-    if rows.fits(window, W.shape, groups):
-        return rows.convolution(x, W, window, finish)
-    return columns.convolution(x, W, window, groups, finish)
+    if direct_convolution.is_fastest_for(window, W.shape, groups):
+        return direct_convolution.convolution(x, W, window, finish)
+    return im2col_convolution.convolution(x, W, window, groups, finish)
 
 
 def convolution_weight_gradient(gy, x, shape, window, groups):
     """gW = gy col(x)^T: (N, O, OH, OW), (N, C, H, W) -> (O, C/G, KH, KW) = shape."""
     is_small = len(x) <= SMALL_BATCH_IMAGES or x.size <= WINOGRAD_ABOVE_ELEMENTS
-    if is_small and window.stride == window.dilation == (1, 1) and rows.fits(window, shape, groups):
-        return rows.weight_gradient_of_small_batch(gy, x, shape, window)
-    if winograd.fits(window, shape, groups):
+    if (
+        is_small
+        and window.stride == window.dilation == (1, 1)
+        and direct_convolution.is_fastest_for(window, shape, groups)
+    ):
+        return direct_convolution.weight_gradient_of_small_batch(gy, x, shape, window)
+    if winograd.is_fastest_for(window, shape, groups):
         return winograd.weight_gradient(gy, x, window.padding)
-    if rows.fits(window, shape, groups):
-        return rows.weight_gradient(gy, x, shape, window)
-    return columns.weight_gradient(gy, x, shape, window, groups)
+    if direct_convolution.is_fastest_for(window, shape, groups):
+        return direct_convolution.weight_gradient(gy, x, shape, window)
+    return im2col_convolution.weight_gradient(gy, x, shape, window, groups)
 
 
 def convolution_input_gradient(gy, W, shape, window, groups):

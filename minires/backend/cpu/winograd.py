@@ -23,8 +23,8 @@ Source: Lavin and Gray 2015, Fast algorithms for convolutional neural networks, 
 import numpy as np
 
 from minires.backend.cpu.buffers import empty, empty_map, in_pixel_order, overlapping_view
-from minires.backend.cpu.rows import (
-    MOST_WEIGHTS_OF_A_TAP,
+from minires.backend.cpu.direct_convolution import (
+    MOST_CHANNEL_PAIRS,
     SERIAL_BELOW_MULTIPLICATIONS,
     multiply_each,
     padded,
@@ -36,7 +36,7 @@ G = np.array([[1, 0, 0], [0, 0, -1], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5]])  # in t
 BLOCK_BYTES = 1 << 20  # bytes of V in a block, if V has more than 8 times as many
 
 
-def fits(window, shape, groups):
+def is_fastest_for(window, shape, groups):
     """Whether this file should compute such a convolution; shape: (O, C/G, KH, KW) of the weights.
 
     It is for 3 x 3 filters with stride 1, padding up to 2, one group, and not too many channels.
@@ -45,7 +45,7 @@ def fits(window, shape, groups):
         (window.size, window.stride, window.dilation) == ((3, 3), (1, 1), (1, 1))
         and max(window.padding) <= 2
         and groups == 1
-        and shape[0] * shape[1] <= MOST_WEIGHTS_OF_A_TAP
+        and shape[0] * shape[1] <= MOST_CHANNEL_PAIRS
     )
 
 

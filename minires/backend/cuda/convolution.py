@@ -10,8 +10,8 @@ from minires.backend.cuda.gather import (
     TILE_COLUMNS,
     backward_axes,
     forward_axes,
+    kernel_suffix,
     smallest_map_shape,
-    variant,
 )
 from minires.backend.cuda.launch import blocks_for, launch
 from minires.backend.cuda.maps import WARP, channels_last, empty_map
@@ -77,7 +77,7 @@ def _gather(source, W, target, axes, groups, backward, prologue, epilogue, quant
     if quantities:
         partials = library(target).empty((tiles, quantities, target.shape[1]), "float32")
     if target.size:
-        name = f"convolution_{variant(target)}_{plan.width}"
+        name = f"convolution_{kernel_suffix(target)}_{plan.width}"
         rows, columns = axes
         layer = *rows, *columns, *channels, groups, plan.depth, backward
         arguments = source, W, target, *layer, *(prologue or (None, None)), *epilogue, partials

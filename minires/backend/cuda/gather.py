@@ -77,7 +77,7 @@ def smallest_map_shape(window):
     return 1, 1, *(d * (k - 1) + 1 for k, d in zip(window.size, window.dilation, strict=True))
 
 
-def variant(x):
+def kernel_suffix(x):
     """The part of a kernel's name that says how the map x is stored, and how precisely products are computed.
 
     Maps in bfloat16 are always multiplied in TF32, which holds every bfloat16 number exactly.

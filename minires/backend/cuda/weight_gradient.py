@@ -8,8 +8,8 @@ from minires.backend.cuda.gather import (
     MOST_SHARED_BYTES,
     TILE_COLUMNS,
     forward_axes,
+    kernel_suffix,
     smallest_map_shape,
-    variant,
 )
 from minires.backend.cuda.launch import blocks_for, launch
 from minires.backend.cuda.maps import WARP, channels_last
@@ -37,7 +37,7 @@ def convolution_weight_gradient(gy, x, shape, window, groups, *, prologue=None):
         gW.fill(0)
         return gW
     partials = library(x).empty((plan.blocks[2], plan.partial_count), "float32")
-    name = f"weight_gradient_{variant(x)}_{plan.width}"
+    name = f"weight_gradient_{kernel_suffix(x)}_{plan.width}"
     layer = len(x), *rows, *columns, C, O // groups, groups
     arguments = channels_last(gy), channels_last(x), partials, *layer, *(prologue or (None, None))
     launch(FILE, name, plan.blocks, WARPS * WARP, *arguments, shared=plan.shared)

@@ -8,7 +8,7 @@ product has used them, and the threads work on blocks of their own.
 import numpy as np
 
 from minires.backend.cpu.buffers import empty, empty_map
-from minires.backend.cpu.rows import SERIAL_BELOW_MULTIPLICATIONS, padded
+from minires.backend.cpu.direct_convolution import SERIAL_BELOW_MULTIPLICATIONS, padded
 from minires.backend.cpu.threads import chunk_ranges, get_num_threads, parallel_map
 from minires.backend.layout import pixels_first
 

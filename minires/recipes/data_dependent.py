@@ -37,8 +37,8 @@ def in_epochs(model, dataset, options, *, epochs, batch_size, drops=(), **protoc
 def augmentation(model, dataset):
     """Pad 4, crop and flip for pictures of one size; for photos a random crop of the network's size and flip.
 
-    The photo's shorter side is 8/7 of the crop, as 256 is of 224. Data sets in NOT_AUGMENTED have no
-    augmentation.
+    The photo's shorter side is 8/7 of the crop, as 256 is of 224, and the crop lies in its central square.
+    Data sets in NOT_AUGMENTED have no augmentation.
     """
     if dataset.name in NOT_AUGMENTED:
         return {}

@@ -7,7 +7,8 @@ and each of the KH rows. Only a block that needs padding is copied, together wit
     y[p, q] = sum over i of W_i x[s p + d i, s q : s q + KW]      gW_i = sum over p, q of gy[p, q] x[...]^T
 
 for stride s and dilation d along the height. This needs neighbouring taps (no dilation along the width) and
-one group. With many channels, where one large product is faster than many small ones, columns.py takes over.
+one group. With many channels, where one large product is faster than many small ones, im2col_convolution.py
+takes over.
 """
 
 import numpy as np
@@ -22,12 +23,12 @@ SERIAL_BELOW_MULTIPLICATIONS = 1 << 24  # one thread computes so few before a se
 # other work.
 SMALL_BATCH_SERIAL_BELOW_MULTIPLICATIONS = 1 << 28
 # Input times output channels up to which many small products are faster than one large product.
-MOST_WEIGHTS_OF_A_TAP = 1 << 14
+MOST_CHANNEL_PAIRS = 1 << 14
 
 
-def fits(window, shape, groups):
+def is_fastest_for(window, shape, groups):
     """Whether this file should compute such a convolution; shape: (O, C/G, KH, KW) of the weights."""
-    return groups == 1 and window.dilation[1] == 1 and shape[0] * shape[1] <= MOST_WEIGHTS_OF_A_TAP
+    return groups == 1 and window.dilation[1] == 1 and shape[0] * shape[1] <= MOST_CHANNEL_PAIRS
 
 
 def convolution(x, W, window, finish):
