@@ -77,7 +77,7 @@ def main():
     step = MiniresStep(options.model, options.batch_size)
     seconds = interleaved({name: on_rung(step, *rung) for name, *rung in RUNGS}, options.repeats, warmup=1)
     results = {
-        **record.circumstances(),
+        **record.date_and_machine(),
         "model": options.model,
         "batch_size": options.batch_size,
         "rungs": [{"idea": name, "threads": threads, "seconds": seconds[name]} for name, threads, _ in RUNGS],

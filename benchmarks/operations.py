@@ -55,7 +55,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("results/speed/operations.json"))
     out = parser.parse_args().out
-    results = {**record.circumstances(), "operations": measure()}
+    results = {**record.date_and_machine(), "operations": measure()}
     record.write(results, out)
     table = Table("operation on 8 numbers", *number_columns("NumPy, µs", "minires, µs"))
     for name, times in results["operations"].items():

@@ -57,7 +57,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
     results = {
-        **record.circumstances(),
+        **record.date_and_machine(),
         "batch": [
             row
             for threads in (1, 2)

@@ -6,7 +6,7 @@ import minires.models
 from minires.backend import get_num_threads
 from minires.bench.operations import operation_times
 from minires.bench.peak_memory import peak_bytes
-from minires.bench.record import circumstances
+from minires.bench.record import date_and_machine
 from minires.bench.step import MiniresStep
 from minires.bench.timing import interleaved
 
@@ -24,11 +24,11 @@ def benchmark(model="resnet20", batch_size=128, repeats=10, follow=None):
     threads = get_num_threads()
     minires.models.create(model, generator=0)  # raises UnknownNameError before anything is measured
     steps = {"minires": MiniresStep(model, batch_size)}
-    date_and_machine = circumstances()
+    setting = date_and_machine()
     if find_spec("torch"):
         from minires.bench import pytorch
 
-        date_and_machine["machine"]["pytorch"] = pytorch.version()
+        setting["machine"]["pytorch"] = pytorch.version()
         if pytorch.supports(model):
             steps["pytorch"] = pytorch.PyTorchStep(model, batch_size, threads)
     announce("training")
@@ -42,7 +42,7 @@ def benchmark(model="resnet20", batch_size=128, repeats=10, follow=None):
         "model": model,
         "batch_size": batch_size,
         "threads": threads,
-        **date_and_machine,
+        **setting,
         **{
             name: {
                 "train_images_per_s": batch_size / train[name],

@@ -10,7 +10,7 @@ import numpy as np
 from minires.backend.cpu.threads import available_cores
 
 
-def circumstances():
+def date_and_machine():
     """{"date", "machine"}: today, and the machine: processor, cores, system, versions of Python and NumPy."""
     machine = {
         "processor": processor(),

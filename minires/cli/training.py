@@ -222,13 +222,13 @@ def plot(
     from minires.plot import plot_runs
     from minires.train import History, RunFolder
 
-    runs = runs_in(runs)
+    runs = run_folders_in(runs)
     unique = len({run.name for run in runs}) == len(runs)
     histories = {run.name if unique else str(run): History.load(RunFolder(run).metrics_file) for run in runs}
     console.print(f"Figure: {plot_runs(histories, out)}", soft_wrap=True)
 
 
-def runs_in(paths):
+def run_folders_in(paths):
     """The runs at the paths: a run's folder itself, or each run in a folder of runs."""
     found = []
     for path in paths:

@@ -17,6 +17,7 @@ from minires.data.randomness import draw_words
 from minires.errors import DataError, OptionError, UnknownNameError, first_few
 
 BAD_FILES = ("refuse", "skip")
+SAMPLE_PHOTOS = 1000  # at most, for the statistics of a data set
 
 
 class ImageFolder:
@@ -95,7 +96,7 @@ class ImageFolder:
         images = stack([results[k] for k in kept]) if kept else np.zeros((0, self.channels, 1, 1), np.uint8)
         return images, self.labels[chosen][kept]
 
-    def sample(self, count=1000):
+    def sample(self, count=SAMPLE_PHOTOS):
         """The images that statistics are computed from: uint8 (n, 3, size, size), always the same.
 
         They are the central squares of at most `count` photos, spread evenly over the files, resized to the

@@ -31,15 +31,15 @@ from minires.nn import (
 class Case:
     """make() returns the block; shape: that of its input; run(block, x) is differentiated.
 
-    cancelled: parameters whose effect the next batch norm removes. Their gradient is 0, and an error relative
-        to rounding errors would mean nothing, so they are not nudged.
+    zero_gradients: names of parameters whose effect the next batch norm removes. Their gradient is 0, and an
+        error relative to rounding errors would mean nothing, so they are not nudged.
     all_at_once: whether all numbers are nudged at once, because they are too many to be nudged one by one.
     """
 
     make: Callable
     shape: tuple
     run: Callable = Module.__call__
-    cancelled: tuple = ()
+    zero_gradients: tuple = ()
     all_at_once: bool = False
 
 
@@ -48,10 +48,10 @@ def same_size(block, expansion=1, **options):
     return Case(partial(block, 2 * expansion, 2, **options), (2, 2 * expansion, 2, 3))
 
 
-def half_size(block, expansion=1, cancelled=(), **options):
+def half_size(block, expansion=1, zero_gradients=(), **options):
     """The case in which the block halves the size, rounded up, and has more channels."""
     channels = 3 if expansion == 1 else 2
-    return Case(partial(block, 2, channels, 2, **options), (3, 2, 4, 3), cancelled=cancelled)
+    return Case(partial(block, 2, channels, 2, **options), (3, 2, 4, 3), zero_gradients=zero_gradients)
 
 
 def both_sizes(block, expansion=1, **options):
@@ -61,11 +61,11 @@ def both_sizes(block, expansion=1, **options):
 def unit_cases(order, bottleneck):
     """A unit of Identity Mappings with either shortcut, and with dropout as in Wide ResNet."""
     unit, expansion = partial(Unit, order=order, bottleneck=bottleneck), 4 if bottleneck else 1
-    cancelled = ("shortcut.1.bias",) if order == "bn_after_addition" else ()
+    zero_gradients = ("shortcut.1.bias",) if order == "bn_after_addition" else ()
     return [
         same_size(unit, expansion),
         half_size(unit, expansion, shortcut="A"),
-        half_size(unit, expansion, cancelled, shortcut="B", dropout=0.4),
+        half_size(unit, expansion, zero_gradients, shortcut="B", dropout=0.4),
     ]
 
 

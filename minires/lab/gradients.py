@@ -60,7 +60,7 @@ def check_block(name):
 def check_case(case):
     """(how many numbers, error) of one case of a block."""
     block, x = block_and_input(case)
-    inputs = [x, *(p for name, p in block.named_parameters() if name not in case.cancelled)]
+    inputs = [x, *(p for name, p in block.named_parameters() if name not in case.zero_gradients)]
     f = repeatable_function(block, case.run)
     error = gradcheck(lambda x, *_: f(x), inputs, direction=case.all_at_once, tolerance=np.inf)
     return sum(tensor.numel() for tensor in inputs), error
