@@ -39,15 +39,20 @@ def direct_imports():
         path = ROOT / "minires" / part
         files = path.rglob("*.py") if path.is_dir() else [path.with_suffix(".py")]
         modules = {module for file in files for module in imported_modules(file)}
-        imports[part] = {module.split(".")[1] for module in modules if "." in module} & PARTS.keys() - {part}
+        imports[part] = {module.split(".")[1] for module in modules} & PARTS.keys() - {part}
     return imports
 
 
 def imported_modules(file):
     """Full names of the modules of minires that a file imports, `from minires import ops` as minires.ops."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] == "minires":
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name for name in names if name.startswith("minires."))
 
 
 def reachable(imports, part):

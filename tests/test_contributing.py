@@ -10,6 +10,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from test_structure import FILES, part_of, parts_imported, tree_of
+
+from minires.backend.kernels import FAST_FROM_ELEMENTS
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -141,6 +144,10 @@ def test_an_addition_takes_less_than_thirty_lines(addition):
     assert len(list(added_lines(dict(SECTIONS)[addition]))) < 30
 
 
+def test_the_page_says_from_which_size_on_the_fast_kernels_compute():
+    assert f"from {FAST_FROM_ELEMENTS:,} elements on" in TEXT
+
+
 def test_there_are_four_additions():
     assert ADDITIONS == ["Add an operation", "Add a network", "Add a data set", "Add a kernel"]
 
@@ -157,5 +164,9 @@ def test_the_picture_shows_the_imports():
         if "-imports-" in element.get("id", "")
     }
     imports = draw_imports.direct_imports()
+    for part in draw_imports.PARTS:
+        files = [file for file in FILES if part_of(file) == part]
+        expected = set().union(*(parts_imported(tree_of(file)) for file in files))
+        assert imports[part] == expected & draw_imports.PARTS.keys() - {part}
     assert drawn == {f"{part}-imports-{other}" for part, other in draw_imports.arrows(imports)}
     assert len(drawn) > 10
