@@ -1,6 +1,6 @@
-"""Checks of options: what the constructor of a network accepts."""
+"""Checks of options: what a function or the constructor of a layer or a network accepts."""
 
-from numbers import Integral
+from numbers import Integral, Real
 
 from minires.errors import OptionError
 
@@ -25,3 +25,14 @@ def check_flags(**flags):
     for name, flag in flags.items():
         if not isinstance(flag, bool):
             raise OptionError(f"{name} must be true or false, not {flag!r}")
+
+
+def refuse_unless_default(where, **arguments):
+    """OptionError for an argument of PyTorch's that is not built here and has another value than its default.
+
+    where: the function or class to name. arguments: name=(value, default).
+    """
+    for name, (value, default) in arguments.items():
+        is_same = value is default or (isinstance(value, (Real, str)) and value == default)
+        if not is_same:
+            raise OptionError(f"{where}: {name}={value!r} is not built here; leave it out, it is {default!r}")
