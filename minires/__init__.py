@@ -2,8 +2,9 @@
 
 from minires import data, engine, models, nn, ops, optim
 from minires.backend import get_num_threads, set_num_threads
-from minires.engine import Function, Tensor, gradcheck, no_grad
+from minires.engine import Function, Tensor, no_grad
 from minires.errors import MiniresError
+from minires.gradcheck import gradcheck
 
 __version__ = "0.1.0"
 

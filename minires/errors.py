@@ -41,6 +41,10 @@ class OptionError(MiniresError, ValueError):
     """An argument outside of what the function or the layer accepts."""
 
 
+class DtypeError(OptionError, TypeError):
+    """A value that is no number, or numbers of a dtype that an operation cannot compute with."""
+
+
 class UnknownNameError(OptionError):
     """A name that does not exist, of a model or a recipe, say; the message lists similar ones, or all."""
 

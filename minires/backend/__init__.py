@@ -5,30 +5,35 @@ The only folder that may import CuPy.
 
 from minires.backend.cpu.blas import one_thread_per_product
 from minires.backend.cpu.threads import Future, get_num_threads, set_num_threads
-from minires.backend.device import (
+from minires.backend.device import device_of, library, same_library, share_memory, to_device, to_numpy
+from minires.backend.dtypes import (
     arithmetic_dtype,
     as_array,
-    device_of,
+    as_arrays,
+    common_dtype,
+    floating_dtype,
     is_floating,
-    library,
-    number,
-    same_library,
-    to_device,
-    to_numpy,
+    operand,
+    sum_dtype,
 )
 
 __all__ = [
     "Future",
     "arithmetic_dtype",
     "as_array",
+    "as_arrays",
+    "common_dtype",
     "device_of",
+    "floating_dtype",
     "get_num_threads",
     "is_floating",
     "library",
-    "number",
     "one_thread_per_product",
+    "operand",
     "same_library",
     "set_num_threads",
+    "share_memory",
+    "sum_dtype",
     "to_device",
     "to_numpy",
 ]

@@ -5,79 +5,27 @@ CuPy is imported when a program asks for the device "cuda", never before.
 """
 
 import sys
-from numbers import Integral
 
 import numpy as np
 
-from minires.errors import DeviceError
+from minires.errors import DeviceError, DtypeError
 
 INSTALL_COMMAND = "pip install 'cupy-cuda13x[ctk]' (with a driver for CUDA 12 only, 'cupy-cuda12x[ctk]')"
 
 
 def library(array):
-    """The module whose array this is: NumPy or CuPy."""
-    if isinstance(array, np.ndarray):
+    """The module whose array this is: NumPy or CuPy; DtypeError for anything else."""
+    if isinstance(array, (np.ndarray, np.generic)):  # a result without axes is a scalar of NumPy's
         return np
     cupy = sys.modules.get("cupy")  # an array of CuPy can only exist where CuPy has been imported
     if cupy is not None and isinstance(array, cupy.ndarray):
         return cupy
-    raise TypeError(f"expected an array of NumPy or CuPy, not {type(array).__name__}")
+    raise DtypeError(f"expected an array of NumPy or CuPy, not {type(array).__name__}")
 
 
 def device_of(array):
     """ "cpu" for an array of NumPy, "cuda" for one of CuPy."""
     return "cpu" if library(array) is np else "cuda"
-
-
-def as_array(data, dtype=None):
-    """`data` as an array: float32 unless `dtype`, or the dtype that it brings along, says otherwise.
-
-    Floating-point numbers are kept in float32 or float64, nothing narrower or wider; but bfloat16 stays.
-    """
-    if not hasattr(data, "dtype"):
-        data = np.asarray(data, np.float32)
-    elif isinstance(data, np.generic):
-        data = np.asarray(data)
-    library(data)  # raises TypeError for an array of another library
-    # bfloat16 stays: its kind is "V", like that of all dtypes that are not NumPy's own.
-    if dtype is None and data.dtype.kind == "f" and data.dtype.itemsize not in (4, 8):
-        dtype = np.float32
-    return data if dtype is None else data.astype(dtype, copy=False)
-
-
-def number(value, like):
-    """A Python number as an array without axes, with the dtype and on the device of the array `like`.
-
-    A fraction is float32 where `like` has whole numbers. A GPU writes the number into its memory by itself,
-    because a copy from the CPU cannot be part of a recorded step (cuda/graph.py).
-    """
-    fraction = not isinstance(value, Integral)
-    dtype = np.float32 if fraction and not is_floating(like.dtype) else like.dtype
-    return np.asarray(value, dtype) if library(like) is np else library(like).full((), value, dtype)
-
-
-def is_floating(dtype):
-    """Whether numbers of this dtype can have gradients: float32, float64, and bfloat16 for maps on a GPU."""
-    return dtype.kind == "f" or dtype.name == "bfloat16"
-
-
-def arithmetic_dtype(tensor):
-    """The dtype in which kernels compute with a tensor: its own, but float32 for bfloat16 on a GPU."""
-    dtype = tensor.dtype
-    # A dtype's name is slow to get, its kind is not. The kind is "V" for a dtype that is not NumPy's own.
-    narrow = dtype.kind == "V" and dtype.name == "bfloat16" and tensor.device == "cuda"
-    return np.dtype(np.float32) if narrow else dtype
-
-
-def bfloat16():
-    """The dtype bfloat16, which NumPy knows from the package ml_dtypes; DeviceError if that is missing."""
-    try:
-        from ml_dtypes import bfloat16
-    except ImportError as error:
-        raise DeviceError(
-            "precision 'bf16' needs the package ml_dtypes; run pip install ml_dtypes"
-        ) from error
-    return np.dtype(bfloat16)
 
 
 def same_library(arrays, op):
@@ -94,6 +42,11 @@ def same_library(arrays, op):
                 f"move one of them first, for example with .to({first_device!r})"
             )
     return first
+
+
+def share_memory(y, x):
+    """Whether the array y is x or a view of it; also for two views of one array."""
+    return y is x or (y.base is not None and (y.base is x or y.base is x.base))
 
 
 def to_device(array, device):

@@ -1,8 +1,8 @@
 """The hot kernels, each in the version that is fast where its arrays are.
 
-On the CPU that is backend/cpu/, on a GPU backend/cuda/. For tiny arrays on the CPU, for kernels that
-backend/cpu/ lacks, and for float64 on a GPU it is backend/reference/, whose plain versions define what each
-kernel computes.
+On the CPU that is backend/cpu/, on a GPU backend/cuda/. For tiny arrays on the CPU, for float64 on a GPU, and
+for kernels that these folders lack, it is backend/reference/, whose plain versions define what each kernel
+computes.
 """
 
 from contextlib import contextmanager
@@ -45,7 +45,7 @@ def nothing_in_background():
 def _kernel(name, deciding_argument=0):
     """The kernel of this name; its argument number `deciding_argument` decides which version computes it."""
     plain = getattr(reference, name)
-    on_cpu, on_gpu = getattr(cpu, name, plain), getattr(cuda, name)
+    on_cpu, on_gpu = getattr(cpu, name, plain), getattr(cuda, name, plain)
 
     @wraps(plain)
     def kernel(*arguments, **options):
@@ -61,7 +61,7 @@ def _kernel(name, deciding_argument=0):
 
 def is_on_gpu(array):
     """Whether the kernels use their CUDA versions for this array."""
-    if isinstance(array, np.ndarray) or _plain_only.get():
+    if isinstance(array, (np.ndarray, np.generic)) or _plain_only.get():
         return False
     return array.dtype.name in ("float32", "bfloat16")
 
@@ -93,6 +93,7 @@ sum_pool = _kernel("sum_pool")
 sum_pool_gradient = _kernel("sum_pool_gradient")
 global_mean = _kernel("global_mean")
 global_mean_gradient = _kernel("global_mean_gradient")
+channel_sum = _kernel("channel_sum")
 batch_statistics = _kernel("batch_statistics")
 batch_normalization = _kernel("batch_normalization")
 batch_norm_gradient = _kernel("batch_norm_gradient")
@@ -101,6 +102,7 @@ scale_and_shift = _kernel("scale_and_shift")
 relu = _kernel("relu")
 relu_gradient = _kernel("relu_gradient")
 add = _kernel("add")
+select = _kernel("select", deciding_argument=1)
 cross_entropy = _kernel("cross_entropy")
 cross_entropy_gradient = _kernel("cross_entropy_gradient")
 count_batch = _kernel("count_batch", deciding_argument=1)

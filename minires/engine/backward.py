@@ -7,7 +7,7 @@ node once and do not follow each path, because every residual block doubles the 
 itself does not need the leaves' gradients, so another thread may compute such a gradient: it is a Future.
 """
 
-from minires.backend import Future, kernels
+from minires.backend import Future, kernels, reference
 from minires.errors import GraphError, ShapeError
 
 
@@ -25,8 +25,7 @@ def backpropagate(root, gradient):
     ready, leaves = [root.creator], []
     while ready:
         node = ready.pop()
-        for tensor, gx in node.input_gradients(gradients.pop(node)):
-            parent = tensor.creator
+        for tensor, parent, gx in node.input_gradients(gradients.pop(node)):
             if parent is None:
                 leaves.append((tensor, gx, node))
                 continue
@@ -51,7 +50,9 @@ def count_uses(root):
                 f"backward(): the graph was freed at {node.name!r} by an earlier backward(); "
                 "run the forward pass again, or add the losses and call backward() once"
             )
-        for parent in (tensor.creator for tensor in node.inputs if tensor.creator is not None):
+        for parent in node.parents:
+            if parent is None:
+                continue
             if parent not in uses:
                 stack.append(parent)
             uses[parent] = uses.get(parent, 0) + 1
@@ -68,7 +69,7 @@ def gradient_for_input(gradient, tensor, node):
     if gradient.shape != tensor.shape:
         added = gradient.ndim - tensor.ndim
         stretched = (i for i, n in enumerate(tensor.shape, start=added) if n == 1)
-        gradient = gradient.sum(axis=(*range(added), *stretched), keepdims=True)[(0,) * added]
+        gradient = reference.precise_sum(gradient, (*range(added), *stretched), keepdims=True)[(0,) * added]
         if gradient.shape != tensor.shape:
             raise ShapeError(f"{node.name}: backward returned {gradient.shape} for an input {tensor.shape}")
     return gradient.astype(tensor.dtype, copy=False)

@@ -1,10 +1,19 @@
 """Tensor: an array, its gradient, and the operation that made it."""
 
-import numpy as np
+from threading import Lock
 
-from minires.backend import as_array, device_of, is_floating, library, same_library, to_numpy
+from minires.backend import as_array, device_of, is_floating, library, same_library
 from minires.engine.backward import backpropagate
-from minires.errors import GraphError, OptionError, ShapeError
+from minires.errors import DtypeError, GraphError, ShapeError
+from minires.options import refuse_unless_default
+
+_accumulating = Lock()  # held while a gradient is added to a leaf: threads may share the leaves
+
+
+class Version:
+    """How often an array was changed in place. Tensors that share memory share their Version."""
+
+    number = 0
 
 
 class Tensor:
@@ -19,29 +28,47 @@ class Tensor:
     then, for leaves only, a Tensor of the same shape; `creator`, the Function call that made this tensor,
     None for a leaf.
 
-    Operators and methods such as `+`, `@`, `.sum()` are attached in minires/ops/operators.py.
+    Operators and methods such as `+`, `@`, `.sum()`, `.numpy()` are attached in minires/ops/operators.py.
     """
 
-    __array_priority__ = 1000  # array * tensor calls the tensor's method, not NumPy's
-
     def __init__(self, data, requires_grad=False, dtype=None):
-        self._array = as_array(data.data if isinstance(data, Tensor) else data, dtype)
-        if requires_grad and not is_floating(self.dtype):
-            raise OptionError(
-                f"requires_grad=True needs float32 or float64, not {self.dtype}; "
-                "convert first, for example Tensor(data, dtype='float32', requires_grad=True)"
-            )
-        self.requires_grad = requires_grad
-        self.grad = None
-        self.creator = None
+        array = data.data if isinstance(data, Tensor) else data
+        self._array = as_array(array, dtype)
+        self.version = data.version if isinstance(data, Tensor) and self._array is array else Version()
+        self.grad = self.creator = None
+        self._requires_grad = False
+        if requires_grad:
+            self.requires_grad = True
 
     @property
     def data(self):
         return self._array
 
     @data.setter
-    def data(self, array):  # x.data -= lr * x.grad gives a Tensor
-        self._array = array.data if isinstance(array, Tensor) else array
+    def data(self, array):
+        array = as_array(array.data if isinstance(array, Tensor) else array)
+        self._check_gradient(array.dtype, self._requires_grad)
+        if array is not self._array:  # not after x.data -= y, which has changed the array in place
+            self._array, self.version = array, Version()
+
+    @property
+    def requires_grad(self):
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, required):
+        self._check_gradient(self.dtype, required)
+        if self.creator is not None and not required:
+            raise GraphError("requires_grad=False is for leaves; call .detach() on a computed tensor")
+        self._requires_grad = bool(required)
+
+    @staticmethod
+    def _check_gradient(dtype, required):
+        if required and not is_floating(dtype):
+            raise DtypeError(
+                f"requires_grad=True needs float32 or float64, not {dtype}; "
+                "convert first, for example Tensor(data, dtype='float32', requires_grad=True)"
+            )
 
     @property
     def shape(self):
@@ -60,31 +87,20 @@ class Tensor:
         """ "cpu" or "cuda"."""
         return device_of(self.data)
 
-    def size(self, dim=None):
-        """The shape, or the length along `dim`."""
-        return self.shape if dim is None else self.shape[dim]
-
-    def numpy(self):
-        """The data as an array of NumPy: shared on the CPU, copied from a GPU."""
-        return to_numpy(self.data)
-
-    def item(self):
-        """The only element, as a Python number."""
-        if self.data.size != 1:
-            raise ShapeError(f"item(): a tensor of shape {self.shape} has {self.data.size} elements, not one")
-        return self.data.item()
-
     def detach(self):
         """The same data without its history: gradients do not flow through it."""
-        return Tensor(self.data)
+        return Tensor(self)
 
-    def backward(self, gradient=None):
+    def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
         """Add d(self)/d(leaf), weighted by `gradient`, to the `grad` of every leaf that requires one.
 
         gradient: the upstream gradient, of this tensor's shape; left out, it is 1 for a single element.
-        Raises GraphError where there is nothing to differentiate or the graph was used before, ShapeError
-        for an upstream gradient of another shape.
+        Raises GraphError where there is no graph, or where it or its arrays are gone; ShapeError.
         """
+        refuse_unless_default(
+            "backward", retain_graph=(retain_graph or None, None), create_graph=(create_graph, False),
+            inputs=(inputs, None),
+        )  # fmt: skip
         if not self.requires_grad:
             raise GraphError(
                 "backward(): no input of this tensor requires a gradient; create it with requires_grad=True, "
@@ -102,25 +118,26 @@ class Tensor:
             raise ShapeError(f"backward(): the gradient has shape {gradient.shape}, the tensor {self.shape}")
         backpropagate(self, gradient)
 
+    def overwrite(self, array):
+        """Change the numbers in place; a graph that needs the old ones refuses its backward()."""
+        self.data[...] = array
+        self.version.number += 1
+
+    def become(self, y):
+        """Take over the numbers of y, and its history: in place where y has none, for x += 1."""
+        if y.creator is None:
+            self.overwrite(y.data)
+        else:
+            self._array, self.version, self.creator = y.data, y.version, y.creator
+            self._requires_grad = True
+
     def accumulate(self, gradient, fresh=False):
         """Add the array `gradient` to `grad`; `fresh`: it is used nowhere else and needs no copy."""
-        if self.grad is None:
-            self.grad = Tensor(gradient if fresh and gradient.flags.c_contiguous else gradient.copy())
-        else:
-            self.grad.data += gradient
-
-    def __array__(self, dtype=None, copy=None):
-        return np.array(self.numpy(), dtype=dtype, copy=copy)
-
-    def __len__(self):
-        if not self.shape:
-            raise TypeError("a tensor without dimensions has no length")
-        return self.shape[0]
+        with _accumulating:
+            if self.grad is None:
+                self.grad = Tensor(gradient if fresh and gradient.flags.c_contiguous else gradient.copy())
+            else:
+                self.grad.data += gradient
 
     def __hash__(self):
         return id(self)
-
-    def __repr__(self):
-        body = np.array2string(self.numpy(), separator=", ", prefix="Tensor(", threshold=100)
-        dtype = "" if self.dtype == "float32" else f", dtype={self.dtype}"
-        return f"Tensor({body}{dtype}{', requires_grad=True' if self.requires_grad else ''})"

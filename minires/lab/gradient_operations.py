@@ -19,7 +19,7 @@ def spread(*shape):
 
 def positive(*shape):
     """Numbers between 0.5 and 2."""
-    return np.random.default_rng(1).uniform(0.5, 2, shape)
+    return np.asarray(np.random.default_rng(1).uniform(0.5, 2, shape))
 
 
 def noise(*shape):
@@ -56,13 +56,20 @@ OPERATIONS = {
     "sqrt": (ops.sqrt, [positive(3, 4)]),
     "abs": (ops.abs, [spread(3, 4)]),
     "maximum": (ops.maximum, [spread(3, 4), spread(2, 3, 4)[1] + 0.03]),
-    "clip": (lambda x: ops.clip(x, -0.3, 0.4), [spread(3, 4)]),
+    "minimum": (ops.minimum, [spread(3, 4), spread(2, 3, 4)[1] + 0.03]),
+    "clip": [
+        (lambda x: ops.clip(x, -0.3, 0.4), [spread(3, 4)]),
+        (ops.clip, [spread(3, 4), spread(2, 3, 4)[1] - 0.42, spread(2, 3, 4)[1] + 0.43]),
+    ],
     "sigmoid": (ops.sigmoid, [noise(3, 4)]),
     "tanh": (ops.tanh, [noise(3, 4)]),
     "relu": (ops.relu, [spread(3, 4)]),
     "sum": [(lambda x: ops.sum(x, (0, 2)), [noise(2, 3, 4)]), (ops.sum, [noise(3, 4)])],
     "mean": [(lambda x: ops.mean(x, 1), [noise(2, 3, 4)]), (ops.mean, [noise(3, 4)])],
-    "max": [(lambda x: ops.max(x, 1, keepdim=True), [spread(2, 3, 4)]), (ops.max, [spread(3, 4)])],
+    "max": [(lambda x: ops.max(x, 1, keepdim=True)[0], [spread(2, 3, 4)]), (ops.max, [spread(3, 4)])],
+    "min": [(lambda x: ops.min(x, 1)[0], [spread(2, 3, 4)]), (ops.min, [spread(3, 4)])],
+    "amax": (lambda x: ops.amax(x, (0, 2), keepdim=True), [spread(2, 3, 4)]),
+    "amin": (lambda x: ops.amin(x, (0, 2)), [spread(2, 3, 4)]),
     "var": [(lambda x: ops.var(x, (0, 2)), [noise(2, 3, 4)]), (ops.var, [noise(3, 4)])],
     "squeeze": (ops.squeeze, [noise(3, 1, 4)]),
     "unsqueeze": (lambda x: ops.unsqueeze(x, 1), [noise(3, 4)]),
@@ -118,3 +125,47 @@ OPERATIONS = {
     "cross_entropy": (lambda x: ops.cross_entropy(x, LABELS.to(x.device)), [noise(3, 5)]),
     "mse_loss": (ops.mse_loss, [noise(3, 4), spread(3, 4)]),
 }
+
+# Operations on a single number, of shape (): NumPy makes scalars of such results, which are no arrays.
+OF_ONE_NUMBER = {
+    "add": lambda x: ops.add(x, x),
+    "sub": lambda x: ops.sub(1, x),
+    "mul": lambda x: ops.mul(x, x),
+    "div": lambda x: ops.div(1, x),
+    "neg": ops.neg,
+    "pow": lambda x: ops.pow(x, x),
+    "exp": ops.exp,
+    "log": ops.log,
+    "sqrt": ops.sqrt,
+    "abs": ops.abs,
+    "maximum": lambda x: ops.maximum(x, 0.1),
+    "minimum": lambda x: ops.minimum(x, 3),
+    "clip": lambda x: ops.clip(x, 0, 3),
+    "sigmoid": ops.sigmoid,
+    "tanh": ops.tanh,
+    "relu": ops.relu,
+    "sum": lambda x: ops.sum(x, -1),
+    "mean": lambda x: ops.mean(x, 0, keepdim=True),
+    "max": lambda x: ops.max(x, 0)[0],
+    "min": ops.min,
+    "amax": ops.amax,
+    "amin": lambda x: ops.amin(x, -1),
+    "var": lambda x: ops.var(x, correction=0) + x,
+    "squeeze": lambda x: ops.squeeze(x, 0),
+    "unsqueeze": lambda x: ops.unsqueeze(x, 0),
+    "reshape": lambda x: ops.reshape(x, 1, 1),
+    "transpose": lambda x: ops.transpose(x, 0, -1),
+    "permute": lambda x: ops.permute(x, ()),
+    "getitem": lambda x: x[None] + x[...],
+    "pad": lambda x: ops.pad(x, ()),
+    "flatten": ops.flatten,
+    "broadcast_to": lambda x: ops.broadcast_to(x, 2, 3),
+    "to": lambda x: ops.to(x, "float64"),
+    "dropout": fixed_dropout,
+    "log_softmax": lambda x: ops.log_softmax(x, 0) + x,
+    "softmax": lambda x: ops.softmax(x, -1) * x,
+    "mse_loss": lambda x: ops.mse_loss(x, x * x),
+}
+for _name, _function in OF_ONE_NUMBER.items():
+    _cases = OPERATIONS[_name] if isinstance(OPERATIONS[_name], list) else [OPERATIONS[_name]]
+    OPERATIONS[_name] = [*_cases, (_function, [positive()])]

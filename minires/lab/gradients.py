@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from minires import models
-from minires.engine import Tensor, gradcheck
+from minires.engine import Tensor
 from minires.errors import UnknownNameError
+from minires.gradcheck import gradcheck
 from minires.lab.gradient_blocks import BLOCKS
 from minires.lab.gradient_operations import OPERATIONS
 from minires.nn import BatchNorm2d, Dropout, Module

@@ -170,7 +170,7 @@ class MaxPool2d(Module):
         self.kernel_size, self.stride, self.padding, self.ceil_mode = kernel_size, stride, padding, ceil_mode
 
     def forward(self, x):
-        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode)
+        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode)
 
     def extra_repr(self):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
@@ -236,7 +236,7 @@ class Dropout(Module):
         self.generator = np.random.default_rng(generator.integers(2**63))
 
     def forward(self, x):
-        return F.dropout(x, self.p, self.training, self.generator)
+        return F.dropout(x, self.p, self.training, generator=self.generator)
 
     def extra_repr(self):
         return f"p={self.p}"
@@ -259,7 +259,7 @@ class CrossEntropyLoss(Module):
         self.reduction = reduction
 
     def forward(self, logits, labels):
-        return F.cross_entropy(logits, labels, self.reduction)
+        return F.cross_entropy(logits, labels, reduction=self.reduction)
 
 
 class MSELoss(Module):
@@ -269,4 +269,4 @@ class MSELoss(Module):
         self.reduction = reduction
 
     def forward(self, x, target):
-        return F.mse_loss(x, target, self.reduction)
+        return F.mse_loss(x, target, reduction=self.reduction)

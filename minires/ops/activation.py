@@ -2,15 +2,18 @@
 
 import numpy as np
 
-from minires.backend import kernels
+from minires.backend import floating_dtype, kernels
 from minires.engine import Function, Tensor
 from minires.errors import OptionError
+from minires.ops.elementwise import refuse_truth_values
+from minires.options import refuse_unless_default
 
 
 class Relu(Function):
-    """y = max(x, 0)        gx = gy where y > 0, else 0"""
+    """y = max(x, 0)        gx = 0 where y <= 0, else gy"""
 
     def forward(self, x):
+        refuse_truth_values("relu", x)
         self.saved = y = kernels.relu(x)
         return y
 
@@ -18,7 +21,7 @@ class Relu(Function):
         return kernels.relu_gradient(gy, self.saved)
 
 
-class Sigmoid(Function):
+class Sigmoid(Function, computes_in=floating_dtype):
     """y = 1 / (1 + e^-x)        gx = gy y (1 - y)"""
 
     def forward(self, x):
@@ -31,7 +34,7 @@ class Sigmoid(Function):
         return gy * y * (1 - y)
 
 
-class Tanh(Function):
+class Tanh(Function, computes_in=floating_dtype):
     """y = tanh(x)        gx = gy (1 - y^2)"""
 
     def forward(self, x):
@@ -43,7 +46,7 @@ class Tanh(Function):
         return gy * (1 - y * y)
 
 
-class Dropout(Function):
+class Dropout(Function, computes_in=floating_dtype):
     """y = x m / (1 - p)        gx = gy m / (1 - p)        m: 1 with probability 1 - p, else 0
 
     Inverted dropout: dividing by 1 - p in training keeps the expectation, so that evaluation changes nothing.
@@ -51,39 +54,42 @@ class Dropout(Function):
     """
 
     def __init__(self, p, generator):
-        self.p, self.generator = p, generator
+        self.p, self.generator = float(p), generator
 
     def forward(self, x):
-        keep = self.generator.random(x.shape, dtype=np.float32) >= self.p
-        self.saved = mask = self.xp.asarray(keep, x.dtype) / (1 - self.p)
-        return x * mask
+        self.saved = keep = self.xp.asarray(self.generator.random(x.shape, dtype=np.float32) >= self.p)
+        return kernels.select(keep, x) / (1 - self.p)
 
     def backward(self, gy):
-        return gy * self.saved
+        return kernels.select(self.saved, gy) / (1 - self.p)
 
 
-def relu(x):
-    """max(x, 0)."""
-    return Relu()(x)
+def relu(input, inplace=False):
+    """max(input, 0)."""
+    refuse_unless_default("relu", inplace=(inplace, False))
+    return Relu()(input)
 
 
-def sigmoid(x):
-    """1 / (1 + e^-x)."""
-    return Sigmoid()(x)
+def sigmoid(input):
+    """1 / (1 + e^-input)."""
+    return Sigmoid()(input)
 
 
-def tanh(x):
+def tanh(input):
     """The hyperbolic tangent."""
-    return Tanh()(x)
+    return Tanh()(input)
 
 
-def dropout(x, p=0.5, training=True, generator=None):
-    """Set each element to 0 with probability p and divide the rest by 1 - p; in evaluation, return x itself.
+def dropout(input, p=0.5, training=True, inplace=False, *, generator=None):
+    """Set each element to 0 with probability p and divide the rest by 1 - p.
+
+    In evaluation the result is `input` itself.
 
     generator: a numpy.random.Generator; a fresh, unseeded one if left out.
     """
+    refuse_unless_default("dropout", inplace=(inplace, False))
     if not 0 <= p < 1:
         raise OptionError(f"dropout: p must be at least 0 and below 1, not {p}")
     if not training or p == 0:
-        return x if isinstance(x, Tensor) else Tensor(x)
-    return Dropout(p, generator or np.random.default_rng())(x)
+        return input if isinstance(input, Tensor) else Tensor(input)
+    return Dropout(p, generator or np.random.default_rng())(input)

@@ -5,13 +5,14 @@ from operator import index
 
 from minires.backend import arithmetic_dtype
 from minires.backend.window import Window
+from minires.engine import Tensor
 from minires.errors import OptionError, ShapeError
 
 
 def check_same_float(op, *tensors):
     """OptionError unless all are float32 or all float64: NumPy would compute a mixture in float64, slowly.
 
-    The first tensor, a map, may be stored in a narrower dtype than kernels compute with (backend/device.py).
+    The first tensor, a map, may be stored in a narrower dtype than kernels compute with (backend/dtypes.py).
     """
     dtypes = [arithmetic_dtype(tensors[0]), *(tensor.dtype for tensor in tensors[1:])]
     if dtypes.count(dtypes[0]) < len(dtypes) or dtypes[0].kind != "f":
@@ -19,6 +20,38 @@ def check_same_float(op, *tensors):
             f"{op}: the inputs are {', '.join(map(str, dtypes))}, but must all be float32 or all float64; "
             "convert with .to('float32') or model.to('float64')"
         )
+
+
+def as_tensors(inputs):
+    """Each input as a Tensor."""
+    return [x if isinstance(x, Tensor) else Tensor(x) for x in inputs]
+
+
+def axis_of(op, shape, dim):
+    """The axis `dim` of a shape, counted from the front; ShapeError if there is none of this number.
+
+    As in PyTorch, 0 and -1 stand for the axis of a single number, which has none; there the result is 0.
+    """
+    if isinstance(dim, bool) or not hasattr(dim, "__index__"):
+        raise OptionError(f"{op}: dim must be a whole number, not {dim!r}")
+    axis = index(dim)
+    ndim = max(len(shape), 1)
+    if not -ndim <= axis < ndim:
+        raise ShapeError(f"{op}: axis {axis} is out of range for shape {shape}")
+    return axis % ndim
+
+
+def axes_of(op, x, dim):
+    """The axes `dim` of x, counted from the front, as a tuple: all for None and ().
+
+    Raises ShapeError for an axis that x does not have or that is named twice.
+    """
+    if dim is None or dim == ():
+        return tuple(range(x.ndim))
+    axes = [axis_of(op, x.shape, d) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))]
+    if len(set(axes)) < len(axes):
+        raise ShapeError(f"{op}: dim {dim!r} names an axis of shape {x.shape} twice")
+    return tuple(axes) if x.ndim else ()
 
 
 def pair(value, name):

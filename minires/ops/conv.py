@@ -3,10 +3,12 @@
 So it is defined here; the kernels compute the same in faster ways.
 """
 
+from operator import index
+
 from minires.backend import kernels
 from minires.engine import Function
-from minires.errors import ShapeError
-from minires.ops.checks import check_same_float, sliding_window
+from minires.errors import OptionError, ShapeError
+from minires.ops.checks import as_tensors, check_same_float, sliding_window
 from minires.ops.epilogue import add_and_relu, kernel_can_add
 
 
@@ -53,14 +55,13 @@ class Conv2d(Function):
             gW = kernels.run_in_background(kernels.convolution_weight_gradient, gz, x, W.shape, *geometry)
         gradients = [gx, gW]
         if len(self.needs_grad) > 2 + self.added:
-            # In the weights' dtype, which may be wider than that of the maps.
-            gradients.append(gz.sum(axis=(0, 2, 3), dtype=W.dtype) if self.needs_grad[2] else None)
+            gradients.append(kernels.channel_sum(gz).astype(W.dtype) if self.needs_grad[2] else None)
         if self.added:
             gradients.append(gz)
         return tuple(gradients)
 
 
-def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *, add=None, relu=False):
+def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *, add=None, relu=False):
     """Convolve (N, C, H, W) with (O, C/groups, KH, KW) and add (O,): -> (N, O, OH, OW).
 
     stride, padding, dilation: one number, or a pair (vertical, horizontal).
@@ -69,7 +70,8 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *, a
         any other addend both are operations of their own.
     Raises ShapeError or OptionError that names the argument that does not fit.
     """
-    inputs = (x, weight) if bias is None else (x, weight, bias)
+    inputs = as_tensors((input, weight) if bias is None else (input, weight, bias))
+    x, weight = inputs[:2]
     window = convolution_window(*inputs, stride=stride, padding=padding, dilation=dilation, groups=groups)
     if add is None:
         return Conv2d(window, groups, relu=relu)(*inputs)
@@ -92,6 +94,10 @@ def convolution_window(x, weight, bias=None, *, stride, padding, dilation, group
     if len(filters) != 4:
         raise ShapeError(f"conv2d: the weight must be (O, C/groups, KH, KW), not {filters}")
     window = sliding_window("conv2d", shape, filters[2:], stride, padding, dilation)
+    try:
+        index(groups)
+    except TypeError as error:
+        raise OptionError(f"conv2d: groups must be a whole number, not {groups!r}") from error
     if groups < 1 or filters[0] % groups or shape[1] != filters[1] * groups:
         raise ShapeError(
             f"conv2d: input {shape} and weight {filters} do not fit with groups={groups}: the weight takes "

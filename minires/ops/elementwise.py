@@ -1,13 +1,20 @@
 """Arithmetic element by element. Shapes broadcast as in NumPy; the engine sums gradients to an input's shape.
 
-Everywhere below, y is the output, gy its gradient, ga, gb, gx those of the inputs a, b, x.
+Everywhere below, y is the output, gy its gradient, ga, gb, gx those of the inputs a, b, x. Dtypes are
+PyTorch's, see backend/dtypes.py: arithmetic stays among whole numbers, functions compute in fractions.
 """
 
-from minires.backend import kernels
+import math
+
+import numpy as np
+
+from minires.backend import common_dtype, floating_dtype, kernels
 from minires.engine import Function
+from minires.errors import DtypeError, OptionError
+from minires.options import refuse_unless_default
 
 
-class Add(Function):
+class Add(Function, computes_in=common_dtype):
     """y = a + b        ga = gy        gb = gy"""
 
     def forward(self, a, b):
@@ -17,7 +24,7 @@ class Add(Function):
         return gy, gy
 
 
-class Sub(Function):
+class Sub(Function, computes_in=common_dtype):
     """y = a - b        ga = gy        gb = -gy"""
 
     def forward(self, a, b):
@@ -27,7 +34,7 @@ class Sub(Function):
         return gy, -gy
 
 
-class Mul(Function):
+class Mul(Function, computes_in=common_dtype):
     """y = a b        ga = gy b        gb = gy a"""
 
     def forward(self, a, b):
@@ -39,7 +46,7 @@ class Mul(Function):
         return gy * b, gy * a
 
 
-class Div(Function):
+class Div(Function, computes_in=floating_dtype):
     """y = a / b        ga = gy / b        gb = -gy a / b^2"""
 
     def forward(self, a, b):
@@ -56,29 +63,40 @@ class Neg(Function):
     """y = -x        gx = -gy"""
 
     def forward(self, x):
+        refuse_truth_values("neg", x)
         return -x
 
     def backward(self, gy):
         return -gy
 
 
-class Pow(Function):
-    """y = a^b        ga = gy b a^(b-1)        gb = gy y log a   (a > 0 where b needs a gradient)"""
+class Pow(Function, computes_in=common_dtype):
+    """y = a^b        ga = gy b a^(b-1)        gb = gy y log a
+
+    ga = 0 where b = 0, also at a = 0, where a^(b-1) is infinite; gb = 0 where a = 0 and b >= 0, for 0^b is
+    constant there.
+    """
 
     def forward(self, a, b):
+        refuse_truth_values("pow", a)
+        if b.dtype.kind == "i" and (b < 0).any():
+            raise OptionError("pow: whole numbers have no negative whole powers; convert with .to('float32')")
         y = a**b
         self.saved = a, b, y
         return y
 
     def backward(self, gy):
-        a, b, y = self.saved
-        # where b = 0 the gradient is 0, also at a = 0, where a^(b-1) would be infinite
-        ga = gy * b * a ** self.xp.where(b == 0, 1, b - 1) if self.needs_grad[0] else None
-        gb = gy * y * self.xp.log(a) if self.needs_grad[1] else None
+        (a, b, y), xp = self.saved, self.xp
+        ga = gb = None
+        if self.needs_grad[0]:
+            ga = xp.where(b == 0, 0, gy * b * a ** xp.where(b == 0, 1, b - 1))
+        if self.needs_grad[1]:
+            constant = (a == 0) & (b >= 0)
+            gb = xp.where(constant, 0, gy * y * xp.log(xp.where(constant, 1, a)))
         return ga, gb
 
 
-class Exp(Function):
+class Exp(Function, computes_in=floating_dtype):
     """y = e^x        gx = gy y"""
 
     def forward(self, x):
@@ -89,7 +107,7 @@ class Exp(Function):
         return gy * self.saved
 
 
-class Log(Function):
+class Log(Function, computes_in=floating_dtype):
     """y = ln x        gx = gy / x"""
 
     def forward(self, x):
@@ -100,7 +118,7 @@ class Log(Function):
         return gy / self.saved
 
 
-class Sqrt(Function):
+class Sqrt(Function, computes_in=floating_dtype):
     """y = sqrt(x)        gx = gy / (2 y)"""
 
     def forward(self, x):
@@ -112,18 +130,23 @@ class Sqrt(Function):
 
 
 class Abs(Function):
-    """y = |x|        gx = gy sign(x)   (0 at the kink)"""
+    """y = |x|        gx = gy where x > 0, -gy where x < 0, else 0"""
 
     def forward(self, x):
+        refuse_truth_values("abs", x)
         self.saved = x
         return self.xp.abs(x)
 
     def backward(self, gy):
-        return gy * self.xp.sign(self.saved)
+        x = self.saved
+        return kernels.select(x > 0, gy) - kernels.select(x < 0, gy)
 
 
-class Maximum(Function):
-    """y = max(a, b)        the larger input gets gy, the other one 0; at a tie each gets gy / 2"""
+class Maximum(Function, computes_in=common_dtype):
+    """y = max(a, b)        the larger input gets gy, the other one 0; at a tie each gets gy / 2
+
+    Where one of them is NaN, so is y, and both get gy.
+    """
 
     def forward(self, a, b):
         self.saved = a, b
@@ -131,80 +154,133 @@ class Maximum(Function):
 
     def backward(self, gy):
         a, b = self.saved
-        ga = gy * (a > b) + gy / 2 * (a == b)
-        return ga, gy - ga
+        gy = self.xp.where(a == b, gy / 2, gy)
+        return kernels.select(~(a < b), gy), kernels.select(~(a > b), gy)
 
 
-class Clip(Function):
-    """y = min(max(x, low), high)        gx = gy where low <= x <= high, else 0"""
+class Minimum(Maximum):
+    """y = min(a, b)        the smaller input gets gy, the other one 0; at a tie each gets gy / 2
 
-    def __init__(self, low, high):
-        self.low, self.high = low, high
+    Where one of them is NaN, so is y, and both get gy.
+    """
 
-    def forward(self, x):
-        y = self.xp.clip(x, self.low, self.high)
-        self.saved = y == x
+    def forward(self, a, b):
+        self.saved = a, b
+        return self.xp.minimum(a, b)
+
+    def backward(self, gy):
+        return super().backward(gy)[::-1]
+
+
+class Clip(Function, computes_in=common_dtype):
+    """y = min(max(x, low), high)        gx = gy where low <= x <= high, else 0
+
+    glow = gy where y is low        ghigh = gy where y is high, also where high < low
+
+    bounds: which of the two the inputs contain behind x, ("low", "high") or one of them.
+    """
+
+    def __init__(self, *bounds):
+        self.bounds = bounds
+
+    def forward(self, x, *values):
+        y, bounds = x, dict(zip(self.bounds, values, strict=True))
+        if "low" in bounds:
+            y = self.xp.maximum(y, bounds["low"])
+        if "high" in bounds:
+            y = self.xp.minimum(y, bounds["high"])
+        self.saved = x, *values
         return y
 
     def backward(self, gy):
-        return gy * self.saved
+        x, *values = self.saved
+        bounds = dict(zip(self.bounds, values, strict=True))
+        low, high = bounds.get("low", -math.inf), bounds.get("high", math.inf)
+        gradients = [kernels.select((x >= low) & (x <= high), gy)]
+        if "low" in bounds:
+            gradients.append(kernels.select((x < low) & (low < high), gy))
+        if "high" in bounds:
+            gradients.append(kernels.select((x > high) | (high < low), gy))
+        return tuple(gradients)
 
 
-def add(a, b):
-    """a + b."""
-    return Add()(a, b)
+def refuse_truth_values(op, *values):
+    """DtypeError if one of these arrays, tensors and numbers is a truth value."""
+    if any(isinstance(value, bool) or getattr(value, "dtype", None) == np.bool_ for value in values):
+        raise DtypeError(f"{op}: does not compute with truth values; convert first, with .to('int64')")
 
 
-def sub(a, b):
-    """a - b."""
-    return Sub()(a, b)
+def add(input, other, *, alpha=1):
+    """input + other."""
+    refuse_unless_default("add", alpha=(alpha, 1))
+    return Add()(input, other)
 
 
-def mul(a, b):
-    """a * b."""
-    return Mul()(a, b)
+def sub(input, other, *, alpha=1):
+    """input - other; DtypeError for truth values."""
+    refuse_unless_default("sub", alpha=(alpha, 1))
+    refuse_truth_values("sub", input, other)
+    return Sub()(input, other)
 
 
-def div(a, b):
-    """a / b."""
-    return Div()(a, b)
+def mul(input, other):
+    """input * other."""
+    return Mul()(input, other)
 
 
-def neg(x):
-    """-x."""
-    return Neg()(x)
+def div(input, other, *, rounding_mode=None):
+    """input / other, in fractions also for whole numbers."""
+    refuse_unless_default("div", rounding_mode=(rounding_mode, None))
+    return Div()(input, other)
 
 
-def pow(a, b):
-    """a to the power b."""
-    return Pow()(a, b)
+def neg(input):
+    """-input; DtypeError for truth values."""
+    return Neg()(input)
 
 
-def exp(x):
-    """e to the power x."""
-    return Exp()(x)
+def pow(input, exponent):
+    """input to the power exponent; OptionError for negative powers of whole numbers."""
+    return Pow()(input, exponent)
 
 
-def log(x):
+def exp(input):
+    """e to the power input."""
+    return Exp()(input)
+
+
+def log(input):
     """The natural logarithm."""
-    return Log()(x)
+    return Log()(input)
 
 
-def sqrt(x):
+def sqrt(input):
     """The square root."""
-    return Sqrt()(x)
+    return Sqrt()(input)
 
 
-def abs(x):
-    """The absolute value."""
-    return Abs()(x)
+def abs(input):
+    """The absolute value; DtypeError for truth values."""
+    return Abs()(input)
 
 
-def maximum(a, b):
-    """The larger of a and b, element by element."""
-    return Maximum()(a, b)
+def maximum(input, other):
+    """The larger of the two, element by element."""
+    return Maximum()(input, other)
 
 
-def clip(x, min=None, max=None):
-    """x, held between `min` and `max`; either may be left out."""
-    return Clip(min, max)(x)
+def minimum(input, other):
+    """The smaller of the two, element by element."""
+    return Minimum()(input, other)
+
+
+def clip(input, min=None, max=None):
+    """input, held between `min` and `max`, numbers or tensors; one of them may be left out.
+
+    Where min > max the result is max.
+    """
+    bounds = {"low": min, "high": max}
+    bounds = {name: bound for name, bound in bounds.items() if bound is not None}
+    if not bounds:
+        raise OptionError("clip: give min, max or both")
+    return Clip(*bounds)(input, *bounds.values())

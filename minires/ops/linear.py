@@ -1,20 +1,23 @@
 """Products of matrices, and the fully connected layer."""
 
-from minires.backend import kernels
+import math
+
+from minires.backend import common_dtype, kernels, reference
 from minires.engine import Function
-from minires.engine.function import as_tensors
 from minires.errors import ShapeError
-from minires.ops.checks import check_same_float
+from minires.ops.checks import as_tensors, check_same_float
+from minires.ops.elementwise import refuse_truth_values
 from minires.ops.shape import reshape
 
 
-class Matmul(Function):
+class Matmul(Function, computes_in=common_dtype):
     """y = a b        ga = gy b^T        gb = a^T gy
 
     a: (..., M, K), b: (..., K, P), y: (..., M, P); the leading axes broadcast.
     """
 
     def forward(self, a, b):
+        refuse_truth_values("matmul", a)
         self.saved = a, b
         return kernels.matmul(a, b)
 
@@ -35,20 +38,27 @@ class Linear(Function):
 
     def forward(self, x, W, b=None):
         self.saved = x, W
-        y = kernels.matmul(x.reshape(-1, W.shape[1]), W.T).reshape(*x.shape[:-1], len(W))
+        y = kernels.matmul(rows_of(x), W.T).reshape(*x.shape[:-1], len(W))
         return y if b is None else y + b
 
     def backward(self, gy):
         x, W = self.saved
-        rows = gy.reshape(-1, W.shape[0])
-        gx = kernels.matmul(rows, W).reshape(x.shape) if self.needs_grad[0] else None
-        gW = kernels.matmul(rows.T, x.reshape(-1, W.shape[1]))
-        return (gx, gW, rows.sum(axis=0))[: len(self.needs_grad)]
+        gy = rows_of(gy)
+        gx = kernels.matmul(gy, W).reshape(x.shape) if self.needs_grad[0] else None
+        gW = kernels.matmul(gy.T, rows_of(x)) if self.needs_grad[1] else None
+        if len(self.needs_grad) == 2:
+            return gx, gW
+        return gx, gW, reference.precise_sum(gy, 0) if self.needs_grad[2] else None
 
 
-def matmul(a, b):
+def rows_of(x):
+    """(..., I) as a matrix (rows, I)."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def matmul(input, other):
     """The matrix product; a vector counts as a row on the left, as a column on the right."""
-    a, b = as_tensors((a, b))
+    a, b = as_tensors((input, other))
     if a.ndim == 0 or b.ndim == 0:
         raise ShapeError(f"matmul: shapes {a.shape} and {b.shape}: a single number is not a matrix; use *")
     left = reshape(a, 1, -1) if a.ndim == 1 else a
@@ -64,16 +74,16 @@ def matmul(a, b):
     return reshape(y, *y.shape[:-1]) if b.ndim == 1 else y
 
 
-def linear(x, weight, bias=None):
-    """x weight^T + bias: (..., I), (O, I), (O,) -> (..., O)."""
+def linear(input, weight, bias=None):
+    """input weight^T + bias: (..., I), (O, I), (O,) -> (..., O)."""
+    x, weight, *rest = as_tensors((input, weight) if bias is None else (input, weight, bias))
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         raise ShapeError(
             f"linear: input {x.shape} does not fit weight {weight.shape}; it needs (..., in), (out, in)"
         )
-    if bias is not None and bias.shape != weight.shape[:1]:
+    if rest and rest[0].shape != weight.shape[:1]:
         raise ShapeError(
-            f"linear: bias {bias.shape} does not fit weight {weight.shape}; it needs {weight.shape[:1]}"
+            f"linear: bias {rest[0].shape} does not fit weight {weight.shape}; it needs {weight.shape[:1]}"
         )
-    inputs = (x, weight) if bias is None else (x, weight, bias)
-    check_same_float("linear", *inputs)
-    return Linear()(*inputs)
+    check_same_float("linear", x, weight, *rest)
+    return Linear()(x, weight, *rest)

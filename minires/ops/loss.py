@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from minires.backend import device_of, kernels, reference
+from minires.backend import device_of, floating_dtype, kernels, reference
 from minires.engine import Function, Tensor
-from minires.engine.function import as_tensors
 from minires.errors import DeviceError, OptionError, ShapeError
+from minires.ops.checks import as_tensors, axis_of
 from minires.ops.elementwise import exp
+from minires.options import check_choice, refuse_unless_default
 
 
-class LogSoftmax(Function):
+class LogSoftmax(Function, computes_in=floating_dtype):
     """y = x - log sum e^x        gx = gy - e^y sum gy        sums along one axis"""
 
     def __init__(self, dim):
@@ -20,10 +21,10 @@ class LogSoftmax(Function):
         return y
 
     def backward(self, gy):
-        return gy - self.xp.exp(self.saved) * gy.sum(axis=self.dim, keepdims=True)
+        return gy - self.xp.exp(self.saved) * reference.precise_sum(gy, self.dim, keepdims=True)
 
 
-class CrossEntropy(Function):
+class CrossEntropy(Function, computes_in=floating_dtype):
     """y_n = -log softmax(x_n)[t_n]        gx_n = gy_n (softmax(x_n) - onehot(t_n))
 
     x: (N, K), t: (N,) whole numbers in [0, K), y: (N,).
@@ -40,7 +41,7 @@ class CrossEntropy(Function):
         return kernels.cross_entropy_gradient(gy, self.saved, self.labels)
 
 
-class SquaredError(Function):
+class SquaredError(Function, computes_in=floating_dtype):
     """y = (x - t)^2        gx = 2 gy (x - t)        gt = -gx"""
 
     def forward(self, x, t):
@@ -52,26 +53,38 @@ class SquaredError(Function):
         return gx, -gx
 
 
-def log_softmax(x, dim=-1):
-    """log(e^x / sum e^x) along `dim`."""
-    return LogSoftmax(dim)(x)
+def log_softmax(input, dim=None, *, dtype=None):
+    """log(e^x / sum e^x) along `dim`, which may be left out for a vector or a matrix (N, K)."""
+    refuse_unless_default("log_softmax", dtype=(dtype, None))
+    (x,) = as_tensors((input,))
+    if dim is None and x.ndim > 2:
+        raise OptionError(f"softmax, log_softmax: say along which axis of shape {x.shape}, with dim=1, say")
+    return LogSoftmax(axis_of("log_softmax", x.shape, -1 if dim is None else dim))(x)
 
 
-def softmax(x, dim=-1):
-    """e^x / sum e^x along `dim`."""
-    return exp(log_softmax(x, dim))
+def softmax(input, dim=None, *, dtype=None):
+    """e^x / sum e^x along `dim`, which may be left out for a vector or a matrix (N, K)."""
+    return exp(log_softmax(input, dim, dtype=dtype))
 
 
-def cross_entropy(x, labels, reduction="mean"):
-    """-log softmax(x)[label] of logits (N, K) and whole-number labels (N,).
+def cross_entropy(
+    input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean",
+    label_smoothing=0.0,
+):  # fmt: skip
+    """-log softmax(input)[target] of logits (N, K) and whole-number labels (N,).
 
-    reduction: "mean" over the N, "sum", or "none" for all N values.
+    reduction: "mean" over the N, "sum", or "none" for all N values. The other arguments are PyTorch's and not
+        built here; OptionError for another value than the default.
 
     In float32 on a GPU the labels are not checked first, because the host would have to wait for them: there
     the loss of a label out of range is NaN.
     """
-    (x,) = as_tensors((x,))
-    labels = labels.data if isinstance(labels, Tensor) else labels
+    refuse_unless_default(
+        "cross_entropy", weight=(weight, None), size_average=(size_average, None), reduce=(reduce, None),
+        ignore_index=(ignore_index, -100), label_smoothing=(label_smoothing, 0.0),
+    )  # fmt: skip
+    (x,) = as_tensors((input,))
+    labels = target.data if isinstance(target, Tensor) else target
     labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
     if x.ndim != 2 or labels.shape != x.shape[:1]:
         raise ShapeError(
@@ -100,14 +113,20 @@ def _check_range(labels, K):
         )
 
 
-def mse_loss(x, target, reduction="mean"):
-    """(x - target)^2 of two tensors of one shape; reduction: "mean", "sum" or "none"."""
+def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+    """(input - target)^2 of two tensors of one shape; reduction: "mean", "sum" or "none".
+
+    size_average, reduce and weight are PyTorch's; OptionError for another value than the default.
+    """
+    refuse_unless_default(
+        "mse_loss", size_average=(size_average, None), reduce=(reduce, None), weight=(weight, None)
+    )
+    x, target = as_tensors((input, target))
     if x.shape != target.shape:
         raise ShapeError(f"mse_loss: input {x.shape} and target {target.shape} must have one shape")
     return _reduce("mse_loss", SquaredError()(x, target), reduction)
 
 
 def _reduce(op, y, reduction):
-    if reduction not in ("mean", "sum", "none"):
-        raise OptionError(f"{op}: reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
+    check_choice(f"{op}: reduction", reduction, ("mean", "sum", "none"))
     return y if reduction == "none" else getattr(y, reduction)()

@@ -1,12 +1,12 @@
 """Normalization: over the batch (batch norm), and across neighbouring channels (AlexNet's)."""
 
 import math
+from numbers import Real
 
-from minires.backend import kernels, same_library
+from minires.backend import arithmetic_dtype, floating_dtype, kernels, library, same_library
 from minires.engine import Function
-from minires.engine.function import as_tensors
 from minires.errors import OptionError, ShapeError
-from minires.ops.checks import check_same_float
+from minires.ops.checks import as_tensors, check_same_float
 from minires.ops.epilogue import add_and_relu, kernel_can_add
 
 
@@ -40,11 +40,11 @@ class BatchNorm(Function):
     def forward(self, x, gamma, beta, z=None):
         norm = self.normalization(x, gamma, beta)
         y = kernels.scale_and_shift(x, norm.scale, norm.shift, z, relu=self.relu)
-        self.saved = x, norm, y if self.relu else None
+        self.saved = x, gamma, norm, y if self.relu else None  # gamma is in norm; here, its change is noticed
         return y
 
     def backward(self, gy):
-        x, norm, y = self.saved
+        x, _, norm, y = self.saved
         return kernels.batch_norm_gradient(gy, x, norm, y, split=self.added, frozen=self.frozen)
 
 
@@ -59,7 +59,7 @@ class FrozenBatchNorm(BatchNorm):
     frozen = True
 
 
-class LocalResponseNorm(Function):
+class LocalResponseNorm(Function, computes_in=floating_dtype):
     """y = x / d^beta,    d_c = k + alpha / n sum over the n channels j around c of x_j^2
 
     gx_c = gy_c / d_c^beta - 2 alpha beta / n x_c sum over the j whose window holds c of gy_j y_j / d_j
@@ -94,13 +94,14 @@ class LocalResponseNorm(Function):
 
 
 def batch_norm(
-    x, running_mean, running_var, weight, bias, training=False, momentum=0.1, eps=1e-5, *,
+    input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5, *,
     add=None, relu=False, statistics=None,
 ):  # fmt: skip
     """Batch normalization of (N, C, ...) per channel.
 
     Training uses the batch's statistics s and changes the running statistics r, Tensors of shape (C,), in
-    place: r = (1 - momentum) r + momentum s, with the unbiased variance. Evaluation uses r.
+    place: r = (1 - momentum) r + momentum s, with the unbiased variance. Evaluation uses r. In training r may
+    be None, and nothing is kept. A weight of None is 1, a bias of None is 0.
 
     add: a tensor, array or number to add to the result. relu: whether max(result, 0) is returned. A map of
         the result's shape, dtype and device is added, and the ReLU applied, while the result is written; for
@@ -108,7 +109,10 @@ def batch_norm(
     statistics: those of x, in training only, if conv2d_and_statistics has computed them.
     Raises ShapeError or OptionError that names the argument that does not fit.
     """
-    x, weight, bias = as_tensors((x, weight, bias))
+    (x,) = as_tensors((input,))
+    weight = constant_vector(1, x) if weight is None else weight
+    bias = constant_vector(0, x) if bias is None else bias
+    weight, bias = as_tensors((weight, bias))
     arguments = x, running_mean, running_var, weight, bias, training, momentum, eps, statistics
     if add is None:
         return batch_norm_operation(*arguments, relu=relu)(x, weight, bias)
@@ -117,19 +121,28 @@ def batch_norm(
     return add_and_relu(batch_norm_operation(*arguments)(x, weight, bias), add, relu)
 
 
+def constant_vector(value, x):
+    """The number for each channel of x, (C,), in the dtype of the parameters that fit x."""
+    return library(x.data).full(x.shape[1:2], value, arithmetic_dtype(x))
+
+
 def batch_norm_operation(
     x, running_mean, running_var, weight, bias, training, momentum, eps, statistics=None, **options
 ):
     """The BatchNorm or FrozenBatchNorm to call on x; ShapeError or OptionError where it does not fit."""
     vectors = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    keeps_statistics = running_mean is not None or running_var is not None
+    if training and not keeps_statistics:
+        del vectors["running_mean"], vectors["running_var"]
     shapes = {name: getattr(vector, "shape", None) for name, vector in vectors.items()}
     if misfits := [f"{name} {shape}" for name, shape in shapes.items() if shape != x.shape[1:2]]:
         raise ShapeError(
             f"batch_norm: input {x.shape} does not fit {', '.join(misfits)}; it needs (N, C, ...) and (C,)"
         )
     check_same_float("batch_norm", x, weight, bias)
-    running = running_mean.data, running_var.data
-    same_library([weight.data, *running], "batch_norm, weight and statistics")
+    check_numbers("batch_norm", eps=eps, momentum=momentum)
+    running = tuple(r.data for r in as_tensors((running_mean, running_var))) if keeps_statistics else None
+    same_library([weight.data, *(running or ())], "batch_norm, weight and statistics")
     if not training:
         if statistics is not None:
             raise OptionError(
@@ -138,18 +151,28 @@ def batch_norm_operation(
         # Copies: a training step of the same layer may change them before backward needs them.
         return FrozenBatchNorm(eps, tuple(r.copy() for r in running), **options)
     M = math.prod(x.shape) // max(x.shape[1], 1)
-    if M < 2:
+    if M == 1:
         raise ShapeError(
             f"batch_norm: in training each channel needs more than one value, input {x.shape} has {M}"
         )
+    running = running if M else None  # an empty batch has no statistics
     return BatchNorm(eps, statistics, running=running, momentum=momentum, count=M, **options)
 
 
-def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):
+def check_numbers(op, eps, momentum):
+    """OptionError unless eps is a positive number and momentum a number."""
+    for name, value in {"eps": eps, "momentum": momentum}.items():
+        if not isinstance(value, Real) or not (name == "momentum" or value > 0):
+            expected = "a positive number" if name == "eps" else "a number"
+            raise OptionError(f"{op}: {name} must be {expected}, not {value!r}")
+
+
+def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
     """x / (k + alpha / size * sum of x^2 over `size` neighbouring channels)^beta, for x of shape (N, C, ...).
 
     AlexNet's constants are size=5, alpha=5e-4 (its 1e-4 is not divided by 5), beta=0.75, k=2.
     """
+    (x,) = as_tensors((input,))
     if size < 1:
         raise OptionError(f"local_response_norm: size must be at least 1, not {size}")
     if x.ndim < 3:

@@ -28,12 +28,12 @@ class NormalizedConv2d(Function):
 
     def forward(self, u, gamma, beta, W):
         norm = self.norm.normalization(u, gamma, beta)
-        self.saved = u, norm, W
+        self.saved = u, gamma, norm, W  # gamma is in norm; here, its change is noticed
         y, self.statistics = kernels.normalized_convolution(u, norm, W, self.window, self.groups)
         return y
 
     def backward(self, gy):
-        (u, norm, W), geometry = self.saved, (self.window, self.groups)
+        (u, _, norm, W), geometry = self.saved, (self.window, self.groups)
         gW = kernels.normalized_convolution_weight_gradient(gy, u, norm, W.shape, *geometry)
         gu, ggamma, gbeta = kernels.normalized_convolution_input_gradient(gy, W, u, norm, *geometry)
         return gu, ggamma, gbeta, gW

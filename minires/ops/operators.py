@@ -4,13 +4,22 @@ The engine knows no operation, and each operation is a plain function of tensors
 that `a + b` is `add(a, b)` and `x.mean(1)` is `mean(x, 1)`.
 """
 
-from numbers import Real
+import numpy as np
 
-from minires.backend import as_array, same_library
 from minires.engine import Tensor
-from minires.engine.function import grad_enabled
-from minires.errors import GraphError, ShapeError
-from minires.ops import activation, elementwise, linear, loss, reduce, shape
+from minires.engine.grad_mode import grad_enabled
+from minires.errors import DtypeError, GraphError, ShapeError
+from minires.ops import (
+    activation,
+    comparison,
+    conversion,
+    elementwise,
+    linear,
+    loss,
+    numpy_functions,
+    reduce,
+    shape,
+)
 
 OPERATORS = {
     "__add__": elementwise.add,
@@ -38,9 +47,8 @@ IN_PLACE = {
     "__isub__": ("-=", elementwise.sub),
     "__imul__": ("*=", elementwise.mul),
     "__itruediv__": ("/=", elementwise.div),
+    "__ipow__": ("**=", elementwise.pow),
 }
-
-COMPARISONS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
 
 METHODS = {
     "abs": elementwise.abs,
@@ -50,6 +58,8 @@ METHODS = {
     "log": elementwise.log,
     "pow": elementwise.pow,
     "sqrt": elementwise.sqrt,
+    "maximum": elementwise.maximum,
+    "minimum": elementwise.minimum,
     "relu": activation.relu,
     "sigmoid": activation.sigmoid,
     "tanh": activation.tanh,
@@ -59,8 +69,12 @@ METHODS = {
     "sum": reduce.sum,
     "mean": reduce.mean,
     "max": reduce.max,
+    "min": reduce.min,
+    "amax": reduce.amax,
+    "amin": reduce.amin,
     "var": reduce.var,
     "argmax": reduce.argmax,
+    "argmin": reduce.argmin,
     "reshape": shape.reshape,
     "view": shape.reshape,
     "flatten": shape.flatten,
@@ -71,12 +85,8 @@ METHODS = {
     "squeeze": shape.squeeze,
     "unsqueeze": shape.unsqueeze,
     "to": shape.to,
-    "__iter__": lambda x: (x[i] for i in range(len(x))),
-    "__bool__": lambda x: bool(x.item()),
-    "__float__": lambda x: float(x.item()),
-    "__int__": lambda x: int(x.item()),
     "numel": lambda x: x.data.size,
-    "tolist": lambda x: x.data.tolist(),
+    "size": shape.size,
     "float": lambda x: shape.to(x, "float32"),
     "double": lambda x: shape.to(x, "float64"),
 }
@@ -87,41 +97,44 @@ def _reflected(function):
 
 
 def _in_place(sign, function):
-    """A leaf that requires a gradient changes in place, under no_grad() only; other tensors are replaced."""
+    """x += y changes the tensor x itself, as in PyTorch: all names of x see it."""
 
     def update(self, other):
-        if self.creator is not None or not self.requires_grad:
-            return function(self, other)
-        if grad_enabled.get():
+        if grad_enabled() and self.requires_grad and self.creator is None:
             raise GraphError(f"x {sign} y: x is a leaf that requires a gradient; change it under no_grad()")
-        self.data[...] = function(self, other).data
+        y = function(self, other)
+        if y.shape != self.shape:
+            raise ShapeError(f"x {sign} y: x of shape {self.shape} cannot hold the result, {y.shape}")
+        if y.dtype != self.dtype:
+            if not np.can_cast(y.dtype, self.dtype, "same_kind"):
+                raise DtypeError(f"x {sign} y: x of {self.dtype} cannot hold the result, which is {y.dtype}")
+            y = shape.to(y, self.dtype)
+        self.become(y)
         return self
 
     return update
 
 
-def _comparison(name):
-    """Elementwise, a Tensor of booleans without a gradient."""
+def _comparison(function):
+    """Elementwise, a Tensor of truth values without a gradient; == and != also take what holds no numbers."""
 
     def compare(self, other):
-        other = other.data if isinstance(other, Tensor) else other
-        if not isinstance(other, Real):
-            other = as_array(other)
-            same_library([self.data, other], name)
         try:
-            return Tensor(getattr(self.data, name)(other))
-        except ValueError as error:
-            raise ShapeError(f"{name}: shapes {self.shape} and {other.shape} do not fit") from error
+            return function(self, other)
+        except DtypeError:
+            return NotImplemented  # then Python compares by identity for ==, and raises TypeError for <
 
     return compare
 
 
-for _name, _function in (OPERATORS | METHODS).items():
+for _name, _function in (OPERATORS | METHODS | conversion.METHODS).items():
     setattr(Tensor, _name, _function)
 for _name, _function in REFLECTED.items():
     setattr(Tensor, _name, _reflected(_function))
 for _name, (_sign, _function) in IN_PLACE.items():
     setattr(Tensor, _name, _in_place(_sign, _function))
-for _name in COMPARISONS:
-    setattr(Tensor, _name, _comparison(_name))
+for _name, _function in comparison.COMPARISONS.items():
+    setattr(Tensor, f"__{_name}__", _comparison(_function))
 Tensor.T = property(shape.transpose)
+Tensor.__array_ufunc__ = numpy_functions.array_ufunc
+Tensor.__array_function__ = numpy_functions.array_function

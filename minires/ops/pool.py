@@ -5,12 +5,13 @@ The stride is the window's size unless given; with a smaller one windows overlap
 
 import numpy as np
 
-from minires.backend import kernels, to_device
+from minires.backend import floating_dtype, kernels, to_device
 from minires.engine import Function, Tensor
 from minires.errors import OptionError, ShapeError
-from minires.ops.checks import check_same_float, pair, sliding_window
+from minires.ops.checks import as_tensors, check_same_float, pair, sliding_window
 from minires.ops.linear import matmul
 from minires.ops.shape import reshape
+from minires.options import refuse_unless_default
 
 
 class MaxPool2d(Function):
@@ -62,7 +63,7 @@ class AvgPool2d(Function):
         return [[h * w for w in lengths[1]] for h in lengths[0]]
 
 
-class GlobalAvgPool2d(Function):
+class GlobalAvgPool2d(Function, computes_in=floating_dtype):
     """y = (sum of x over the map) / (H W)        gx = gy / (H W)
 
     x: (N, C, H, W), y: (N, C).
@@ -86,32 +87,45 @@ def _pooling_window(op, x, kernel_size, stride, padding, ceil_mode):
     return window
 
 
-def max_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False):
-    """The largest pixel under each window: (N, C, H, W) -> (N, C, OH, OW)."""
-    return MaxPool2d(_pooling_window("max_pool2d", x, kernel_size, stride, padding, ceil_mode))(x)
+def max_pool2d(
+    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
+):  # fmt: skip
+    """The largest pixel under each window: (N, C, H, W) -> (N, C, OH, OW).
+
+    dilation and return_indices are PyTorch's; OptionError for another value than the default.
+    """
+    refuse_unless_default("max_pool2d", dilation=(dilation, 1), return_indices=(return_indices, False))
+    return MaxPool2d(_pooling_window("max_pool2d", input, kernel_size, stride, padding, ceil_mode))(input)
 
 
-def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-    """The mean of the pixels under each window: (N, C, H, W) -> (N, C, OH, OW)."""
-    return AvgPool2d(
-        _pooling_window("avg_pool2d", x, kernel_size, stride, padding, ceil_mode), count_include_pad
-    )(x)
+def avg_pool2d(
+    input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+):  # fmt: skip
+    """The mean of the pixels under each window: (N, C, H, W) -> (N, C, OH, OW).
+
+    divisor_override is PyTorch's; OptionError for another value than None.
+    """
+    refuse_unless_default("avg_pool2d", divisor_override=(divisor_override, None))
+    window = _pooling_window("avg_pool2d", input, kernel_size, stride, padding, ceil_mode)
+    return AvgPool2d(window, count_include_pad)(input)
 
 
-def global_avg_pool2d(x):
+def global_avg_pool2d(input):
     """The mean over each whole map: (N, C, H, W) -> (N, C)."""
+    (x,) = as_tensors((input,))
     if x.ndim != 4:
         raise ShapeError(f"global_avg_pool2d: the input must be (N, C, H, W), not {x.shape}")
     return GlobalAvgPool2d()(x)
 
 
-def adaptive_avg_pool2d(x, output_size):
+def adaptive_avg_pool2d(input, output_size):
     """The means over OH x OW windows that cover the map: (N, C, H, W) -> (N, C, OH, OW).
 
     output_size: one number, or (OH, OW). Window i begins at floor(i H / OH) and ends before
     ceil((i + 1) H / OH). So y = P x Q^T: row i of the matrix P, (OH, H), is 1 / length at the pixels of
     window i and 0 elsewhere; Q, (OW, W), is the same for the width.
     """
+    (x,) = as_tensors((input,))
     check_same_float("adaptive_avg_pool2d", x)
     size = pair(output_size, "adaptive_avg_pool2d: output_size")
     if min(size) < 1:

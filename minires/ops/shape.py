@@ -4,10 +4,12 @@ import math
 
 import numpy as np
 
-from minires.backend import to_device
+from minires.backend import common_dtype, to_device
 from minires.backend.layout import zeros_in_order_of
 from minires.engine import Function, Tensor
 from minires.errors import OptionError, ShapeError
+from minires.ops.checks import as_tensors, axes_of, axis_of
+from minires.options import refuse_unless_default
 
 
 class Reshape(Function):
@@ -52,9 +54,11 @@ class Getitem(Function):
         gx = zeros_in_order_of(gy, self.saved)
         if all(part is None or part is ... or isinstance(part, (int, slice)) for part in self.index):
             gx[self.index] = gy
-        else:  # an array of indices may name an element twice, and each time counts
-            self.xp.add.at(gx, self.index, gy)
-        return gx
+            return gx
+        # An array of indices may name an element often, and each time counts: float64, as in precise_sum.
+        total = gx.astype(np.float64)
+        self.xp.add.at(total, self.index, gy)
+        return total.astype(gx.dtype)
 
 
 class Pad(Function):
@@ -74,7 +78,7 @@ class Pad(Function):
         return gy[self.saved]
 
 
-class Concatenate(Function):
+class Concatenate(Function, computes_in=common_dtype):
     """y = the inputs one after the other along an axis        each input gets its own part of gy"""
 
     def __init__(self, dim):
@@ -124,105 +128,116 @@ def _as_one_tuple(sizes):
     return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
 
 
-def _axis(op, x, dim):
-    """`dim`, counted from the front; ShapeError if x has no such axis."""
-    if not -x.ndim <= dim < x.ndim:
-        raise ShapeError(f"{op}: axis {dim} is out of range for shape {x.shape}")
-    return dim % x.ndim
+def size(input, dim=None):
+    """The shape, or the length along `dim`."""
+    return input.shape if dim is None else input.shape[axis_of("size", input.shape, dim)]
 
 
-def reshape(x, *shape):
-    """x in another shape of as many elements; one length may be -1 and follows from the others."""
-    return Reshape(_as_one_tuple(shape))(x)
+def reshape(input, *shape):
+    """input in another shape of as many elements; one length may be -1 and follows from the others."""
+    return Reshape(_as_one_tuple(shape))(input)
 
 
-def flatten(x, start_dim=0, end_dim=-1):
+def flatten(input, start_dim=0, end_dim=-1):
     """The axes from `start_dim` to `end_dim` as one: (N, C, H, W) -> (N, C*H*W) with start_dim=1."""
-    if x.ndim == 0:
-        return reshape(x, 1)
-    start, end = _axis("flatten", x, start_dim), _axis("flatten", x, end_dim)
-    return reshape(x, *x.shape[:start], math.prod(x.shape[start : end + 1]), *x.shape[end + 1 :])
+    shape = input.shape or (1,)
+    start, end = (axis_of("flatten", input.shape, dim) for dim in (start_dim, end_dim))
+    if start > end:
+        raise OptionError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} in shape {shape}")
+    return reshape(input, *shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
 
 
-def permute(x, *dims):
+def permute(input, *dims):
     """The axes in the order `dims`."""
-    dims = _as_one_tuple(dims)
-    if sorted(d % x.ndim for d in dims) != list(range(x.ndim)):
-        raise ShapeError(f"permute: {dims} is not an order of the {x.ndim} axes of shape {x.shape}")
-    return Permute(dims)(x)
+    axes = tuple(axis_of("permute", input.shape, dim) for dim in _as_one_tuple(dims))
+    if sorted(axes) != list(range(input.ndim)):
+        raise ShapeError(
+            f"permute: {_as_one_tuple(dims)} is not an order of the {input.ndim} axes of shape {input.shape}"
+        )
+    return Permute(axes)(input)
 
 
-def transpose(x, *dims):
+def transpose(input, *dims):
     """With two axes, swap them; with none, reverse the order of all; with all, the same as `permute`."""
     dims = _as_one_tuple(dims)
-    if len(dims) not in (0, 2, x.ndim):
-        raise OptionError(f"transpose: give no axis, two, or all {x.ndim}, not {dims}")
-    axes = list(range(x.ndim))
+    if len(dims) not in (0, 2, input.ndim):
+        raise OptionError(f"transpose: give no axis, two, or all {input.ndim}, not {dims}")
+    axes = list(range(input.ndim))
     if not dims:
         axes.reverse()
     elif len(dims) == 2:
-        i, j = (_axis("transpose", x, d) for d in dims)
-        axes[i], axes[j] = j, i
+        i, j = (axis_of("transpose", input.shape, dim) for dim in dims)
+        if axes:
+            axes[i], axes[j] = j, i
     else:
         axes = dims
-    return permute(x, *axes)
+    return permute(input, *axes)
 
 
-def getitem(x, index):
-    """x[index], with slices, integers, None, ... and arrays as in NumPy."""
+def getitem(input, index):
+    """input[index], with slices, integers, None, ... and arrays as in NumPy."""
     parts = index if isinstance(index, tuple) else (index,)
     parts = tuple(part.data if isinstance(part, Tensor) else part for part in parts)
-    return Getitem(parts)(x)
+    return Getitem(parts)(input)
 
 
-def pad(x, padding):
-    """Zeros around x; `padding` is (left, right, top, bottom, ...) as in PyTorch, the last axis first."""
-    pairs = list(zip(padding[::2], padding[1::2], strict=False))[::-1]
-    if len(padding) % 2 or len(pairs) > x.ndim or min(padding, default=0) < 0:
+def pad(input, pad, mode="constant", value=None):
+    """Zeros around input; `pad` is (left, right, top, bottom, ...) as in PyTorch, the last axis first."""
+    refuse_unless_default("pad", mode=(mode, "constant"), value=(value or None, None))
+    pairs = list(zip(pad[::2], pad[1::2], strict=False))[::-1]
+    if len(pad) % 2 or len(pairs) > input.ndim or min(pad, default=0) < 0:
         raise OptionError(
-            f"pad: padding must be at most {x.ndim} pairs of widths of at least 0 for shape {x.shape}, "
-            f"as (left, right, top, bottom), not {tuple(padding)}"
+            f"pad: pad must be at most {input.ndim} pairs of widths of at least 0 for shape {input.shape}, "
+            f"as (left, right, top, bottom), not {tuple(pad)}"
         )
-    return Pad([(0, 0)] * (x.ndim - len(pairs)) + pairs)(x)
+    return Pad([(0, 0)] * (input.ndim - len(pairs)) + pairs)(input)
 
 
 def concatenate(tensors, dim=0):
     """The tensors one after the other along the axis `dim`."""
-    return Concatenate(dim)(*tensors)
+    tensors = as_tensors(tensors)
+    if not tensors:
+        raise ShapeError("concatenate: there are no tensors to put one after the other")
+    return Concatenate(axis_of("concatenate", tensors[0].shape, dim))(*tensors)
 
 
-def broadcast_to(x, *shape):
-    """x repeated along axes of length 1, and along new axes in front, to reach `shape`; -1 keeps a length."""
+def broadcast_to(input, *shape):
+    """input repeated along axes of length 1 and along new axes in front; -1 in `shape` keeps a length."""
     shape = _as_one_tuple(shape)
-    added = len(shape) - x.ndim
-    return BroadcastTo(tuple(x.shape[i - added] if n == -1 else n for i, n in enumerate(shape)))(x)
+    added = len(shape) - input.ndim
+    if added < 0 or -1 in shape[:added]:
+        raise ShapeError(
+            f"broadcast_to: {shape} must have all {input.ndim} axes of shape {input.shape}, and a new axis "
+            "needs a length, not -1"
+        )
+    return BroadcastTo(tuple(input.shape[i - added] if n == -1 else n for i, n in enumerate(shape)))(input)
 
 
-def squeeze(x, dim=None):
-    """x without its axes of length 1, or without the axis `dim` if that has length 1."""
-    axes = range(x.ndim) if dim is None else [_axis("squeeze", x, dim)]
-    return reshape(x, *(n for i, n in enumerate(x.shape) if n != 1 or i not in axes))
+def squeeze(input, dim=None):
+    """input without its axes of length 1, or without those of the axes `dim` that have length 1."""
+    axes = () if dim == () else axes_of("squeeze", input, dim)
+    return reshape(input, *(n for i, n in enumerate(input.shape) if n != 1 or i not in axes))
 
 
-def unsqueeze(x, dim):
-    """x with a new axis of length 1 at `dim`."""
-    if not -x.ndim - 1 <= dim <= x.ndim:
-        raise ShapeError(f"unsqueeze: axis {dim} is out of range for shape {x.shape}")
-    position = dim % (x.ndim + 1)
-    return reshape(x, *x.shape[:position], 1, *x.shape[position:])
+def unsqueeze(input, dim):
+    """input with a new axis of length 1 at `dim`."""
+    if not -input.ndim - 1 <= dim <= input.ndim:
+        raise ShapeError(f"unsqueeze: axis {dim} is out of range for shape {input.shape}")
+    position = dim % (input.ndim + 1)
+    return reshape(input, *input.shape[:position], 1, *input.shape[position:])
 
 
-def to(x, target):
-    """x as another dtype ("float32", "float64", ...) or on another device ("cpu", "cuda")."""
+def to(input, target):
+    """input as another dtype ("float32", "float64", ...) or on another device ("cpu", "cuda")."""
     if target in ("cpu", "cuda"):
-        return To(device=target)(x)
+        return To(device=target)(input)
     try:
         dtype = np.dtype(target)
     except TypeError:
         dtype = None
-    if dtype is None or (dtype.kind == "f" and dtype.itemsize not in (4, 8)):
+    if dtype is None or dtype.kind not in "biuf" or (dtype.kind == "f" and dtype.itemsize not in (4, 8)):
         raise OptionError(
             f"to: {target!r} is neither a device ('cpu', 'cuda') nor a dtype that can be used ('float32', "
             "'float64', or a dtype of whole numbers)"
         )
-    return To(dtype=dtype)(x)
+    return To(dtype=dtype)(input)

@@ -10,7 +10,7 @@ from minires.backend.cuda import kernel_settings
 from minires.backend.cuda.card import Card, card
 from minires.backend.cuda.graph import Recorder
 from minires.backend.cuda.implicit_gemm import fits
-from minires.backend.device import bfloat16
+from minires.backend.dtypes import bfloat16
 from minires.data import on_device
 from minires.errors import DeviceError, OptionError
 from minires.nn import Conv2d, Dropout

@@ -5,7 +5,7 @@ import pytest
 
 from minires import Tensor, gradcheck
 from minires.backend import to_device
-from minires.backend.device import bfloat16
+from minires.backend.dtypes import bfloat16
 from minires.lab.gradient_operations import OPERATIONS
 
 

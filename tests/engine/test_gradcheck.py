@@ -25,7 +25,7 @@ class BatchNormWithConstantStatistics(BatchNorm):
     """Treats the statistics as constants, which they are not in training."""
 
     def backward(self, gy):
-        scale = self.saved[1].scale
+        scale = self.saved[2].scale
         _, ggamma, gbeta = super().backward(gy)
         return gy * scale, ggamma, gbeta
 

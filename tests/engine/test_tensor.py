@@ -53,6 +53,8 @@ def test_foreign_objects_are_refused():
 @pytest.mark.parametrize("number", NUMBERS, ids=type_name)
 @pytest.mark.parametrize("op", ARITHMETIC, ids=lambda op: op.__name__)
 def test_number_on_either_side_takes_the_tensors_dtype(op, number, dtype):
+    if op is operator.sub and type_name(number).startswith("bool"):
+        pytest.skip("truth values are not subtracted, as in PyTorch")
     x = Tensor(np.array([0.5, 1.5], dtype), requires_grad=True)
     right, left = (op(x, number), op(x.data, float(number))), (op(number, x), op(float(number), x.data))
     for y, expected in (right, left):
@@ -164,12 +166,12 @@ def test_a_leaf_changes_in_place_under_no_grad_only():
     assert x.tolist() == [0.5, 1.5]
 
 
-def test_a_sum_that_grows_gets_a_new_tensor_and_keeps_its_gradient():
+def test_a_sum_that_grows_stays_one_tensor_and_keeps_its_gradient():
     x = Tensor([1.0, 2.0], requires_grad=True)
     y = x * 2
     before = y
     y += x
-    assert y is not before
+    assert y is before
     y.sum().backward()
     assert x.grad.tolist() == [3.0, 3.0]
 

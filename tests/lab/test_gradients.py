@@ -18,7 +18,7 @@ from minires.ops.norm import FrozenBatchNorm
 from minires.ops.pool import MaxPool2d
 from minires.ops.shape import Concatenate, Pad
 
-WITHOUT_GRADIENT = {"argmax"}
+WITHOUT_GRADIENT = {"argmax", "argmin"}
 CASES = [(name, case) for name, cases in gradients.BLOCKS.items() for case in cases]
 
 

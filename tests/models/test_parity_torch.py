@@ -216,7 +216,7 @@ def test_same_step_in_training(name, network, same_dropout, agree):
     x = images(rng, TRAINING_SHAPES.get(name, (2, 3, *NETWORKS[name][-1])))
     labels = rng.integers(0, CLASSES, len(x))
 
-    loss = loss_with_heads(net.train()(Tensor(x)), partial(cross_entropy, labels=labels))
+    loss = loss_with_heads(net.train()(Tensor(x)), partial(cross_entropy, target=labels))
     loss.backward()
     torch_cross_entropy = partial(torch.nn.functional.cross_entropy, target=torch.tensor(labels))
     expected = loss_with_heads(torch_net.train()(torch.tensor(x)), torch_cross_entropy)

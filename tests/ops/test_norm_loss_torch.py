@@ -74,7 +74,7 @@ def test_softmax(same_as_torch, rng, dtype, name, dim):
 def test_cross_entropy(same_as_torch, rng, dtype, reduction):
     x, labels = rng.standard_normal((6, 5)).astype(dtype), rng.integers(0, 5, 6)
     same_as_torch(
-        lambda x: ops.cross_entropy(x, labels, reduction),
+        lambda x: ops.cross_entropy(x, labels, reduction=reduction),
         lambda x: F.cross_entropy(x, torch.tensor(labels), reduction=reduction),
         [x],
     )

@@ -1,6 +1,7 @@
 """Properties of operations beyond their formulas."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_dropout_that_drops_nothing_is_the_identity(options):
 
 def test_maxima_that_tie_share_the_gradient():
     x = Tensor([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]], requires_grad=True)
-    x.max(1).backward([1.0, 3.0])
+    x.amax(1).backward([1.0, 3.0])
     np.testing.assert_allclose(x.grad.numpy(), [[0, 0.5, 0.5], [1, 1, 1]])
 
 
@@ -155,9 +156,10 @@ def test_operators_and_methods_are_the_functions(rng):
 @pytest.mark.parametrize("name", ["relu", "exp", "softmax", "global_avg_pool2d", "sum", "mean", "log", "abs"])
 def test_operations_take_plain_arrays(name, rng):
     x = rng.uniform(1, 2, (2, 3, 4, 4))
-    y = getattr(ops, name)(x)
+    operation = partial(ops.softmax, dim=1) if name == "softmax" else getattr(ops, name)
+    y = operation(x)
     assert isinstance(y, Tensor)
-    np.testing.assert_array_equal(y.numpy(), getattr(ops, name)(Tensor(x)).numpy())
+    np.testing.assert_array_equal(y.numpy(), operation(Tensor(x)).numpy())
 
 
 def subclasses(base):

@@ -33,6 +33,9 @@ ELEMENTWISE = [
     case("reflected", lambda x: 1 - 2 / (3 + x), lambda x: 1 - 2 / (3 + x), (2, 3), low=0, high=2),
     case("maximum", ops.maximum, torch.maximum, (3, 4), (3, 4)),
     case("maximum_broadcast", ops.maximum, torch.maximum, (3, 4), (4,)),
+    case("minimum", ops.minimum, torch.minimum, (3, 4), (3, 4)),
+    case("minimum_broadcast", ops.minimum, torch.minimum, (3, 4), (4,)),
+    case("clip_tensors", ops.clip, torch.clip, (3, 4), (4,), (3, 1)),
     case("clip", lambda x: ops.clip(x, -0.5, 0.7), lambda x: torch.clip(x, -0.5, 0.7), (4, 5)),
     case("clip_low", lambda x: x.clip(min=0.1), lambda x: x.clip(min=0.1), (4, 5)),
     case("clip_high", lambda x: x.clip(max=0.1), lambda x: x.clip(max=0.1), (4, 5)),
@@ -63,12 +66,19 @@ REDUCTIONS = [
     reduction("mean_negative", lambda x: x.mean(-1, keepdim=True), lambda x: x.mean(-1, keepdim=True)),
     reduction("mean_numpy_names", lambda x: x.mean(axis=(0, 1)), lambda x: x.mean((0, 1))),
     reduction("max", lambda x: x.max(), lambda x: x.amax()),
-    reduction("max_dim", lambda x: x.max(1), lambda x: x.amax(1)),
-    reduction("max_dims", lambda x: x.max((0, -1), keepdim=True), lambda x: x.amax((0, -1), keepdim=True)),
-    reduction("max_numpy_names", lambda x: x.max(axis=2, keepdims=True), lambda x: x.amax(2, keepdim=True)),
+    reduction("max_dim", lambda x: x.max(1).values, lambda x: x.max(1).values),
+    reduction("max_keepdim", lambda x: x.max(-1, True)[0], lambda x: x.max(-1, True)[0]),
+    reduction(
+        "max_numpy_names", lambda x: x.max(axis=2, keepdims=True)[0], lambda x: x.amax(2, keepdim=True)
+    ),
+    reduction("amax", lambda x: x.amax(), lambda x: x.amax()),
+    reduction("amax_dims", lambda x: x.amax((0, -1), keepdim=True), lambda x: x.amax((0, -1), keepdim=True)),
+    reduction("min", lambda x: x.min(), lambda x: x.amin()),
+    reduction("min_dim", lambda x: x.min(1).values, lambda x: x.min(1).values),
+    reduction("amin_dims", lambda x: x.amin((0, -1)), lambda x: x.amin((0, -1))),
     reduction("var", lambda x: x.var(), lambda x: x.var()),
     reduction("var_dim", lambda x: x.var(1), lambda x: x.var(1)),
-    reduction("var_biased", lambda x: x.var((0, 2), 0), lambda x: x.var((0, 2), correction=0)),
+    reduction("var_biased", lambda x: x.var((0, 2), correction=0), lambda x: x.var((0, 2), correction=0)),
     reduction("var_keepdim", lambda x: x.var(-1, keepdim=True), lambda x: x.var(-1, keepdim=True)),
     reduction("var_numpy_names", lambda x: x.var(axis=0, keepdims=True), lambda x: x.var(0, keepdim=True)),
 ]
@@ -147,15 +157,22 @@ TIED = np.array([[1.0, 3.0, 3.0, 0.0], [2.0, 2.0, 2.0, 2.0], [5.0, 1.0, 0.0, 5.0
 @pytest.mark.parametrize(
     ("function", "torch_function"),
     [
-        (lambda x: x.max(1), lambda x: x.amax(1)),
-        (lambda x: x.max(), lambda x: x.amax()),
-        (lambda x: x.max((0, 1), keepdim=True), lambda x: x.amax((0, 1), keepdim=True)),
+        (lambda x: x.max(1)[0], lambda x: x.max(1)[0]),
+        (lambda x: x.max(), lambda x: x.max()),
+        (lambda x: x.amax(1), lambda x: x.amax(1)),
+        (lambda x: x.amax((0, 1), keepdim=True), lambda x: x.amax((0, 1), keepdim=True)),
+        (lambda x: x.min(0)[0], lambda x: x.min(0)[0]),
+        (lambda x: x.amin(0), lambda x: x.amin(0)),
         (lambda x: ops.maximum(x, 2.0), lambda x: torch.maximum(x, torch.tensor(2.0, dtype=x.dtype))),
+        (lambda x: ops.minimum(x, 2.0), lambda x: torch.minimum(x, torch.tensor(2.0, dtype=x.dtype))),
         (lambda x: ops.relu(x - 2), lambda x: torch.relu(x - 2)),
         (lambda x: ops.abs(x - 2), lambda x: torch.abs(x - 2)),
         (lambda x: ops.clip(x, 1.0, 3.0), lambda x: torch.clip(x, 1.0, 3.0)),
     ],
-    ids=["max_dim", "max", "max_keepdim", "maximum", "relu", "abs", "clip"],
+    ids=[
+        *("max_dim", "max", "amax_dim", "amax_keepdim", "min_dim", "amin_dim"),
+        *("maximum", "minimum", "relu", "abs", "clip"),
+    ],
 )
 def test_ties_and_kinks_as_in_torch(same_as_torch, function, torch_function):
     same_as_torch(function, torch_function, [TIED])
@@ -175,9 +192,20 @@ def test_to_carries_the_gradient_back(same_as_torch, rng):
 
 
 @pytest.mark.parametrize("dim", [None, 0, -1])
-def test_argmax(rng, dim):
+@pytest.mark.parametrize("name", ["argmax", "argmin"])
+def test_argmax_and_argmin(rng, name, dim):
     x = rng.standard_normal((4, 5))
-    y = ops.argmax(Tensor(x, requires_grad=True), dim)
+    y = getattr(ops, name)(Tensor(x, requires_grad=True), dim)
     assert y.dtype == np.int64
     assert not y.requires_grad
-    assert y.tolist() == torch.tensor(x).argmax(dim).tolist()
+    assert y.tolist() == getattr(torch.tensor(x), name)(dim).tolist()
+
+
+@pytest.mark.parametrize("keepdim", [False, True])
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_max_and_min_along_an_axis_also_say_where(rng, name, keepdim):
+    x = rng.standard_normal((4, 5))
+    values, indices = getattr(Tensor(x), name)(1, keepdim)
+    expected = getattr(torch.tensor(x), name)(1, keepdim)
+    assert indices.dtype == np.int64
+    assert (values.tolist(), indices.tolist()) == (expected.values.tolist(), expected.indices.tolist())

@@ -11,13 +11,22 @@ import math
 import numpy as np
 
 from minires.backend.cpu.buffers import empty, in_pixel_order
-from minires.backend.cpu.elementwise import SERIAL_BELOW_ELEMENTS
+from minires.backend.cpu.elementwise import SERIAL_BELOW_ELEMENTS, write_relu_gradient
 from minires.backend.cpu.threads import chunk_ranges, parallel_map
 from minires.backend.layout import images_first
 
 ROW_ELEMENTS = 1 << 14  # elements in a row, about: in such rows NumPy works in place, without buffers
 CHUNK_ELEMENTS = 1 << 18  # a few arrays of so many elements fit into the cache
-CHUNK_PIXELS = 1 << 12  # pixels in a chunk, at most: float32 is precise enough for sums of so many numbers
+CHUNK_PIXELS = 1 << 12  # pixels in a chunk, at most
+FLOAT32_PIXELS = 32  # pixels that are added up in float32, one after the other, before float64 takes over
+
+
+def channel_sum(x):
+    """The sum of each channel of (N, C, ...): (C,)."""
+    x = in_pixel_order(x)
+    pixels = x.reshape(-1, *x.shape[-2:])
+    sums = parallel_map(lambda chunk: sum_over_pixels(pixels[slice(*chunk)]), chunks_of(pixels))
+    return sum(sums).astype(x.dtype)
 
 
 def batch_statistics(x):
@@ -83,8 +92,7 @@ def batch_norm_gradient(gy, x, norm, y=None, split=False, frozen=False):
     def sums_of_chunk(chunk):
         part = slice(*chunk)
         if y is not None:
-            g[part] = y[part] > 0
-            g[part] *= gy[part]
+            write_relu_gradient(y[part], gy[part], g[part])
         return channel_sums(g[part], x[part])
 
     gbeta, products = sum(parallel_map(sums_of_chunk, chunks_of(x)))
@@ -135,10 +143,17 @@ def repeated_over_row(values, length, N, dtype):
 def channel_sums(g, x):
     """The sums of g and of g x, (pixels, C, N), over pixels and images: (2, C) in float64."""
     products = np.multiply(g, x, out=empty(g.shape, g.dtype))
-    sums = np.empty((2, *g.shape[1:]), g.dtype)
-    for array, total in zip((g, products), sums, strict=True):
-        array.sum(axis=0, out=total)
-    return sums.sum(axis=2, dtype=np.float64)
+    return np.stack([sum_over_pixels(g), sum_over_pixels(products)])
+
+
+def sum_over_pixels(x):
+    """The sum of x, (pixels, C, N), over pixels and images: (C,) in float64.
+
+    float32 is fast, but adds one pixel after the other: it is precise enough for a few pixels.
+    """
+    whole = len(x) // FLOAT32_PIXELS * FLOAT32_PIXELS
+    sums = x[:whole].reshape(-1, FLOAT32_PIXELS, *x.shape[1:]).sum(axis=1)
+    return sums.sum(axis=(0, 2), dtype=np.float64) + x[whole:].sum(axis=(0, 2), dtype=np.float64)
 
 
 def chunks_of(pixels):

@@ -15,13 +15,27 @@ def relu(x):
 
 
 def relu_gradient(gy, y):
-    """gx = gy where y > 0, else 0"""
+    """gx = 0 where y <= 0, else gy: also where y is NaN"""
+    return in_chunks(write_relu_gradient, y, gy)
 
-    def fill_chunk(y, gy, gx):
-        gx[...] = y > 0
-        gx *= gy
 
-    return in_chunks(fill_chunk, y, gy)
+def write_relu_gradient(y, gy, gx):
+    """gx = 0 where y <= 0, else gy, written into gx; all in one dtype.
+
+    By the bits of the numbers, x & -1 = x and x & 0 = 0: a product with the mask would make NaN of infinity
+    times 0, and np.where takes ten times as long.
+    """
+    bits = np.dtype(f"i{gx.itemsize}")
+    mask = gx.view(bits)
+    mask[...] = y <= 0
+    mask -= 1
+    mask &= gy.view(bits)
+
+
+def select(mask, x):
+    """x where the mask is true, else 0, broadcasting; by bits, as in write_relu_gradient."""
+    bits = np.dtype(f"i{x.itemsize}")
+    return np.bitwise_and(-mask.astype(bits), x.view(bits)).view(x.dtype)
 
 
 def add(a, b):

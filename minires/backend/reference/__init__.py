@@ -8,6 +8,7 @@ from minires.backend.reference.batch_norm import (
     batch_norm_gradient,
     batch_normalization,
     batch_statistics,
+    channel_sum,
     folded_weights,
     per_channel,
     scale_and_shift,
@@ -31,7 +32,7 @@ from minires.backend.reference.cross_entropy import (
     cross_entropy_gradient,
     log_softmax,
 )
-from minires.backend.reference.elementwise import add, relu, relu_gradient
+from minires.backend.reference.elementwise import add, relu, relu_gradient, select
 from minires.backend.reference.matmul import matmul
 from minires.backend.reference.pooling import (
     global_mean,
@@ -42,12 +43,14 @@ from minires.backend.reference.pooling import (
     sum_pool_gradient,
 )
 from minires.backend.reference.sgd import sgd_update
+from minires.backend.reference.sums import precise_mean, precise_sum
 
 __all__ = [
     "add",
     "batch_norm_gradient",
     "batch_normalization",
     "batch_statistics",
+    "channel_sum",
     "col2im",
     "convolution",
     "convolution_and_statistics",
@@ -70,9 +73,12 @@ __all__ = [
     "normalized_convolution_weight_gradient",
     "padded",
     "per_channel",
+    "precise_mean",
+    "precise_sum",
     "relu",
     "relu_gradient",
     "scale_and_shift",
+    "select",
     "sgd_update",
     "sum_pool",
     "sum_pool_gradient",

@@ -2,6 +2,8 @@
 
 from minires.backend.batch_normalization import BatchNormalization
 from minires.backend.device import library
+from minires.backend.reference.elementwise import relu_gradient
+from minires.backend.reference.sums import precise_mean, precise_sum
 
 
 def per_channel(values, x):
@@ -9,10 +11,20 @@ def per_channel(values, x):
     return values.reshape(-1, *(1 for _ in x.shape[2:]))
 
 
+def all_but_channels(x):
+    """The axes of (N, C, ...) without that of the channels."""
+    return 0, *range(2, x.ndim)
+
+
+def channel_sum(x):
+    """The sum of each channel of (N, C, ...): (C,)."""
+    return precise_sum(x, all_but_channels(x))
+
+
 def batch_statistics(x):
     """The mean and the biased variance of each channel of (N, C, ...): (C,), (C,)."""
-    axes = (0, *range(2, x.ndim))
-    return x.mean(axis=axes), x.var(axis=axes)
+    mean = precise_mean(x, all_but_channels(x))
+    return mean, precise_mean((x - per_channel(mean, x)) ** 2, all_but_channels(x))
 
 
 def batch_normalization(gamma, beta, statistics, eps, running=None, momentum=0.0, count=0):
@@ -64,12 +76,11 @@ def batch_norm_gradient(gy, x, norm, y=None, split=False, frozen=False):
     split: whether to return also the gradient before the ReLU, that of a map that was added there.
     frozen: mean and var are constants.
     """
-    axes = (0, *range(2, x.ndim))
     M = x.size // x.shape[1]
-    g = gy if y is None else gy * (y > 0)
+    g = gy if y is None else relu_gradient(gy, y)
     scale = 1 / library(x).sqrt(norm.var + norm.eps)
     xhat = per_channel(scale, x) * (x - per_channel(norm.mean, x))
-    gbeta, ggamma = g.sum(axis=axes), (g * xhat).sum(axis=axes)
+    gbeta, ggamma = channel_sum(g), channel_sum(g * xhat)
     gx = g if frozen else g - per_channel(gbeta / M, x) - per_channel(ggamma / M, x) * xhat
     gx = per_channel(norm.gamma * scale, x) * gx
     return (gx, ggamma, gbeta, g) if split else (gx, ggamma, gbeta)

@@ -1,13 +1,16 @@
 """Cross entropy of logits and labels, its gradient, and the sums over a run."""
 
 from minires.backend.device import library
+from minires.backend.reference.sums import precise_sum
 
 
 def log_softmax(x, axis):
     """y = x - log sum e^x, along an axis."""
     xp = library(x)
+    if not x.size:
+        return x
     shifted = x - x.max(axis=axis, keepdims=True)  # the largest becomes 0: e^x cannot overflow
-    return shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
+    return shifted - xp.log(precise_sum(xp.exp(shifted), axis, keepdims=True))
 
 
 def cross_entropy(x, labels):

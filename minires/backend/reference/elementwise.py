@@ -1,4 +1,4 @@
-"""ReLU and addition."""
+"""ReLU, addition and selection."""
 
 from minires.backend.device import library
 
@@ -9,8 +9,13 @@ def relu(x):
 
 
 def relu_gradient(gy, y):
-    """gx = gy where y > 0, else 0."""
-    return gy * (y > 0)
+    """gx = 0 where y <= 0, else gy: also where y is NaN."""
+    return select(~(y <= 0), gy)
+
+
+def select(mask, x):
+    """x where the mask is true, else 0, broadcasting. (A product would make NaN of infinity times 0.)"""
+    return library(x).where(mask, x, 0)
 
 
 def add(a, b):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from minires.backend.cuda.augment import BatchSource
 from minires.backend.cuda.launch import source
-from minires.backend.device import bfloat16
+from minires.backend.dtypes import bfloat16
 from minires.data import NORMALIZATIONS, CropAndFlip
 from minires.data.randomness import batch_generator, batch_key, draw_words
 

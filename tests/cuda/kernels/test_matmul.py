@@ -11,7 +11,7 @@ from on_device import SEEDS, with_examples
 
 from minires.backend import cuda
 from minires.backend.cuda import kernel_settings
-from minires.backend.device import bfloat16
+from minires.backend.dtypes import bfloat16
 
 module = importlib.import_module("minires.backend.cuda.matmul")
 
