@@ -17,38 +17,44 @@ from minires.backend.layout import images_first
 
 ROW_ELEMENTS = 1 << 14  # elements in a row, about: in such rows NumPy works in place, without buffers
 CHUNK_ELEMENTS = 1 << 18  # a few arrays of so many elements fit into the cache
-CHUNK_PIXELS = 1 << 12  # pixels in a chunk, at most
-FLOAT32_PIXELS = 32  # pixels that are added up in float32, one after the other, before float64 takes over
+FLOAT32_ROWS = 32  # rows that are added up in float32, one after the other, before float64 takes over
 
 
 def channel_sum(x):
     """The sum of each channel of (N, C, ...): (C,)."""
     x = in_pixel_order(x)
-    pixels = x.reshape(-1, *x.shape[-2:])
-    sums = parallel_map(lambda chunk: sum_over_pixels(pixels[slice(*chunk)]), chunks_of(pixels))
+    rows, (C, N) = wide_rows(x), x.shape[-2:]
+    sums = parallel_map(lambda chunk: sum_of_rows(rows[slice(*chunk)], C, N), chunks_of(rows))
     return sum(sums).astype(x.dtype)
 
 
 def batch_statistics(x):
     """The mean and the biased variance of each channel of (N, C, ...): (C,), (C,)."""
     x = in_pixel_order(x)
-    *_, C, N = x.shape
-    pixels = x.reshape(-1, C, N)
-    M = len(pixels) * N
+    rows, (C, N) = wide_rows(x), x.shape[-2:]
+    M = x.size // C
 
-    def sums_of_chunk(chunk):
-        return channel_sums(pixels[slice(*chunk)], pixels[slice(*chunk)])
+    def means_of(values):
+        """The means of values(chunk), of rows from which a constant may be subtracted, and of its square."""
 
-    total, squares = sum(parallel_map(sums_of_chunk, chunks_of(pixels)))
-    mean = total / M
-    var = squares / M - mean * mean
-    if (mean * mean > 100 * var).any():  # the difference has too few correct digits: once more, from x - mean
+        def sums_of_chunk(chunk):
+            part = values(rows[slice(*chunk)])
+            return np.stack([sum_of_rows(part, C, N), sum_of_products(part, part, C, N)])
 
-        def squares_of_chunk(chunk):
-            return np.square(pixels[slice(*chunk)] - mean[:, None], dtype=np.float64).sum(axis=(0, 2))
+        return sum(parallel_map(sums_of_chunk, chunks_of(rows))) / M
 
-        var = sum(parallel_map(squares_of_chunk, chunks_of(pixels))) / M
+    mean, square = means_of(lambda part: part)
+    var = square - mean * mean
+    if is_large(mean, var).any():  # the difference has lost digits: once more, with squares of x - mean
+        (row,) = repeated_over_row([mean], rows.shape[1], N, x.dtype)
+        rest, square = means_of(lambda part: part - row)
+        var = square - rest * rest  # `rest` is what the mean lost when it was rounded to x's dtype
     return mean.astype(x.dtype), np.maximum(var, 0).astype(x.dtype)
+
+
+def is_large(mean, var):
+    """Whether a mean is so large that sums of x lose digits that sums of x - mean keep."""
+    return mean * mean > 16 * var
 
 
 def scale_and_shift(x, scale, shift, z=None, relu=False):
@@ -84,40 +90,47 @@ def batch_norm_gradient(gy, x, norm, y=None, split=False, frozen=False):
     shape = x.shape
     x, gy = in_pixel_order(x), in_pixel_order(gy)
     C, N = x.shape[-2:]
-    x, gy = x.reshape(-1, C, N), gy.reshape(-1, C, N)
-    M = len(x) * N
-    y = None if y is None else in_pixel_order(y).reshape(-1, C, N)
+    y = None if y is None else wide_rows(in_pixel_order(y))
+    x_rows, gy_rows = wide_rows(x), wide_rows(gy)
     g = gy if y is None else empty(x.shape, x.dtype)
+    g_rows = wide_rows(g)
+    # Where the mean is large, all below is computed from x - mean: the offset is then the mean, else 0.
+    is_offset = is_large(norm.mean, norm.var).any()
+    offset = norm.mean if is_offset else np.zeros_like(norm.mean)
+    (offsets,) = repeated_over_row([offset], x_rows.shape[1], N, x.dtype)
+
+    def minus_offset(part):
+        return np.subtract(part, offsets, out=empty(part.shape, part.dtype)) if is_offset else part
 
     def sums_of_chunk(chunk):
         part = slice(*chunk)
         if y is not None:
-            write_relu_gradient(y[part], gy[part], g[part])
-        return channel_sums(g[part], x[part])
+            write_relu_gradient(y[part], gy_rows[part], g_rows[part])
+        products = sum_of_products(g_rows[part], minus_offset(x_rows[part]), C, N)
+        return np.stack([sum_of_rows(g_rows[part], C, N), products])
 
-    gbeta, products = sum(parallel_map(sums_of_chunk, chunks_of(x)))
+    gbeta, products = sum(parallel_map(sums_of_chunk, chunks_of(x_rows)))
     scale = 1 / np.sqrt(norm.var + norm.eps)
-    ggamma = scale * (products - norm.mean * gbeta)
+    ggamma = scale * (products - (norm.mean - offset) * gbeta)
     # gamma scale (g - gbeta / M - xhat ggamma / M) with xhat = scale (x - mean)
-    # = g_factor g + x_factor x + shift
+    # = g_factor g + x_factor (x - offset) + shift
     g_factor = norm.gamma * scale
-    mean_factor = g_factor * (0 if frozen else 1 / M)
+    mean_factor = g_factor * (0 if frozen else C / x.size)
     x_factor = -mean_factor * scale * ggamma
-    shift = -mean_factor * gbeta - x_factor * norm.mean
+    shift = -mean_factor * gbeta - x_factor * (norm.mean - offset)
     gx = empty(x.shape, x.dtype)
-    x_rows, g_rows, out = wide_rows(x), wide_rows(g), wide_rows(gx)
+    out = wide_rows(gx)
     g_factor, x_factor, shift = repeated_over_row([g_factor, x_factor, shift], out.shape[1], N, x.dtype)
 
     def work(chunk):
         part = slice(*chunk)
-        result = np.multiply(x_rows[part], x_factor, out=out[part])
+        result = np.multiply(minus_offset(x_rows[part]), x_factor, out=out[part])
         result += shift
         result += np.multiply(g_rows[part], g_factor, out=empty(result.shape, result.dtype))
 
     parallel_map(work, chunks_of(out))
-    gx = images_first(gx.reshape(*shape[2:], C, N))
-    gradients = gx, ggamma.astype(x.dtype), gbeta.astype(x.dtype)
-    return (*gradients, images_first(g.reshape(*shape[2:], C, N))) if split else gradients
+    gradients = images_first(gx).reshape(shape), ggamma.astype(x.dtype), gbeta.astype(x.dtype)
+    return (*gradients, images_first(g).reshape(shape)) if split else gradients
 
 
 def wide_rows(x):
@@ -140,25 +153,37 @@ def repeated_over_row(values, length, N, dtype):
     return repeated.reshape(len(values), length)
 
 
-def channel_sums(g, x):
-    """The sums of g and of g x, (pixels, C, N), over pixels and images: (2, C) in float64."""
-    products = np.multiply(g, x, out=empty(g.shape, g.dtype))
-    return np.stack([sum_over_pixels(g), sum_over_pixels(products)])
+def sum_of_rows(rows, C, N):
+    """The sum of each channel over rows of whole pixels, (C, N) each: (C,) in float64.
 
-
-def sum_over_pixels(x):
-    """The sum of x, (pixels, C, N), over pixels and images: (C,) in float64.
-
-    float32 is fast, but adds one pixel after the other: it is precise enough for a few pixels.
+    float32 adds one row after the other, which is precise enough for a few rows; then float64 takes over.
     """
-    whole = len(x) // FLOAT32_PIXELS * FLOAT32_PIXELS
-    sums = x[:whole].reshape(-1, FLOAT32_PIXELS, *x.shape[1:]).sum(axis=1)
-    return sums.sum(axis=(0, 2), dtype=np.float64) + x[whole:].sum(axis=(0, 2), dtype=np.float64)
+    blocks, rest = in_blocks(rows)
+    # A product with ones is faster than NumPy's sum.
+    ones = np.ones(FLOAT32_ROWS, rows.dtype)
+    return of_channels(ones @ blocks, C, N) + of_channels(ones[: len(rest)] @ rest, C, N)
 
 
-def chunks_of(pixels):
-    """The ranges of pixels, [(low, high), ...], of the chunks; only a few where there is little to do."""
-    P = len(pixels)
-    if pixels.size <= SERIAL_BELOW_ELEMENTS:
-        return chunk_ranges(P, CHUNK_PIXELS)
-    return chunk_ranges(P, min(CHUNK_PIXELS, CHUNK_ELEMENTS * P // pixels.size), shared=True)
+def sum_of_products(a, b, C, N):
+    """The sum of a b for each channel, as sum_of_rows: (C,) in float64."""
+    (a, a_rest), (b, b_rest) = in_blocks(a), in_blocks(b)
+    sums, sums_of_rest = np.einsum("kpr,kpr->kr", a, b), np.einsum("pr,pr->r", a_rest, b_rest)
+    return of_channels(sums, C, N) + of_channels(sums_of_rest, C, N)
+
+
+def in_blocks(rows):
+    """(rows, length) as blocks, (blocks, FLOAT32_ROWS, length), and the rest of the rows."""
+    whole = len(rows) // FLOAT32_ROWS * FLOAT32_ROWS
+    return rows[:whole].reshape(-1, FLOAT32_ROWS, rows.shape[1]), rows[whole:]
+
+
+def of_channels(sums, C, N):
+    """Sums for each element of a row, added up for each channel: (C,) in float64."""
+    return sums.astype(np.float64).reshape(-1, C, N).sum(axis=(0, 2))
+
+
+def chunks_of(rows):
+    """The ranges of rows, [(low, high), ...], of the chunks; only one where there is little to do."""
+    if rows.size <= SERIAL_BELOW_ELEMENTS:
+        return [(0, len(rows))]
+    return chunk_ranges(len(rows), max(1, CHUNK_ELEMENTS * len(rows) // rows.size), shared=True)

@@ -15,27 +15,26 @@ def relu(x):
 
 
 def relu_gradient(gy, y):
-    """gx = 0 where y <= 0, else gy: also where y is NaN"""
+    """gx = 0 where y = 0, else gy"""
     return in_chunks(write_relu_gradient, y, gy)
 
 
 def write_relu_gradient(y, gy, gx):
-    """gx = 0 where y <= 0, else gy, written into gx; all in one dtype.
+    """gx = 0 where y = 0, else gy, written into gx; all in one dtype.
 
-    By the bits of the numbers, x & -1 = x and x & 0 = 0: a product with the mask would make NaN of infinity
-    times 0, and np.where takes ten times as long.
+    The bits of gy, read as a whole number, are multiplied by 0 or 1. A product of fractions would make NaN of
+    0 times infinity, and np.where takes ten times as long.
     """
     bits = np.dtype(f"i{gx.itemsize}")
     mask = gx.view(bits)
-    mask[...] = y <= 0
-    mask -= 1
-    mask &= gy.view(bits)
+    mask[...] = y != 0
+    mask *= gy.view(bits)
 
 
 def select(mask, x):
     """x where the mask is true, else 0, broadcasting; by bits, as in write_relu_gradient."""
     bits = np.dtype(f"i{x.itemsize}")
-    return np.bitwise_and(-mask.astype(bits), x.view(bits)).view(x.dtype)
+    return (mask.astype(bits) * x.view(bits)).view(x.dtype)
 
 
 def add(a, b):
