@@ -1,5 +1,6 @@
 """Checks of options: what a function or the constructor of a layer or a network accepts."""
 
+import math
 from numbers import Integral, Real
 
 from minires.errors import OptionError
@@ -18,6 +19,17 @@ def check_choice(name, value, choices):
     """OptionError unless `value` is one of `choices`."""
     if value not in list(choices):  # a list compares, and so takes values that cannot be hashed
         raise OptionError(f"{name} must be one of {', '.join(map(str, choices))}, not {value!r}")
+
+
+def check_not_negative(where, **numbers):
+    """OptionError unless all are finite numbers of at least 0. where: the function or class to name."""
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, Real):
+            raise OptionError(f"{where}: {name} must be a number, not {number!r}")
+        if not number >= 0:
+            raise OptionError(f"{where}: {name} must be at least 0, not {number}")
+        if number == math.inf:
+            raise OptionError(f"{where}: {name} must be finite, not {number}")
 
 
 def check_flags(**flags):

@@ -63,6 +63,7 @@ class Recipe:
         if self.warm_up_steps is not None and self.warm_up_rate is None:
             raise OptionError(f"recipe: warm_up_steps {self.warm_up_steps} needs a warm_up_rate")
         self._check_crops()
+        self._schedule()  # refuses numbers that make no schedule
 
     def _check_crops(self):
         size, scales = self.crop_size, self.crop_scales
@@ -94,6 +95,10 @@ class Recipe:
         lowest_error: the lowest training error so far; evaluations: all test errors so far, in order. Both in
         percent.
         """
+        return self._schedule()(step, lowest_error, evaluations)
+
+    def _schedule(self):
+        """The learning rate as a function, see optim/schedule.py."""
         if self.schedule == "cosine":
             schedule = cosine(self.learning_rate, self.iterations)
         elif self.schedule == "plateau":
@@ -104,7 +109,7 @@ class Recipe:
             schedule = warm_up_for(self.warm_up_rate, self.warm_up_steps, schedule)
         elif self.warm_up_rate is not None:
             schedule = warm_up(self.warm_up_rate, self.warm_up_error, schedule)
-        return schedule(step, lowest_error, evaluations)
+        return schedule
 
     def shortened(self, iterations):
         """The same protocol over fewer or more iterations: drops and warm-up steps move in proportion.

@@ -89,6 +89,49 @@ def test_recorded_steps_give_the_same_bits_as_other_steps(cupy, rung, dataset, m
     assert without_seconds(recorded) == without_seconds(not_recorded)
 
 
+def test_recorded_steps_of_groups_give_the_same_bits_and_follow_their_options(cupy, dataset, monkeypatch):
+    """The second group has a tenth of the rate. After step 4 its momentum changes: it is recorded anew."""
+    options = {"iterations": 8, "batch_size": 5, "drops": (3,), "log_every": 20, "evaluate_every": 20}
+
+    def trained():
+        trainer = Trainer(recipe(**options), dataset, Hardware.choose("cuda", "implicit"))
+        optimizer, recordings = trainer.optimizer, []
+        weights, others = optimizer.params[:-2], optimizer.params[-2:]
+        optimizer.param_groups.clear()
+        optimizer.add_param_group({"params": weights, "lr": 0.05, "momentum": 0.9})
+        optimizer.add_param_group({"params": others, "lr": 0.005})
+
+        def on_step(trainer):
+            recordings.append(len(trainer.step_runner.recordings))
+            if trainer.state.step == 4:
+                optimizer.param_groups[1]["momentum"] = 0.5
+
+        trainer.run(on_step)
+        return trainer, recordings
+
+    recorded, recordings = trained()
+    assert recordings == [0, 0, 1, 1, 0, 0, 1, 1]
+    monkeypatch.setattr("minires.train.step_runner.STEPS_BEFORE_RECORDING", 1000)
+    not_recorded, recordings = trained()
+    assert not any(recordings)
+    assert same_bits(weights(recorded), weights(not_recorded))
+    assert same_bits(recorded.optimizer.state_dict(), not_recorded.optimizer.state_dict())
+    assert [group["lr"] for group in recorded.optimizer.param_groups] == pytest.approx([0.005, 0.0005])
+
+
+def test_a_repeated_step_refuses_a_rate_out_of_range(cupy, dataset):
+    trainer = Trainer(recipe(), dataset, Hardware.choose("cuda"))
+    with trainer.working():
+        for _ in range(6):
+            trainer.step()
+        assert trainer.step_runner.recordings
+        trainer.optimizer.lr = float("nan")
+        before = weights(trainer)
+        with pytest.raises(OptionError, match="lr must be at least 0, not nan"):
+            trainer.step_runner.run(6)
+        assert same_bits(before, weights(trainer))
+
+
 def without_seconds(run):
     return [{name: value for name, value in row.items() if name != "seconds"} for row in run.history.rows]
 

@@ -8,7 +8,7 @@ from on_device import SEEDS, with_examples
 from minires import Tensor
 from minires.backend import cuda
 from minires.backend.cuda.sgd import recordable_updates
-from minires.errors import DeviceError
+from minires.errors import DeviceError, ShapeError
 from minires.nn import Parameter
 from minires.optim import SGD
 
@@ -24,14 +24,19 @@ def random_arrays(sizes, seed):
 
 
 class Twins:
-    """The same optimizer twice: with the same parameters on the GPU and on the CPU."""
+    """The same optimizer twice: with the same parameters on the GPU and on the CPU.
 
-    def __init__(self, cupy, sizes, **options):
+    groups: the options of groups, a dict for each parameter; without them all are in one group.
+    """
+
+    def __init__(self, cupy, sizes, groups=None, **options):
         self.to = cupy.asarray, np.copy
-        self.both = [
-            SGD([Parameter(to(array)) for array in random_arrays(sizes, 0)], lr=0.1, **options)
-            for to in self.to
-        ]
+        self.both = []
+        for to in self.to:
+            params = [Parameter(to(array)) for array in random_arrays(sizes, 0)]
+            if groups:
+                params = [{"params": p} | group for p, group in zip(params, groups, strict=True)]
+            self.both.append(SGD(params, lr=0.1, **options))
         self.on_gpu, self.on_cpu = self.both
         self.sizes = sizes
 
@@ -78,6 +83,60 @@ def test_all_parameters_in_one_launch(cupy, launches):
     twins.step(1)
     twins.step(2)
     assert launches == ["sgd_update", "sgd_update"]
+
+
+GROUPS = [{}, {"lr": 0.02, "momentum": 0.0}, {"weight_decay": 0.5, "nesterov": True}]
+
+
+def test_groups_take_one_launch_each(cupy, launches):
+    twins = Twins(cupy, [5, 3000, 7], GROUPS, momentum=0.9, weight_decay=0.1)
+    for step in range(3):
+        twins.step(step)
+        for optimizer in twins.both:
+            optimizer.lr *= 0.5
+    twins.agree()
+    assert launches == ["sgd_update"] * 9
+
+
+def test_an_empty_group_is_passed_over(cupy, launches):
+    p = Parameter(cupy.zeros(3, "float32"))
+    p.grad = Tensor(cupy.ones(3, "float32"))
+    SGD([{"params": []}, {"params": [p]}], lr=0.5).step()
+    assert p.numpy().tolist() == [-0.5] * 3
+    assert launches == ["sgd_update"]
+
+
+def test_a_captured_step_of_groups(cupy):
+    """At each launch every group has its present rate."""
+    twins = Twins(cupy, [5, 3000, 7], GROUPS, momentum=0.9, weight_decay=0.1)
+    twins.step(1)
+    gradients = [cupy.zeros(size, "float32") for size in twins.sizes]
+    for p, gradient in zip(twins.on_gpu.params, gradients, strict=True):
+        p.grad = Tensor(gradient)
+    with Capturing(cupy) as capture:
+        twins.on_gpu.step()
+    updates = [recordable_updates(twins.on_gpu.workspaces[i]) for i in range(3)]
+    tables = [update.write_captured_tables() for update in updates]
+    assert [len(table) for table in tables] == [1, 1, 1]
+    for step in range(2, 5):
+        twins.give_gradients(step)
+        for gradient, p in zip(gradients, twins.on_gpu.params, strict=True):
+            gradient[...] = p.grad.data
+        twins.on_cpu.lr = twins.on_gpu.lr = 1 / step
+        twins.on_cpu.step()
+        for update, group in zip(updates, twins.on_gpu.param_groups, strict=True):
+            update.set_rate(group["lr"])
+        capture.graph.launch()
+    twins.agree()
+
+
+def test_a_gradient_of_another_shape_does_not_reach_the_kernel(cupy, launches):
+    """The kernel would read what lies behind the gradient."""
+    p = Parameter(cupy.zeros(8, "float32"))
+    p.grad = Tensor(cupy.ones(5, "float32"))
+    with pytest.raises(ShapeError, match="gradient"):
+        SGD([p], lr=1.0).step()
+    assert not launches
 
 
 def test_parameter_without_a_gradient_is_left_alone(cupy):
@@ -141,7 +200,7 @@ def test_a_captured_step(cupy):
         p.grad = Tensor(gradient)
     with Capturing(cupy) as capture:
         twins.on_gpu.step()
-    tables = recordable_updates(twins.on_gpu.workspace).write_captured_tables()
+    tables = recordable_updates(twins.on_gpu.workspaces[0]).write_captured_tables()
     assert len(tables) == 1
     twins.agree()  # a capture computes nothing
     for step in range(2, 6):
@@ -153,7 +212,7 @@ def test_a_captured_step(cupy):
             gradient[...] = p.grad.data
         twins.on_cpu.lr = 1 / step
         twins.on_cpu.step()
-        recordable_updates(twins.on_gpu.workspace).set_rate(1 / step)
+        recordable_updates(twins.on_gpu.workspaces[0]).set_rate(1 / step)
         capture.graph.launch()
         twins.on_gpu.lr = twins.on_cpu.lr
     twins.agree()
@@ -166,7 +225,7 @@ def test_two_captures_one_after_the_other(cupy):
     for _ in range(2):
         with Capturing(cupy) as capture:
             twins.on_gpu.step()
-        graphs.append((capture, recordable_updates(twins.on_gpu.workspace).write_captured_tables()))
+        graphs.append((capture, recordable_updates(twins.on_gpu.workspaces[0]).write_captured_tables()))
     for capture, _ in graphs:
         capture.graph.launch()
         twins.on_cpu.step()
