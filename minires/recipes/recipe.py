@@ -38,7 +38,7 @@ class Recipe:
     # warm_up_error.
     warm_up_rate: float | None = number(None, least=0, optional=True)
     warm_up_steps: int | None = whole_number(None, least=1, optional=True)
-    warm_up_error: float = number(80.0)
+    warm_up_error: float = number(80.0, least=0)
     momentum: float = number(0.9, least=0)
     nesterov: bool = flag(False)
     weight_decay: float = number(1e-4, least=0)

@@ -94,3 +94,81 @@ def test_the_average_of_another_model_is_refused():
     del state["count"]
     with pytest.raises(CheckpointError, match="another model"):
         WeightAverage(small_net()).load_state_dict(state)
+
+
+class Counting(nn.Module):
+    """A network with a counter and a mask among its buffers."""
+
+    def __init__(self):
+        self.layer = nn.Linear(2, 1)
+        self.batches = nn.Buffer(np.zeros(1, np.int64))
+        self.mask = nn.Buffer(np.array([True, False]))
+
+
+def test_whole_numbers_and_masks_stay_the_models_own():
+    model = Counting()
+    average = WeightAverage(model)
+    for step in range(1, 5):
+        model.batches.data += 1
+        model.layer.weight.data[...] = step
+        average.update()
+    assert list(average.state_dict()) == ["count", "sum.layer.weight", "sum.layer.bias"]
+    with average.in_use():
+        assert model.layer.weight.tolist() == [[2.5, 2.5]]
+        assert (model.batches.tolist(), model.mask.tolist()) == ([4], [True, False])
+        assert model.batches.dtype == np.int64
+    average.apply()
+    assert (model.batches.tolist(), model.mask.tolist()) == ([4], [True, False])
+
+
+def change_shape(model):
+    model[0].weight.data = np.ones((2, 1, 1, 1), np.float32)
+
+
+def add_layer(model):
+    model[0].extra = nn.Linear(2, 1)
+
+
+def remove_bias(model):
+    model[0].bias = None
+
+
+@pytest.mark.parametrize(
+    ("change", "name"), [(change_shape, "0.weight"), (add_layer, "0.extra.weight"), (remove_bias, "0.bias")]
+)
+def test_a_model_that_has_other_weights_now_is_refused(change, name):
+    model = small_net()
+    average = WeightAverage(model)
+    average.update()
+    before = {name: array.copy() for name, array in average.state_dict().items()}
+    change(model)
+    with pytest.raises(CheckpointError, match=f"other weights than when its WeightAverage was made .*{name}"):
+        average.update()
+    assert average.count == 1
+    for name, array in average.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    with pytest.raises(CheckpointError, match="do not fit"):
+        average.apply()
+
+
+BAD_STATES = {
+    "another shape": {"sum.1.bias": np.ones(3)},
+    "whole numbers": {"sum.1.bias": np.ones(2, int)},
+    "text": {"sum.1.bias": np.array(["a", "b"])},
+    "fractional count": {"count": np.array([1.5])},
+    "negative count": {"count": np.array([-1])},
+    "count without axes": {"count": np.array(1)},
+    "unexpected": {"sum.2.weight": np.ones(2)},
+}
+
+
+@pytest.mark.parametrize("case", BAD_STATES)
+def test_a_bad_state_changes_nothing(case):
+    average = WeightAverage(small_net())
+    average.update()
+    before = {name: array.copy() for name, array in average.state_dict().items()}
+    good = {name: array * 2 for name, array in before.items()}
+    with pytest.raises(CheckpointError, match="another model"):
+        average.load_state_dict(good | BAD_STATES[case])
+    for name, array in average.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from minires.errors import OptionError
 from minires.optim import cosine, plateau, step_decay, warm_up, warm_up_for
 
 PAPER = step_decay(0.1, (32_000, 48_000))
@@ -125,3 +126,65 @@ def test_warm_ups_pass_the_evaluations_to_the_next_schedule():
     assert warm_up(0.5, 80, plateau(0.1, 1))(0, 70.0, errors) == pytest.approx(0.01)
     assert warm_up_for(0.5, 10, plateau(0.1, 1))(10, 99.0, errors) == pytest.approx(0.01)
     assert warm_up_for(0.5, 10, plateau(0.1, 1))(9, 99.0, errors) == 0.5
+
+
+NAN = float("nan")
+BAD_SCHEDULES = [
+    (lambda: step_decay(-0.1, ()), "step_decay: base must be at least 0, not -0.1"),
+    (lambda: step_decay(NAN, ()), "base must be at least 0, not nan"),
+    (lambda: step_decay("0.1", ()), "base must be a number, not '0.1'"),
+    (lambda: step_decay(None, ()), "base must be a number, not None"),
+    (lambda: step_decay(math.inf, ()), "base must be finite"),
+    (lambda: step_decay(0.1, (10,), factor=-0.5), "factor must be at least 0"),
+    (lambda: step_decay(0.1, (10,), factor=NAN), "factor must be at least 0, not nan"),
+    (lambda: step_decay(0.1, (48_000, 32_000)), r"drops must be in order, not \(48000, 32000\)"),
+    (lambda: step_decay(0.1, (-1, 10)), "drops must be at least 0, not -1"),
+    (lambda: step_decay(0.1, (10, NAN)), "drops must be at least 0, not nan"),
+    (lambda: step_decay(0.1, 10), r"drops must be a list of steps, not 10; write \(10,\)"),
+    (lambda: step_decay(0.1, "10"), "drops must be a number, not '1'"),
+    (lambda: cosine(-0.1, 10), "cosine: base must be at least 0"),
+    (lambda: cosine(0.1, 0), "total must be above 0"),
+    (lambda: cosine(0.1, -10), "total must be at least 0, not -10"),
+    (lambda: cosine(0.1, NAN), "total must be at least 0, not nan"),
+    (lambda: plateau(-0.1, 5), "plateau: base must be at least 0"),
+    (lambda: plateau(0.1, 0), "patience must be a positive whole number, not 0"),
+    (lambda: plateau(0.1, -1), "patience must be a positive whole number, not -1"),
+    (lambda: plateau(0.1, 1.5), "patience must be a positive whole number, not 1.5"),
+    (lambda: plateau(0.1, 5, max_drops=-1), "max_drops must be a positive whole number, not -1"),
+    (lambda: plateau(0.1, 5, max_drops=1.5), "max_drops must be a positive whole number, not 1.5"),
+    (lambda: plateau(0.1, 5, factor=NAN), "factor must be at least 0, not nan"),
+    (lambda: warm_up(-0.1, 80, PAPER), "warm_up: rate must be at least 0"),
+    (lambda: warm_up(0.01, NAN, PAPER), "until_error must be at least 0, not nan"),
+    (lambda: warm_up(0.01, 0, PAPER), "until_error must be above 0"),
+    (lambda: warm_up(0.01, 80, 0.1), "then must be a schedule, such as .*, not 0.1"),
+    (lambda: warm_up_for(NAN, 400, PAPER), "warm_up_for: rate must be at least 0, not nan"),
+    (lambda: warm_up_for(0.01, -1, PAPER), "steps must be at least 0, not -1"),
+    (lambda: warm_up_for(0.01, 400, None), "then must be a schedule"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), BAD_SCHEDULES)
+def test_bad_arguments_are_refused_when_the_schedule_is_made(make, message):
+    with pytest.raises(OptionError, match=message):
+        make()
+
+
+def test_drops_may_be_equal_at_0_and_from_an_iterator():
+    schedule = step_decay(1.0, iter([0, 2, 2]), factor=0.5)
+    for _ in range(2):  # an iterator would be empty the second time
+        assert [schedule(step) for step in range(4)] == [0.5, 0.5, 0.125, 0.125]
+
+
+def test_drops_that_change_later_do_not_change_the_schedule():
+    drops = [1, 2]
+    schedule = step_decay(1.0, drops, factor=0.5)
+    drops.clear()
+    assert schedule(2) == 0.25
+
+
+def test_limits_that_are_allowed():
+    assert plateau(0.1, 1, max_drops=0)(0, 0.0, [50.0] * 9) == 0.1
+    assert warm_up_for(0.5, 0, PAPER)(0) == 0.1
+    assert step_decay(0.0, (1,), factor=0)(0) == 0.0
+    assert step_decay(1.0, (1,), factor=2)(1) == 2.0
+    assert cosine(0.2, np.int64(100))(100) == 0

@@ -139,6 +139,16 @@ def test_a_gradient_of_another_shape_does_not_reach_the_kernel(cupy, launches):
     assert not launches
 
 
+def test_a_gradient_on_another_device_is_refused_before_anything_moves(cupy):
+    twins = Twins(cupy, [5, 6], [{}, {}])
+    twins.give_gradients(1)
+    on_gpu, on_cpu = (optimizer.params for optimizer in twins.both)
+    on_gpu[1].grad = on_cpu[1].grad
+    with pytest.raises(DeviceError, match="a parameter and its gradient"):
+        twins.on_gpu.step()
+    np.testing.assert_array_equal(on_gpu[0].numpy(), on_cpu[0].numpy())
+
+
 def test_parameter_without_a_gradient_is_left_alone(cupy):
     twins = Twins(cupy, [5, 6], momentum=0.9, weight_decay=0.1)
     before = twins.on_gpu.params[1].numpy()
