@@ -48,7 +48,7 @@ class SGD:
     dampening, maximize, foreach, differentiable, fused: PyTorch's, not built here; only their defaults.
 
     Attributes: `param_groups`, the groups as dicts, of which there is one if `params` has none. A change of
-    an option there counts from the next step. `params`, all parameters; `velocities`, {parameter: its v};
+    an option there counts from the next step. `params` and `velocities`, all parameters and the v of each;
     `lr`, the first group's rate, see there for what it means to set it.
 
     Raises OptionError for an option out of range, and for what is no parameter or is there twice.
@@ -80,7 +80,7 @@ class SGD:
             "fused": fused,
         }
         check_options(self.defaults)
-        self.param_groups, self.velocities = [], {}
+        self.param_groups, self.velocity_of = [], {}
         self.workspaces = defaultdict(dict)  # number of a group -> what the kernel keeps for its next call
         for group in as_groups(params):
             self.add_param_group(group)
@@ -95,7 +95,7 @@ class SGD:
         group |= {name: float(group[name]) for name in ("lr", "momentum", "weight_decay")}
         group.setdefault("initial_lr", group["lr"])
         self.param_groups.append(group)
-        self.velocities |= {p: library(p.data).zeros_like(p.data) for p in group["params"]}
+        self.velocity_of |= {p: library(p.data).zeros_like(p.data) for p in group["params"]}
 
     def __repr__(self):
         shown = ("lr", "momentum", "weight_decay", "nesterov")
@@ -116,6 +116,11 @@ class SGD:
     def params(self):
         """A list of all parameters, group by group."""
         return all_parameters(self.param_groups)
+
+    @property
+    def velocities(self):
+        """A list of the velocities of all parameters, in the order of `params`."""
+        return [self.velocity_of[p] for p in self.params]
 
     @property
     def lr(self):
@@ -155,11 +160,11 @@ class SGD:
         params = group["params"]
         moved = [p for p in params if p.grad is not None]
         for p in moved:  # after model.to("float64") or to("cuda") the velocity follows
-            self.velocities[p] = to_device(self.velocities[p], p.device).astype(p.dtype, copy=False)
+            self.velocity_of[p] = to_device(self.velocity_of[p], p.device).astype(p.dtype, copy=False)
         kernels.sgd_update(
             [p.data for p in params],
             [None if p.grad is None else p.grad.data for p in params],
-            [self.velocities[p] for p in params],
+            [self.velocity_of[p] for p in params],
             # Python floats: a scalar of NumPy's would turn float32 parameters' updates into float64
             float(group["lr"]),
             float(group["momentum"]),
@@ -179,7 +184,7 @@ class SGD:
 
         With several groups also "group_sizes", how many parameters each has. The options are not part of it.
         """
-        velocities = {f"velocity.{i}": to_numpy(self.velocities[p]) for i, p in enumerate(self.params)}
+        velocities = {f"velocity.{i}": to_numpy(v) for i, v in enumerate(self.velocities)}
         several = len(self.param_groups) > 1
         return velocities | ({"group_sizes": np.array(self._group_sizes())} if several else {})
 
@@ -190,7 +195,7 @@ class SGD:
         """
         arrays = {name: np.asarray(array) for name, array in state.items()}
         sizes = arrays.pop("group_sizes", np.array([len(state)])).tolist()
-        velocities = {f"velocity.{i}": self.velocities[p] for i, p in enumerate(self.params)}
+        velocities = {f"velocity.{i}": v for i, v in enumerate(self.velocities)}
         expected = {name: v.shape for name, v in velocities.items()}
         fits = {name: array.shape for name, array in arrays.items()} == expected
         if not fits or not all(is_floating(array.dtype) for array in arrays.values()):
@@ -214,7 +219,7 @@ class SGD:
     def _check_gradients(self):
         """Refuse what a step cannot use, before any parameter has moved."""
         for i, p in enumerate(self.params):
-            problem = problem_of(p, self.velocities.get(p))
+            problem = problem_of(p, self.velocity_of.get(p))
             if problem:
                 error, phrase = problem
                 raise error(f"SGD: {describe(self.param_groups, i)} {phrase}")

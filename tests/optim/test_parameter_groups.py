@@ -294,7 +294,7 @@ def test_a_gradient_that_does_not_fit_is_refused_before_anything_moves(case):
         optimizer.step()
     for p, array in zip(params, before, strict=True):
         np.testing.assert_array_equal(p.numpy(), array)
-        assert not optimizer.velocities[p].any()
+        assert not optimizer.velocity_of[p].any()
 
 
 def test_a_parameter_that_has_another_shape_now_is_refused():
@@ -318,11 +318,11 @@ def test_a_parameter_moved_to_another_group_keeps_its_velocity():
     give_gradients(optimizer)
     optimizer.step()
     b = optimizer.param_groups[0]["params"].pop()
-    velocity = optimizer.velocities[b].copy()
+    velocity = optimizer.velocity_of[b].copy()
     optimizer.param_groups[1]["params"].append(b)
     give_gradients(optimizer)
     optimizer.step()
-    np.testing.assert_allclose(optimizer.velocities[b], 0.9 * velocity + b.grad.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(optimizer.velocity_of[b], 0.9 * velocity + b.grad.numpy(), rtol=1e-6)
 
 
 def test_a_group_is_added():
@@ -342,7 +342,7 @@ def test_a_bad_group_is_not_added(same):
     with pytest.raises(OptionError):
         optimizer.add_param_group({"params": [b, a]} if same else {"params": [b], "lr": -1})
     assert optimizer.params == [a]
-    assert list(optimizer.velocities) == [a]
+    assert list(optimizer.velocity_of) == [a]
 
 
 def test_an_optimizer_is_made_of_the_groups_of_another():
