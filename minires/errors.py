@@ -41,7 +41,11 @@ class OptionError(MiniresError, ValueError):
     """An argument outside of what the function or the layer accepts."""
 
 
-class DtypeError(OptionError, TypeError):
+class OptionTypeError(OptionError, TypeError):
+    """An argument or attribute of a type that is not accepted: a plain tensor as a parameter, say."""
+
+
+class DtypeError(OptionTypeError):
     """A value that is no number, or numbers of a dtype that an operation cannot compute with."""
 
 

@@ -45,6 +45,7 @@ def refuse_unless_default(where, **arguments):
     where: the function or class to name. arguments: name=(value, default).
     """
     for name, (value, default) in arguments.items():
-        is_same = value is default or (isinstance(value, (Real, str)) and value == default)
+        same_type = isinstance(value, bool) == isinstance(default, bool)  # True == 1, but is no dilation
+        is_same = value is default or (same_type and isinstance(value, (Real, str)) and value == default)
         if not is_same:
             raise OptionError(f"{where}: {name}={value!r} is not built here; leave it out, it is {default!r}")

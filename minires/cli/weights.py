@@ -41,10 +41,11 @@ def convert(
         misfits = network.misfits(state)
         for problem in (problem for problems in misfits.values() for problem in problems):
             console.print(problem)
-        if misfits["missing"] or misfits["reshaped"]:
+        unsuitable = misfits["reshaped"] + misfits["unusable"]
+        if misfits["missing"] or unsuitable:
             raise CheckpointError(
                 f"{source} does not fit {model}: {len(misfits['missing'])} tensors are missing and "
-                f"{len(misfits['reshaped'])} have another shape; nothing is written. Change names "
+                f"{len(unsuitable)} have another shape or dtype; nothing is written. Change names "
                 "with --rename OLD=NEW"
             )
         state = {name: state[name] for name in network.state_dict()}

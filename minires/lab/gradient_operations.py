@@ -102,7 +102,7 @@ OPERATIONS = {
     ],
     "avg_pool2d": [
         (lambda x: ops.avg_pool2d(x, 2), [noise(2, 2, 4, 4)]),
-        (lambda x: ops.avg_pool2d(x, 3, 2, 1, True, count_include_pad=False), [noise(2, 2, 6, 7)]),
+        (lambda x: ops.avg_pool2d(x, 3, 2, 1, ceil_mode=True, count_include_pad=False), [noise(2, 2, 6, 7)]),
     ],
     "adaptive_avg_pool2d": [
         (lambda x: ops.adaptive_avg_pool2d(x, (2, 3)), [noise(2, 2, 4, 6)]),

@@ -1,26 +1,22 @@
 """Modules, layers and their functions, under the names that PyTorch users know."""
 
 from minires.nn import functional, init, utils
+from minires.nn.batch_norm import BatchNorm1d, BatchNorm2d
 from minires.nn.layers import (
-    AdaptiveAvgPool2d,
-    AvgPool2d,
-    BatchNorm1d,
-    BatchNorm2d,
     Conv2d,
-    CrossEntropyLoss,
     Dropout,
     Flatten,
-    GlobalAvgPool2d,
     Identity,
     Linear,
     LocalResponseNorm,
-    MaxPool2d,
-    MSELoss,
     ReLU,
     Sigmoid,
     Tanh,
 )
-from minires.nn.module import Buffer, Module, Parameter
+from minires.nn.losses import CrossEntropyLoss, MSELoss
+from minires.nn.module import Module
+from minires.nn.parameter import Buffer, Parameter
+from minires.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from minires.nn.sequential import Plus, Sequential, chain
 
 __all__ = [

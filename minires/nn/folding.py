@@ -2,8 +2,9 @@
 
 from minires.backend import kernels
 from minires.engine import Tensor
+from minires.nn.batch_norm import BatchNorm2d
 from minires.nn.functional import batch_norm, conv2d
-from minires.nn.layers import BatchNorm2d, Conv2d
+from minires.nn.layers import Conv2d
 from minires.nn.module import Module, is_plain
 
 
@@ -20,8 +21,9 @@ class FoldedBatchNorm2d(Module):
         self.conv = conv
 
     def forward(self, x, add=None, relu=False):
-        state = self.running_mean, self.running_var, self.weight, self.bias
-        return batch_norm(x, *state, eps=self.eps, add=add, relu=relu)
+        statistics = self.running_mean, self.running_var
+        options = {"weight": self.weight, "bias": self.bias, "eps": self.eps, "add": add, "relu": relu}
+        return batch_norm(x, *statistics, **options)
 
     def convolve_and_normalize(self, x, add=None, relu=False):
         """The batch norm of conv(x), by one convolution; with `add` and `relu` as in Conv2d.
@@ -44,8 +46,12 @@ def folded_weights(bn, conv):
 
 
 def can_be_folded(bn, conv):
-    """Whether they are a plain BatchNorm2d in evaluation and a plain Conv2d of its channels and dtype."""
+    """Whether they are a plain BatchNorm2d in evaluation and a plain Conv2d of its channels and dtype.
+
+    A batch norm without a weight, a bias or running statistics is not folded.
+    """
     if not (is_plain(bn, BatchNorm2d) and is_plain(conv, Conv2d)) or bn.training:
         return False
     vectors = bn.weight, bn.bias, bn.running_mean, bn.running_var
-    return all((v.shape, v.dtype) == (conv.weight.shape[:1], conv.weight.dtype) for v in vectors)
+    expected = conv.weight.shape[:1], conv.weight.dtype
+    return all(v is not None and (v.shape, v.dtype) == expected for v in vectors)

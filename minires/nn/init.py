@@ -40,6 +40,8 @@ def he_normal(shape, generator, dtype="float32"):
 def as_generator(generator):
     """A numpy.random.Generator as it is, one seeded by a whole number, or a fresh one for None."""
     try:
+        if isinstance(generator, bool):  # which NumPy takes for the seeds 0 and 1
+            raise TypeError("a truth value is no seed")
         return np.random.default_rng(generator)
     except (TypeError, ValueError) as error:
         raise OptionError(

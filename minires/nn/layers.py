@@ -2,10 +2,10 @@
 
 Conv2d and Linear take a `generator` (a numpy.random.Generator, or a seed) to draw their weights from, Dropout
 takes one to draw its masks from; without it, they draw from a fresh, unseeded one. Weights start with He's
-initialization, biases with 0.
+initialization, biases with 0. Batch norm, pooling and the losses have files of their own.
 """
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -13,19 +13,23 @@ from minires.backend import to_device
 from minires.backend.window import Window
 from minires.errors import OptionError
 from minires.nn import functional as F
+from minires.nn.arguments import check_real, check_whole, check_window
 from minires.nn.init import as_generator, he_normal, initialize
-from minires.nn.module import Buffer, Module, Parameter
+from minires.nn.module import Module
+from minires.nn.parameter import Parameter
 from minires.ops.checks import pair
 from minires.ops.shape import flatten
+from minires.options import refuse_unless_default
 
 
 class WeightedLayer(Module):
     """A layer with a weight, and a bias if asked for."""
 
-    def _set_weights(self, shape, bias, generator):
+    def _set_weights(self, shape, bias, generator, device, dtype):
         self.weight = Parameter(np.zeros(shape, np.float32))
-        self.bias = Parameter(np.zeros(shape[0], np.float32)) if bias else None
+        self.register_parameter("bias", Parameter(np.zeros(shape[0], np.float32)) if bias else None)
         initialize(self, generator)
+        self.to(device, dtype)
 
     def reset_parameters(self, generator):
         """Draw the weight anew: He's initialization; the bias becomes 0."""
@@ -52,15 +56,24 @@ class Conv2d(WeightedLayer):
         dilation=1,
         groups=1,
         bias=True,
+        padding_mode="zeros",
+        device=None,
+        dtype=None,
+        *,
         generator=None,
     ):
-        if groups < 1 or in_channels % groups or out_channels % groups:
+        refuse_unless_default("Conv2d", padding_mode=(padding_mode, "zeros"))
+        check_whole("Conv2d", in_channels=in_channels, out_channels=out_channels, groups=groups)
+        check_window("Conv2d", kernel_size, stride, padding, dilation)
+        if in_channels % groups or out_channels % groups:
             raise OptionError(
                 f"Conv2d: groups={groups} must divide {in_channels} and {out_channels} channels"
             )
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size = pair(kernel_size, "Conv2d: kernel_size")
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
-        kernel_size = pair(kernel_size, "Conv2d: kernel_size")
-        self._set_weights((out_channels, in_channels // groups, *kernel_size), bias, generator)
+        shape = out_channels, in_channels // groups, *self.kernel_size
+        self._set_weights(shape, bias, generator, device, dtype)
 
     @property
     def geometry(self):
@@ -85,8 +98,10 @@ class Conv2d(WeightedLayer):
 class Linear(WeightedLayer):
     """y = x W^T + b: (..., in_features) -> (..., out_features)."""
 
-    def __init__(self, in_features, out_features, bias=True, generator=None):
-        self._set_weights((out_features, in_features), bias, generator)
+    def __init__(self, in_features, out_features, bias=True, device=None, dtype=None, *, generator=None):
+        check_whole("Linear", in_features=in_features, out_features=out_features)
+        self.in_features, self.out_features = in_features, out_features
+        self._set_weights((out_features, in_features), bias, generator, device, dtype)
 
     def forward(self, x):
         return F.linear(x, self.weight, self.bias)
@@ -95,48 +110,11 @@ class Linear(WeightedLayer):
         return f"{self.weight.shape[1]}, {self.weight.shape[0]}"
 
 
-class BatchNorm2d(Module):
-    """Batch normalization of (N, C, H, W) per channel. See ops/norm.py.
-
-    Called as bn(x, add=z, relu=True), it computes max(bn(x) + z, 0); without `relu` no maximum is taken,
-    without `add` nothing is added. `statistics` are those of x, if the convolution before has computed them.
-
-    weight (gamma, 1 at the start) and bias (beta, 0) are trained; running_mean (0) and running_var (1) follow
-    the batches' statistics with weight `momentum` on the newest.
-    """
-
-    def __init__(self, num_features, eps=1e-5, momentum=0.1):
-        self.eps, self.momentum = eps, momentum
-        self.weight = Parameter(np.ones(num_features, np.float32))
-        self.bias = Parameter(np.zeros(num_features, np.float32))
-        self.running_mean = Buffer(np.zeros(num_features, np.float32))
-        self.running_var = Buffer(np.ones(num_features, np.float32))
-
-    def reset_parameters(self, generator):
-        """Back to the start: gamma 1, beta 0, running mean 0, running variance 1. Nothing is random here."""
-        self.weight.data[...] = self.running_var.data[...] = 1
-        self.bias.data[...] = self.running_mean.data[...] = 0
-
-    def forward(self, x, add=None, relu=False, statistics=None):
-        options = {"training": self.training, "add": add, "relu": relu, "statistics": statistics}
-        return F.batch_norm(x, **self.arguments, **options)
-
-    @property
-    def arguments(self):
-        """{name: value} of F.batch_norm's arguments that belong to the layer."""
-        names = "running_mean", "running_var", "weight", "bias", "momentum", "eps"
-        return {name: getattr(self, name) for name in names}
-
-    def extra_repr(self):
-        return f"{self.weight.shape[0]}"
-
-
-class BatchNorm1d(BatchNorm2d):
-    """Batch normalization of (N, C)."""
-
-
 class Identity(Module):
-    """y = x."""
+    """y = x. Arguments are ignored, as in PyTorch, so that it can stand in for any layer."""
+
+    def __init__(self, *args, **kwargs):
+        pass
 
     def forward(self, x):
         return x
@@ -144,6 +122,9 @@ class Identity(Module):
 
 class ReLU(Module):
     """max(x, 0)."""
+
+    def __init__(self, inplace=False):
+        refuse_unless_default("ReLU", inplace=(inplace, False))
 
     def forward(self, x):
         return F.relu(x)
@@ -163,59 +144,13 @@ class Tanh(Module):
         return F.tanh(x)
 
 
-class MaxPool2d(Module):
-    """The largest pixel under each window: (N, C, H, W) -> (N, C, OH, OW)."""
-
-    def __init__(self, kernel_size, stride=None, padding=0, ceil_mode=False):
-        self.kernel_size, self.stride, self.padding, self.ceil_mode = kernel_size, stride, padding, ceil_mode
-
-    def forward(self, x):
-        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode)
-
-    def extra_repr(self):
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
-
-
-class AvgPool2d(Module):
-    """The mean of the pixels under each window: (N, C, H, W) -> (N, C, OH, OW)."""
-
-    def __init__(self, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
-        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
-
-    def forward(self, x):
-        return F.avg_pool2d(
-            x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
-        )
-
-    def extra_repr(self):
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
-
-
-class AdaptiveAvgPool2d(Module):
-    """The means over OH x OW windows, `output_size`: (N, C, H, W) -> (N, C, OH, OW)."""
-
-    def __init__(self, output_size):
-        self.output_size = output_size
-
-    def forward(self, x):
-        return F.adaptive_avg_pool2d(x, self.output_size)
-
-    def extra_repr(self):
-        return f"output_size={self.output_size}"
-
-
-class GlobalAvgPool2d(Module):
-    """The mean over each whole map: (N, C, H, W) -> (N, C)."""
-
-    def forward(self, x):
-        return F.global_avg_pool2d(x)
-
-
 class Flatten(Module):
     """(N, C, H, W) -> (N, C*H*W)."""
 
     def __init__(self, start_dim=1, end_dim=-1):
+        for name, dim in {"start_dim": start_dim, "end_dim": end_dim}.items():
+            if not isinstance(dim, Integral):
+                raise OptionError(f"Flatten: {name} must be a whole number, not {dim!r}")
         self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, x):
@@ -225,7 +160,8 @@ class Flatten(Module):
 class Dropout(Module):
     """In training, each element becomes 0 with probability p and the rest is divided by 1 - p."""
 
-    def __init__(self, p=0.5, generator=None):
+    def __init__(self, p=0.5, inplace=False, *, generator=None):
+        refuse_unless_default("Dropout", inplace=(inplace, False))
         if not isinstance(p, Real) or not 0 <= p < 1:
             raise OptionError(f"Dropout: p must be a number, at least 0 and below 1, not {p!r}")
         self.p = p
@@ -236,7 +172,7 @@ class Dropout(Module):
         self.generator = np.random.default_rng(generator.integers(2**63))
 
     def forward(self, x):
-        return F.dropout(x, self.p, self.training, generator=self.generator)
+        return F.dropout(x, p=self.p, training=self.training, generator=self.generator)
 
     def extra_repr(self):
         return f"p={self.p}"
@@ -246,27 +182,9 @@ class LocalResponseNorm(Module):
     """x / (k + alpha / size * sum of x^2 over `size` neighbouring channels)^beta. See ops/norm.py."""
 
     def __init__(self, size, alpha=1e-4, beta=0.75, k=1.0):
+        check_whole("LocalResponseNorm", size=size)
+        check_real("LocalResponseNorm", alpha=alpha, beta=beta, k=k)
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
     def forward(self, x):
         return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k)
-
-
-class CrossEntropyLoss(Module):
-    """-log softmax(logits)[label]; reduction "mean", "sum" or "none"."""
-
-    def __init__(self, reduction="mean"):
-        self.reduction = reduction
-
-    def forward(self, logits, labels):
-        return F.cross_entropy(logits, labels, reduction=self.reduction)
-
-
-class MSELoss(Module):
-    """(x - target)^2; reduction "mean", "sum" or "none"."""
-
-    def __init__(self, reduction="mean"):
-        self.reduction = reduction
-
-    def forward(self, x, target):
-        return F.mse_loss(x, target, reduction=self.reduction)

@@ -1,23 +1,19 @@
-"""Module, the base of all parts of a network: how parameters are found, named, saved and moved."""
+"""Module, the base of all parts of a network: how it is called, switched, moved, saved and loaded."""
 
+from collections import namedtuple
 from contextlib import contextmanager
+from reprlib import recursive_repr
 
 import numpy as np
 
-from minires.backend import to_numpy
+from minires.backend import is_floating, to_numpy
 from minires.engine import Tensor
-from minires.errors import CheckpointError
+from minires.errors import OptionTypeError
+from minires.nn.members import Members
+from minires.nn.state import load, match
+from minires.options import check_flags, refuse_unless_default
 
-
-class Parameter(Tensor):
-    """A tensor that training changes."""
-
-    def __init__(self, data, requires_grad=True):
-        super().__init__(data, requires_grad)
-
-
-class Buffer(Tensor):
-    """A tensor that is part of a module's state but not trained: batch norm's running statistics."""
+Hook = namedtuple("Hook", ["function", "with_kwargs"])  # one registration: equal ones are different objects
 
 
 class HookHandle:
@@ -31,11 +27,10 @@ class HookHandle:
         self.module._forward_hooks = tuple(h for h in self.module._forward_hooks if h is not self.hook)
 
 
-class Module:
+class Module(Members):
     """A part of a network: set parameters, buffers and modules as attributes, define forward, call it.
 
-    They are found by walking the attributes, and the lists, tuples and dicts among them, in the order in
-    which they were set. So names and order are those of the code: `layer1.0.conv1.weight`.
+    How they are found and named, see Members: by the attributes, in the order in which they were set.
     """
 
     training = True
@@ -44,60 +39,37 @@ class Module:
     def __call__(self, /, *inputs, **options):
         y = self.forward(*inputs, **options)
         for hook in self._forward_hooks:
-            hook(self, inputs, y)
+            result = hook.function(self, inputs, *([options] if hook.with_kwargs else []), y)
+            y = y if result is None else result
         return y
 
     def forward(self, *inputs):
         raise TypeError(f"{type(self).__name__} must define forward()")
 
-    def register_forward_hook(self, hook):
-        """Call `hook(module, inputs, output)` after every forward, until the returned handle's remove()."""
-        self._forward_hooks = (*self._forward_hooks, hook)
+    def register_forward_hook(self, hook, *, prepend=False, with_kwargs=False, always_call=False):
+        """Call `hook(module, inputs, output)` after every forward, until the returned handle's remove().
+
+        What a hook returns takes the output's place, unless it is None.
+        prepend: whether it comes before the hooks that are there already. with_kwargs: whether it is called
+        as hook(module, inputs, kwargs, output).
+        """
+        refuse_unless_default("register_forward_hook", always_call=(always_call, False))
+        hook = Hook(hook, with_kwargs)
+        hooks = self._forward_hooks
+        self._forward_hooks = (hook, *hooks) if prepend else (*hooks, hook)
         return HookHandle(self, hook)
 
-    def named_members(self, kind):
-        """(name, value) of the direct members of type `kind`: attributes, and items of lists and dicts."""
-        return [(name, value) for name, value in named_values("", vars(self)) if isinstance(value, kind)]
-
-    def named_modules(self, prefix=""):
-        """(dotted name, module) of this module and of all below it, in definition order, each once."""
-        visited, stack = {}, [(prefix, self)]
-        while stack:
-            name, module = stack.pop()
-            if id(module) in visited:
-                continue
-            visited[id(module)] = name, module
-            children = module.named_members(Module)
-            stack += [(f"{name}.{child}" if name else child, m) for child, m in reversed(children)]
-        return list(visited.values())
-
-    def modules(self):
-        """This module and all below it, in definition order."""
-        return [module for _, module in self.named_modules()]
-
-    def _named_tensors(self, kind):
-        tensors = {}
-        for path, module in self.named_modules():
-            for name, tensor in module.named_members(kind):
-                tensors.setdefault(id(tensor), (f"{path}.{name}" if path else name, tensor))
-        return list(tensors.values())
-
-    def named_parameters(self):
-        """(dotted name, Parameter) in definition order; a shared one appears once."""
-        return self._named_tensors(Parameter)
-
-    def parameters(self):
-        """An iterator over all parameters in definition order."""
-        return (parameter for _, parameter in self.named_parameters())
-
-    def named_buffers(self):
-        """(dotted name, Buffer) in definition order."""
-        return self._named_tensors(Buffer)
-
     def train(self, mode=True):
-        """Switch this module and all below it to training (`mode=True`) or evaluation. Returns itself."""
-        for module in self.modules():
-            module.training = mode
+        """Switch this module and all below it to training (`mode=True`) or evaluation. Returns itself.
+
+        A module below with a `train` of its own, which may keep it in evaluation, decides for those below it.
+        """
+        check_flags(mode=mode)
+        for _, module in self.walk(enter=switches_plainly):
+            if module is self or switches_plainly(module):
+                module.training = mode
+            else:
+                module.train(mode)
         return self
 
     def eval(self):
@@ -115,58 +87,85 @@ class Module:
             for module, mode in modes:
                 module.training = mode
 
-    def zero_grad(self):
-        """Forget all gradients."""
+    def requires_grad_(self, requires_grad=True):
+        """Whether backward() collects gradients in the parameters: False freezes them. Returns itself."""
+        check_flags(requires_grad=requires_grad)
         for parameter in self.parameters():
-            parameter.grad = None
-
-    def to(self, target):
-        """Convert parameters and buffers in place to a dtype ("float64") or device ("cuda"); return self."""
-        for _, tensor in self._named_tensors(Parameter) + self._named_tensors(Buffer):
-            tensor.data = tensor.detach().to(target).data
-            tensor.grad = None
+            parameter.requires_grad = requires_grad
         return self
 
-    def state_dict(self):
-        """{dotted name: array of NumPy} of all parameters and buffers, on the CPU without a copy."""
-        return {name: to_numpy(tensor.data) for name, tensor in self._named_tensors((Parameter, Buffer))}
+    def zero_grad(self, set_to_none=True):
+        """Forget all gradients, or with set_to_none=False set them to 0."""
+        for parameter in self.parameters():
+            if set_to_none:
+                parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad.data[...] = 0
 
-    def load_state_dict(self, state):
+    def to(self, *args, device=None, dtype=None, non_blocking=False):
+        """Convert parameters and buffers in place; return self.
+
+        args: a dtype ("float32", "float64"), a device ("cpu", "cuda"), both, or a tensor that has them.
+        Buffers of whole numbers keep their dtype. Gradients are converted, too.
+        """
+        refuse_unless_default("to", non_blocking=(non_blocking, False))
+        targets = [target for arg in (*args, device, dtype) for target in targets_of(arg)]
+        for _, tensor in self.named_tensors():
+            tensor.data = converted(tensor, targets)
+            if tensor.grad is not None:
+                tensor.grad.data = converted(tensor.grad, targets)
+        return self
+
+    def float(self):
+        """Convert floating-point parameters and buffers to float32."""
+        return self.to("float32")
+
+    def double(self):
+        """Convert floating-point parameters and buffers to float64."""
+        return self.to("float64")
+
+    def cpu(self):
+        """Move parameters and buffers to the CPU."""
+        return self.to("cpu")
+
+    def cuda(self, device=None):
+        """Move parameters and buffers to the GPU."""
+        refuse_unless_default("cuda", device=(device, None))
+        return self.to("cuda")
+
+    def state_dict(self, *, destination=None, prefix="", keep_vars=False):
+        """{dotted name: array of NumPy} of all parameters and buffers, on the CPU without a copy.
+
+        A shared tensor is listed once. Raises OptionError if two tensors have the same name.
+        """
+        refuse_unless_default("state_dict", destination=(destination, None), keep_vars=(keep_vars, False))
+        return {prefix + name: to_numpy(tensor.data) for name, tensor in self.named_tensors()}
+
+    def load_state_dict(self, state_dict, strict=True, assign=False):
         """Copy arrays by name into the parameters and buffers, keeping their dtype and device.
 
-        `num_batches_tracked`, a counter that PyTorch saves with batch norm, is ignored. Raises
-        CheckpointError that lists what is missing, unexpected or of another shape; then nothing is changed.
+        state_dict: {name: array, tensor of minires or PyTorch, list or number}. A tensor that the module
+        shares under several names may be listed under all of them. `num_batches_tracked`, a counter that
+        PyTorch saves with batch norm, is ignored where the module has no such buffer.
+        strict: False ignores missing and unexpected names.
+        Returns (missing_keys, unexpected_keys), lists of names. Raises CheckpointError that lists what is
+        missing, unexpected, of another shape, or not made of real numbers; then nothing is changed.
         """
-        problems = [problem for phrases in self.misfits(state).values() for problem in phrases]
-        if problems:
-            more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
-            raise CheckpointError(
-                f"weights do not fit {type(self).__name__}: {'; '.join(problems[:8])}{more}"
-            )
-        for name, tensor in self._named_tensors((Parameter, Buffer)):
-            tensor.data[...] = Tensor(np.asarray(state[name])).to(tensor.device).data
+        refuse_unless_default("load_state_dict", assign=(assign, False))
+        return load(self, state_dict, strict)
 
     def misfits(self, state):
-        """Why a state cannot be loaded: {"missing": [...], "unexpected": [...], "reshaped": [...]}.
+        """Why a state cannot be loaded: {"missing", "unexpected", "reshaped", "unusable": list of sentences}.
 
-        Each entry is a phrase with the tensor's name, in the order of this module or of `state`.
+        Each has the tensor's name, in the order of this module or of `state`.
         """
-        tensors = dict(self._named_tensors((Parameter, Buffer)))
-        shapes = {name: np.shape(a) for name, a in state.items() if not name.endswith("num_batches_tracked")}
-        return {
-            "missing": [f"missing {name}" for name in tensors if name not in shapes],
-            "unexpected": [f"unexpected {name}" for name in shapes if name not in tensors],
-            "reshaped": [
-                f"{name} has shape {shapes[name]}, not {tensor.shape}"
-                for name, tensor in tensors.items()
-                if name in shapes and shapes[name] != tensor.shape
-            ],
-        }
+        return match(self, state).misfits()
 
     def extra_repr(self):
         """The text between the brackets in the printed form of a module without children."""
         return ""
 
+    @recursive_repr()
     def __repr__(self):
         children = self.named_members(Module)
         if not children:
@@ -175,17 +174,40 @@ class Module:
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
 
 
-def named_values(prefix, value):
-    """(dotted name, value) of all values in nested dicts, lists and tuples, in order."""
-    if isinstance(value, dict):
-        items = value.items()
-    elif isinstance(value, (list, tuple)):
-        items = enumerate(value)
-    else:
-        yield prefix, value
-        return
-    for key, item in items:
-        yield from named_values(f"{prefix}.{key}" if prefix else str(key), item)
+def switches_plainly(module):
+    """Whether a module has no `train` of its own, in its class or set on the instance."""
+    return getattr(module.train, "__func__", None) is Module.train
+
+
+def targets_of(arg):
+    """The dtypes and devices that an argument of `to` names."""
+    if arg is None:
+        return []
+    if isinstance(arg, Tensor):
+        return [arg.dtype, arg.device]
+    dtype = as_dtype(arg)
+    if dtype is not None and not is_floating(dtype):
+        raise OptionTypeError(
+            f"to: a module's dtype must be float32 or float64, not {dtype}; convert single tensors instead"
+        )
+    return [arg]
+
+
+def as_dtype(target):
+    """The dtype of NumPy that `target` names; None for a device."""
+    try:
+        return np.dtype(target)
+    except TypeError:
+        return None
+
+
+def converted(tensor, targets):
+    """The tensor's array in other dtypes or on other devices, one after the other."""
+    tensor = tensor.detach()
+    for target in targets:
+        if is_floating(tensor.dtype) or as_dtype(target) is None:
+            tensor = tensor.to(target)
+    return tensor.data
 
 
 def is_plain(module, module_class):

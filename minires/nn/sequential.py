@@ -1,12 +1,16 @@
 """Layers one after the other, in as few sweeps as possible. A sweep goes over a whole map in memory once."""
 
+from itertools import count
+
 from minires.backend import kernels
 from minires.engine import Tensor
-from minires.errors import OptionError
+from minires.errors import OptionError, OptionTypeError
+from minires.nn.batch_norm import BatchNorm2d
 from minires.nn.folding import FoldedBatchNorm2d
 from minires.nn.functional import relu
-from minires.nn.layers import BatchNorm2d, Conv2d, Identity, ReLU
-from minires.nn.module import Module, is_plain, named_values
+from minires.nn.layers import Conv2d, Identity, ReLU
+from minires.nn.members import dotted, values_in
+from minires.nn.module import Module, is_plain
 from minires.ops.conv import conv2d_and_statistics
 from minires.ops.normalized_conv import normalized_conv2d
 
@@ -44,33 +48,90 @@ class Plus:
 
 
 class Sequential(Module):
-    """Modules one after the other, a chain; named "0", "1", ..."""
+    """Modules one after the other, a chain: Sequential(layer, layer) or Sequential({"conv": layer, ...}).
 
-    def __init__(self, *modules):
-        for name, module in named_values("", modules):
-            if not isinstance(module, Module):
-                raise OptionError(
-                    f"Sequential: layer {name} is {module!r}, not a Module; take ReLU() instead of relu, and "
-                    "nn.chain for other functions"
-                )
-        for i, module in enumerate(modules):
-            setattr(self, str(i), module)
+    The names are "0", "1", ..., or those of the dict. A list, tuple or dict among the layers becomes a
+    Sequential. A slice of a Sequential is one with the same layers under the same names.
+    """
+
+    def __init__(self, *args):
+        is_named = len(args) == 1 and isinstance(args[0], dict)
+        layers = args[0] if is_named else dict(zip(map(str, range(len(args))), args, strict=True))
+        for keys, layer in values_in(layers):
+            check_layer(dotted(keys), layer)
+        for name, layer in layers.items():
+            self.add_module(name, as_module(layer))
 
     def _layers(self):
-        return [module for _, module in self.named_members(Module)]
+        """{name: layer}, in order."""
+        return dict(self.named_members(Module))
 
     def forward(self, x):
-        return chain(x, *self._layers())
+        return chain(x, *self)
 
     def __len__(self):
         return len(self._layers())
 
-    def __getitem__(self, i):
-        layers = self._layers()[i]
-        return Sequential(*layers) if isinstance(i, slice) else layers
-
     def __iter__(self):
-        return iter(self._layers())
+        return iter(self._layers().values())
+
+    def __getitem__(self, i):
+        if not isinstance(i, slice):
+            return list(self)[i]
+        part = Sequential()
+        for name, layer in list(self._layers().items())[i]:
+            setattr(part, name, layer)
+        return part
+
+    def __setitem__(self, i, module):
+        name = list(self._layers())[i]
+        check_layer(name, module)
+        self.add_module(name, module)
+
+    def append(self, module):
+        """Put a layer at the end; return the Sequential."""
+        name = next(name for name in map(str, count(len(self))) if not hasattr(self, name))
+        check_layer(name, module)
+        self.add_module(name, module)
+        return self
+
+    def extend(self, sequential):
+        """Put the layers of a Sequential, or of another iterable, at the end; return the Sequential."""
+        for module in list(sequential):
+            self.append(module)
+        return self
+
+    def insert(self, index, module):
+        """Put a layer before the one at `index`, and number all layers anew; return the Sequential.
+
+        Raises OptionError where the layers have names of their own instead of numbers.
+        """
+        names, layers = list(self._layers()), list(self)
+        if names != list(map(str, range(len(names)))):
+            raise OptionError(f"Sequential: insert() is for numbered layers, not for {', '.join(names)}")
+        if not -len(names) <= index <= len(names):
+            raise IndexError(f"Sequential: there is no place {index} among {len(names)} layers")
+        check_layer(index, module)
+        layers.insert(index, module)
+        for i, layer in enumerate(layers):
+            setattr(self, str(i), layer)
+        return self
+
+
+def check_layer(name, layer):
+    """OptionTypeError unless the layer is a Module."""
+    if not isinstance(layer, Module):
+        raise OptionTypeError(
+            f"Sequential: layer {name} is {layer!r}, not a Module; take ReLU() instead of relu, and "
+            "nn.chain for other functions"
+        )
+
+
+def as_module(layer):
+    """A module as it is; the layers of a list, tuple or dict as a Sequential."""
+    if isinstance(layer, dict):
+        return Sequential(layer)
+    return Sequential(*layer) if isinstance(layer, (list, tuple)) else layer
 
 
 def flattened(steps):
@@ -118,14 +179,14 @@ def chain_on_gpu(x, steps):
     """
     statistics = None  # of x, if they have been computed
     while steps:
-        if starts_with(steps, is_norm_in_training, is_relu, is_conv_without_bias):
+        if starts_with(steps, is_usual_norm_in_training, is_relu, is_conv_without_bias):
             bn, _, conv, *steps = steps
             x, statistics = normalized_conv2d(x, statistics, bn.arguments, conv.weight, *conv.geometry)
-        elif starts_with(steps, is_conv_without_bias, is_norm_in_training):
+        elif starts_with(steps, is_conv_without_bias, is_usual_norm_in_training):
             conv, *steps = steps
             x, statistics = conv2d_and_statistics(x, conv.weight, *conv.geometry)
         else:
-            options = {"statistics": statistics} if is_norm_in_training(steps[0]) else {}
+            options = {"statistics": statistics} if is_usual_norm_in_training(steps[0]) else {}
             x, steps = next_call(x, steps, **options)
             statistics = None
     return x
@@ -148,8 +209,8 @@ def is_folded(step):
     return is_plain(step, FoldedBatchNorm2d)
 
 
-def is_norm_in_training(step):
-    return is_plain(step, BatchNorm2d) and step.training
+def is_usual_norm_in_training(step):
+    return is_plain(step, BatchNorm2d) and step.training and step.is_usual
 
 
 def is_conv_without_bias(step):

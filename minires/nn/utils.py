@@ -7,7 +7,9 @@ from types import MethodType
 from minires.engine import no_grad
 from minires.errors import OptionError
 from minires.nn.folding import FoldedBatchNorm2d, can_be_folded, folded_weights
-from minires.nn.module import Buffer, Module, Parameter
+from minires.nn.members import values_in
+from minires.nn.module import Module
+from minires.nn.parameter import Buffer, Parameter
 
 
 @no_grad()
@@ -72,22 +74,25 @@ def copied(value, copies):
         return twin
     if is_method(value):
         return MethodType(value.__func__, copied(value.__self__, copies))
-    return copied_items(value, copies) if isinstance(value, (dict, list, tuple)) else value
+    return copied_items(value, copies) if is_copied(value) else value
+
+
+def is_copied(value):
+    """Whether this is a dict, list or tuple that holds what is copied."""
+    return isinstance(value, (dict, list, tuple)) and any(
+        isinstance(item, (Module, Parameter, Buffer)) or is_method(item) for _, item in values_in(value)
+    )
 
 
 def copied_items(value, copies):
-    """A dict, list or tuple with copies of its items; itself if none of them is copied."""
-    keys = list(value) if isinstance(value, dict) else range(len(value))
-    items = [copied(value[key], copies) for key in keys]
-    if all(item is value[key] for key, item in zip(keys, items, strict=True)):
-        twin = value
-    elif isinstance(value, tuple):
-        twin = value._make(items) if hasattr(value, "_make") else type(value)(items)
-    else:
-        twin = copy(value)
-        for key, item in zip(keys, items, strict=True):
-            twin[key] = item
-    copies[id(value)] = twin
+    """A dict, list or tuple with copies of its items."""
+    if isinstance(value, tuple):
+        items = [copied(item, copies) for item in value]
+        twin = copies[id(value)] = value._make(items) if hasattr(value, "_make") else type(value)(items)
+        return twin
+    twin = copies[id(value)] = copy(value)  # known before its items are copied: it may hold itself
+    for key in list(value) if isinstance(value, dict) else range(len(value)):
+        twin[key] = copied(value[key], copies)
     return twin
 
 

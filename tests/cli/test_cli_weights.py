@@ -52,7 +52,7 @@ def test_convert_lists_what_does_not_fit_and_writes_nothing(folder, tmp_path):
         "unexpected linear.weight",
         "unexpected linear.bias",
     }
-    assert "2 tensors are missing and 0 have another shape; nothing is written" in result.stderr
+    assert "2 tensors are missing and 0 have another shape or dtype; nothing is written" in result.stderr
     assert not target.exists()
 
 

@@ -76,9 +76,10 @@ def test_global_average_pooling(same_as_torch, rng):
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_losses(same_as_torch, rng, reduction):
     x, target, labels = rng.standard_normal((5, 4)), rng.standard_normal((5, 4)), rng.integers(0, 4, 5)
-    loss, torch_loss = nn.CrossEntropyLoss(reduction), torch.nn.CrossEntropyLoss(reduction=reduction)
+    options = {"reduction": reduction}
+    loss, torch_loss = nn.CrossEntropyLoss(**options), torch.nn.CrossEntropyLoss(**options)
     same_as_torch(lambda x: loss(x, labels), lambda x: torch_loss(x, torch.tensor(labels)), [x])
-    same_as_torch(nn.MSELoss(reduction), torch.nn.MSELoss(reduction=reduction), [x, target])
+    same_as_torch(nn.MSELoss(**options), torch.nn.MSELoss(**options), [x, target])
 
 
 def test_dropout_in_evaluation_and_its_share_in_training():

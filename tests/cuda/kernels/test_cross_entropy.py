@@ -87,7 +87,7 @@ def test_the_operation(cupy, reduction):
     on_gpu = Tensor(cupy.asarray(x), requires_grad=True)
     on_cpu = Tensor(x, requires_grad=True)
     losses = [
-        ops.cross_entropy(tensor, to(labels), reduction).sum()
+        ops.cross_entropy(tensor, to(labels), reduction=reduction).sum()
         for tensor, to in ((on_gpu, cupy.asarray), (on_cpu, np.asarray))
     ]
     for loss in losses:
