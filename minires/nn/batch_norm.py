@@ -37,14 +37,13 @@ class BatchNorm2d(Module):
     ):
         name = type(self).__name__
         check_whole(name, num_features=num_features)
-        check_real(name, eps=eps, **({} if momentum is None else {"momentum": momentum}))
+        check_real(name, eps=eps, momentum=0 if momentum is None else momentum)
         check_flags(affine=affine, track_running_stats=track_running_stats, bias=bias)
         if not eps > 0:
             raise OptionError(f"{name}: eps must be above 0, not {eps!r}")
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        vectors = [np.full(num_features, start, np.float32) for start in (1, 0, 0, 1)]
-        gamma, beta, mean, var = vectors
+        gamma, beta, mean, var = (np.full(num_features, start, np.float32) for start in (1, 0, 0, 1))
         self.register_parameter("weight", Parameter(gamma) if affine else None)
         self.register_parameter("bias", Parameter(beta) if affine and bias else None)
         self.register_buffer("running_mean", Buffer(mean) if track_running_stats else None)
@@ -67,7 +66,7 @@ class BatchNorm2d(Module):
                 tensor.data[...] = start
 
     def forward(self, x, add=None, relu=False, statistics=None):
-        if self.training and self.follows_batches and self.momentum is None:
+        if self.momentum is None and self.training and self.follows_batches:
             self._count_batch()
         training = self.training or self.running_mean is None
         options = {"training": training, "add": add, "relu": relu, "statistics": statistics}

@@ -13,7 +13,7 @@ from minires.backend.cuda.implicit_gemm import fits
 from minires.backend.dtypes import bfloat16
 from minires.data import on_device
 from minires.errors import DeviceError, OptionError
-from minires.nn import Conv2d, Dropout
+from minires.nn import BatchNorm2d, Conv2d, Dropout
 from minires.train.running_sums import DeviceRunningSums, RunningSums
 from minires.train.step_runner import RecordingStepRunner, StepRunner
 
@@ -151,6 +151,8 @@ def why_not_recorded(model, rung):
     for name, module in model.named_modules():
         if isinstance(module, Dropout) and module.p > 0:
             return f"{name} (dropout) draws its random numbers on the CPU"
+        if isinstance(module, BatchNorm2d) and module.momentum is None:
+            return f"{name} (batch norm without a momentum) counts its batches on the CPU"
         if isinstance(module, Conv2d) and not fits(module.window):
             return f"the window of {name} is too large for the kernels of this rung, and cuBLAS takes over"
     return None

@@ -1,5 +1,7 @@
 """chain gives the result of the plain loop over its steps, in fewer sweeps."""
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -225,3 +227,123 @@ def test_a_net_gives_the_same_with_and_without_a_graph(name, rng):
         expected = model(x).numpy()
         with no_grad():
             np.testing.assert_array_equal(model(x).numpy(), expected)
+
+
+def names_of(net):
+    return [name for name, _ in net.named_children()]
+
+
+def linear(size=2):
+    return nn.Linear(size, size, bias=False, generator=size)
+
+
+DROPPED = {
+    "a function": lambda: nn.Sequential(nn.ReLU(), relu),
+    "in a list": lambda: nn.Sequential([nn.ReLU(), [relu]]),
+    "in a tuple": lambda: nn.Sequential(nn.ReLU(), (relu, nn.ReLU())),
+    "in a dict": lambda: nn.Sequential({"conv": linear(), "relu": relu}),
+    "in a dict in a list": lambda: nn.Sequential([{"relu": relu}]),
+    "a generator": lambda: nn.Sequential(layer for layer in [nn.ReLU()]),
+    "a set": lambda: nn.Sequential({nn.ReLU()}),
+    "map": lambda: nn.Sequential(map(nn.Sequential, [nn.ReLU()])),
+    "a parameter": lambda: nn.Sequential(nn.Parameter(np.ones(2))),
+    "a class": lambda: nn.Sequential(nn.ReLU),
+    "appended": lambda: nn.Sequential(nn.ReLU()).append(relu),
+    "a list, appended": lambda: nn.Sequential(nn.ReLU()).append([nn.ReLU()]),
+    "extended": lambda: nn.Sequential(nn.ReLU()).extend([relu]),
+    "inserted": lambda: nn.Sequential(nn.ReLU()).insert(0, relu),
+    "set": lambda: nn.Sequential(nn.ReLU()).__setitem__(0, relu),
+    "None, set": lambda: nn.Sequential(nn.ReLU()).__setitem__(0, None),
+}
+
+
+@pytest.mark.parametrize("name", DROPPED)
+def test_a_layer_that_is_no_module_is_never_dropped(name):
+    with pytest.raises(TypeError, match=r"Sequential: layer [\w.]+ is .*, not a Module") as caught:
+        DROPPED[name]()
+    assert isinstance(caught.value, OptionError)
+
+
+def test_a_list_that_changes_later_does_not_change_the_layers():
+    layers = [nn.ReLU()]
+    net = nn.Sequential(layers)
+    layers.append(relu)
+    assert net(Tensor([-1.0])).tolist() == [0]
+    assert [type(module) for module in net.modules()] == [nn.Sequential, nn.Sequential, nn.ReLU]
+
+
+def test_names_of_layers_in_lists_and_dicts():
+    assert names_of(nn.Sequential(OrderedDict(conv=linear(), relu=nn.ReLU()))) == ["conv", "relu"]
+    assert names_of(nn.Sequential({"conv": linear()})) == ["conv"]
+    assert list(nn.Sequential([linear(), linear()]).state_dict()) == ["0.0.weight", "0.1.weight"]
+    nested = nn.Sequential(linear(), {"a": linear(), "b": [linear()]})
+    assert list(nested.state_dict()) == ["0.weight", "1.a.weight", "1.b.0.weight"]
+
+
+@pytest.mark.parametrize("key", ["a.b", "", 0, "forward", "training"], ids=repr)
+def test_names_that_no_layer_can_have_are_refused(key):
+    with pytest.raises(OptionError, match=r"without dots|already"):
+        nn.Sequential({key: nn.ReLU()})
+
+
+def test_an_ordered_dict_as_in_pytorch(same_as_torch, rng):
+    torch = pytest.importorskip("torch")
+    theirs = torch.nn.Sequential(OrderedDict(fc=torch.nn.Linear(3, 2), relu=torch.nn.ReLU())).double()
+    ours = nn.Sequential(OrderedDict(fc=nn.Linear(3, 2), relu=nn.ReLU())).double()
+    ours.load_state_dict(theirs.state_dict())
+    same_as_torch(ours, theirs, [rng.standard_normal((4, 3))])
+
+
+CHANGES = {
+    "append": lambda net, nn: net.append(nn.Linear(4, 4)),
+    "append twice": lambda net, nn: net.append(nn.Linear(4, 4)).append(nn.Linear(5, 5)),
+    "extend": lambda net, nn: net.extend([nn.Linear(4, 4), nn.Linear(5, 5)]),
+    "extend by a sequential": lambda net, nn: net.extend(nn.Sequential(nn.Linear(4, 4))),
+    "insert at the front": lambda net, nn: net.insert(0, nn.Linear(4, 4)),
+    "insert": lambda net, nn: net.insert(2, nn.Linear(4, 4)),
+    "insert at the end": lambda net, nn: net.insert(3, nn.Linear(4, 4)),
+    "insert from the end": lambda net, nn: net.insert(-1, nn.Linear(4, 4)),
+    "set": lambda net, nn: net.__setitem__(1, nn.Linear(4, 4)),
+    "set from the end": lambda net, nn: net.__setitem__(-1, nn.Linear(4, 4)),
+    "set an attribute": lambda net, nn: setattr(net, "head", nn.Linear(4, 4)),
+    "set a number": lambda net, nn: setattr(net, "7", nn.Linear(4, 4)),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_layers_are_added_and_replaced_as_in_pytorch(name):
+    torch = pytest.importorskip("torch")
+    shapes = []
+    for library in (nn, torch.nn):
+        net = library.Sequential(*(library.Linear(i, i) for i in (1, 2, 3)))
+        CHANGES[name](net, library)
+        shapes.append([(key, tuple(tensor.shape)) for key, tensor in net.state_dict().items()])
+        assert len(net) == len(list(net))
+        assert [layer.weight.shape[0] for layer in net] == [shape[0] for _, shape in shapes[-1][::2]]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize(
+    "part", [slice(1, None), slice(0, 2), slice(None, None, 2), slice(3, 1), slice(None)], ids=str
+)
+def test_a_slice_keeps_the_names_as_in_pytorch(part):
+    torch = pytest.importorskip("torch")
+    ours, theirs = (lib.Sequential(*(lib.Linear(i, i) for i in (1, 2, 3))) for lib in (nn, torch.nn))
+    assert list(ours[part].state_dict()) == list(theirs[part].state_dict())
+    assert all(layer in list(ours) for layer in ours[part])
+
+
+def test_a_layer_appended_to_a_slice_replaces_none():
+    """PyTorch's slice of the layers "1" and "2" would name a third one "2" again."""
+    part = nn.Sequential(linear(1), linear(2), linear(3))[1:].append(linear(4))
+    assert [layer.in_features for layer in part] == [2, 3, 4]
+    assert names_of(part) == ["1", "2", "3"]
+
+
+def test_places_that_do_not_exist_are_refused():
+    net = nn.Sequential(nn.ReLU())
+    for change in (lambda: net[1], lambda: net.insert(2, nn.ReLU()), lambda: net.__setitem__(1, nn.ReLU())):
+        with pytest.raises(IndexError):
+            change()
+    with pytest.raises(OptionError, match=r"insert\(\) is for numbered layers, not for first"):
+        nn.Sequential({"first": nn.ReLU()}).insert(0, nn.ReLU())
