@@ -65,7 +65,7 @@ class BatchNorm2d(Module):
             if tensor is not None:
                 tensor.data[...] = start
 
-    def forward(self, x, add=None, relu=False, statistics=None):
+    def forward(self, x, *, add=None, relu=False, statistics=None):
         if self.momentum is None and self.training and self.follows_batches:
             self._count_batch()
         training = self.training or self.running_mean is None

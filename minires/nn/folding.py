@@ -20,12 +20,12 @@ class FoldedBatchNorm2d(Module):
         vars(self).update(vars(bn))
         self.conv = conv
 
-    def forward(self, x, add=None, relu=False):
+    def forward(self, x, *, add=None, relu=False):
         statistics = self.running_mean, self.running_var
         options = {"weight": self.weight, "bias": self.bias, "eps": self.eps, "add": add, "relu": relu}
         return batch_norm(x, *statistics, **options)
 
-    def convolve_and_normalize(self, x, add=None, relu=False):
+    def convolve_and_normalize(self, x, *, add=None, relu=False):
         """The batch norm of conv(x), by one convolution; with `add` and `relu` as in Conv2d.
 
         The weights of that convolution are computed at each call from the tensors of the two layers, and get

@@ -85,7 +85,7 @@ class Conv2d(WeightedLayer):
         """The geometry of the window, a backend.window.Window."""
         return Window(self.weight.shape[2:], *(pair(value, "Conv2d") for value in self.geometry[:3]))
 
-    def forward(self, x, add=None, relu=False):
+    def forward(self, x, *, add=None, relu=False):
         return F.conv2d(x, self.weight, self.bias, *self.geometry, add=add, relu=relu)
 
     def extra_repr(self):

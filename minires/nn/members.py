@@ -150,10 +150,8 @@ class Members:
             visited.add(id(module))
             yield keys, module
             if module is self or enter(module):
-                below = [
-                    (keys + more, child) for more, child in module._values() if isinstance(child, Members)
-                ]
-                stack += [(path, child, above | {id(module)}) for path, child in reversed(below)]
+                below = [(more, child) for more, child in module._values() if isinstance(child, Members)]
+                stack += [(keys + more, child, above | {id(module)}) for more, child in reversed(below)]
 
     def _values(self):
         """(keys, value) of the attributes, and of the items of lists, tuples and dicts among them."""

@@ -70,7 +70,7 @@ def copied(value, copies):
         return twin
     if isinstance(value, (Parameter, Buffer)):
         twin = copies[id(value)] = copy(value)
-        twin.data, twin.grad, twin.requires_grad = value.data.copy(), None, False
+        twin.data, twin.grad, twin.creator, twin.requires_grad = value.data.copy(), None, None, False
         return twin
     if is_method(value):
         return MethodType(value.__func__, copied(value.__self__, copies))

@@ -119,6 +119,7 @@ def test_misfits_are_listed_by_their_cause(net):
         "missing": ["missing fc.weight"],
         "unexpected": ["unexpected linear.weight"],
         "reshaped": ["conv1.weight has shape (2, 3, 3, 3), not (4, 3, 3, 3)"],
+        "unusable": [],
     }
 
 

@@ -124,3 +124,18 @@ def test_sizes_are_attributes_as_in_pytorch():
 def test_identity_takes_any_arguments():
     x = Tensor([1.0])
     assert nn.Identity(54, "unused", in_features=3)(x) is x
+
+
+def test_what_minires_alone_has_is_given_by_name():
+    conv, bn, x = nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2), Tensor(np.ones((2, 2, 3, 3), np.float32))
+    calls = [
+        lambda: conv(x, x),
+        lambda: bn(x, x),
+        lambda: nn.Conv2d(2, 2, 3, 1, 0, 1, 1, True, "zeros", None, None, 0),
+        lambda: nn.Linear(2, 2, True, None, None, 0),
+        lambda: nn.Dropout(0.5, False, 0),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match="positional argument"):
+            call()
+    assert conv(x, add=x, relu=True).shape == bn(x, add=x, relu=True).shape

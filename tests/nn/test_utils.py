@@ -159,6 +159,32 @@ def test_the_result_is_a_copy_for_evaluation(x, rng):
     np.testing.assert_array_equal(fused(x).numpy(), before)
 
 
+def test_a_buffer_with_a_history_is_copied_without_it(x, rng):
+    model = chain_of(Conv2d(3, 4, 3, generator=0), randomized(BatchNorm2d(4), rng))
+    model[1].running_mean = model[1].running_mean * model[1].weight
+    fused = assert_same(model, x)
+    assert model[1].running_mean.creator is not None
+    assert all(buffer.creator is None for buffer in fused.buffers())
+
+
+def test_a_list_that_holds_itself_is_copied_with_its_layers(x):
+    class Circular(nn.Module):
+        def __init__(self):
+            self.layers = [Conv2d(3, 4, 3, generator=0), BatchNorm2d(4)]
+            self.layers += [self.layers, {"again": self.layers}, (self.layers,)]
+
+        def forward(self, x):
+            return nn.chain(x, *self.layers[:2])
+
+    model = Circular().to("float64")
+    fused = assert_same(model, x)
+    assert fused.layers is not model.layers
+    assert all(
+        found is fused.layers for found in (fused.layers[2], fused.layers[3]["again"], fused.layers[4][0])
+    )
+    assert batch_norms(fused) == 0
+
+
 def test_folding_again_changes_nothing(x, rng):
     once = fuse_conv_bn_eval(chain_of(Conv2d(3, 4, 3, generator=0), randomized(BatchNorm2d(4), rng)))
     np.testing.assert_array_equal(fuse_conv_bn_eval(once)(x).numpy(), once(x).numpy())
