@@ -173,7 +173,7 @@ def test_files_stay_short(file):
 # File names that several parts use, and the idea that these files share.
 SHARED_NAMES = {
     "augment": "random crops and flips: on the CPU, and as a kernel",
-    "batch_norm": "the kernels of batch norm: plain, on a CPU, on a GPU",
+    "batch_norm": "batch norm: as a layer, and its kernels: plain, on a CPU, on a GPU",
     "convolution": "the kernels of convolution: plain, on a GPU",
     "convolution_choice": "which way to convolve is the fastest: on a CPU, on a GPU",
     "cross_entropy": "the kernels of cross entropy: plain, on a GPU",
@@ -182,7 +182,7 @@ SHARED_NAMES = {
     "epilogue": "the addition and the ReLU that follow: as operations, and in a kernel on a CPU",
     "loss": "the loss: as an operation, and of a network's outputs",
     "matmul": "the kernels of the matrix product: plain, on a GPU",
-    "pooling": "the kernels of pooling: plain, on a CPU, on a GPU",
+    "pooling": "pooling: as layers, and its kernels: plain, on a CPU, on a GPU",
     "prediction": "what a network says about images, and its figure",
     "registry": "the table of names: of networks, of recipes",
     "sgd": "the optimizer, and its kernels: plain, on a GPU",
@@ -246,7 +246,7 @@ def test_only_parameters_and_buffers_are_subclasses_of_tensor():
         if sign.startswith("class ")
     }
     names = ("Parameter", "Buffer")
-    assert subclasses == {f"nn/module.py: class {name}(Tensor)" for name in names}
+    assert subclasses == {f"nn/parameter.py: class {name}(Tensor)" for name in names}
 
 
 @pytest.mark.parametrize("part", ["ops", "optim"])

@@ -394,7 +394,7 @@ plt.show()
 # same share, so that the shares add up to 1:
 
 tied = np.array([[2.0, 2.0, 2.0, 1.0]])
-((exact, differences),) = compare(lambda x: x.max(1), tied, upstream=np.ones(1))
+((exact, differences),) = compare(lambda x: x.amax(1), tied, upstream=np.ones(1))
 print("backward():", exact, "differences:", differences)
 
 # %%

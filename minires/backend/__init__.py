@@ -14,7 +14,6 @@ from minires.backend.dtypes import (
     floating_dtype,
     is_floating,
     operand,
-    sum_dtype,
 )
 
 __all__ = [
@@ -33,7 +32,6 @@ __all__ = [
     "same_library",
     "set_num_threads",
     "share_memory",
-    "sum_dtype",
     "to_device",
     "to_numpy",
 ]

@@ -98,11 +98,6 @@ def floating_dtype(values):
     return dtype if HEIGHTS[dtype.kind] == 2 else np.dtype(np.float32)
 
 
-def sum_dtype(dtype):
-    """The dtype of sums: int64 for whole numbers and truth values, which add up to large ones."""
-    return dtype if HEIGHTS[dtype.kind] == 2 else np.dtype(np.int64)
-
-
 def _height(value):
     if hasattr(value, "dtype"):
         return HEIGHTS[value.dtype.kind]

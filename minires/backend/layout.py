@@ -22,4 +22,6 @@ def images_first(x):
 
 def zeros_in_order_of(x, shape):
     """Zeros with the dtype of x and, if `shape` has as many axes as x, with its order in memory."""
+    if not shape:  # CuPy takes the shape () for the shape of x
+        return library(x).zeros((), x.dtype)
     return library(x).zeros_like(x, shape=tuple(shape), order="K")

@@ -2,7 +2,7 @@
 
 from threading import Lock
 
-from minires.backend import as_array, device_of, is_floating, library, same_library
+from minires.backend import as_array, is_floating, library, same_library
 from minires.engine.backward import backpropagate
 from minires.errors import DtypeError, GraphError, ShapeError
 from minires.options import refuse_unless_default
@@ -82,11 +82,6 @@ class Tensor:
     def dtype(self):
         return self._array.dtype
 
-    @property
-    def device(self):
-        """ "cpu" or "cuda"."""
-        return device_of(self.data)
-
     def detach(self):
         """The same data without its history: gradients do not flow through it."""
         return Tensor(self)
@@ -121,6 +116,10 @@ class Tensor:
     def overwrite(self, array):
         """Change the numbers in place; a graph that needs the old ones refuses its backward()."""
         self.data[...] = array
+        self.changed()
+
+    def changed(self):
+        """To be called after a change of the numbers in place."""
         self.version.number += 1
 
     def become(self, y):

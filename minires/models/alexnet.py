@@ -91,4 +91,4 @@ class AlexNet(ConvNet):
                 2 / fan_in(layer.weight.shape)
             )  # instead of He's sqrt(2 / fan_in)
         for i in (1, 3, 4, 5, 6):
-            weighted[i].bias.data[...] = 1
+            weighted[i].bias.overwrite(1)

@@ -95,7 +95,7 @@ class Gate(Conv2d):
     def reset_parameters(self, generator):
         """W_g by He's initialization; b_g back to its first value."""
         super().reset_parameters(generator)
-        self.bias.data[...] = self.first_bias
+        self.bias.overwrite(self.first_bias)
 
     def forward(self, x):
         return sigmoid(super().forward(x))

@@ -56,14 +56,14 @@ class BatchNorm2d(Module):
         """Back to the start: gamma 1, beta 0, and the statistics. Nothing is random here."""
         for tensor, start in ((self.weight, 1), (self.bias, 0)):
             if tensor is not None:
-                tensor.data[...] = start
+                tensor.overwrite(start)
         self.reset_running_stats()
 
     def reset_running_stats(self):
         """Back to running mean 0, running variance 1, and no batch counted."""
         for tensor, start in ((self.running_mean, 0), (self.running_var, 1), (self.num_batches_tracked, 0)):
             if tensor is not None:
-                tensor.data[...] = start
+                tensor.overwrite(start)
 
     def forward(self, x, *, add=None, relu=False, statistics=None):
         if self.momentum is None and self.training and self.follows_batches:

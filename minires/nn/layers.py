@@ -34,9 +34,9 @@ class WeightedLayer(Module):
     def reset_parameters(self, generator):
         """Draw the weight anew: He's initialization; the bias becomes 0."""
         weight = he_normal(self.weight.shape, generator)
-        self.weight.data[...] = to_device(weight, self.weight.device)
+        self.weight.overwrite(to_device(weight, self.weight.device))
         if self.bias is not None:
-            self.bias.data[...] = 0
+            self.bias.overwrite(0)
 
 
 class Conv2d(WeightedLayer):

@@ -166,7 +166,7 @@ WORDS = {
     Parameter: (
         "parameter",
         "Parameter",
-        "write nn.Parameter(value) for a new one, or {name}.data[...] = value to change its numbers",
+        "write nn.Parameter(value) for a new one, or {name}.overwrite(value) to change its numbers",
     ),
     Buffer: ("buffer", "Tensor", "write Tensor(value)"),
     Members: ("child module", "Module", "take nn.ReLU() instead of F.relu, for example"),

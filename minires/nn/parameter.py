@@ -31,23 +31,3 @@ class Buffer(Tensor):
         buffer = cls(tensor)
         buffer.requires_grad, buffer.grad, buffer.creator = tensor.requires_grad, tensor.grad, tensor.creator
         return buffer
-
-
-def _in_place(name):
-    """An in-place operator after which the buffer is the same object, so that its module still has it.
-
-    It has a new array, since a graph may have saved the old one.
-    """
-
-    def update(self, other):
-        result = getattr(Tensor, name)(self, other)
-        if result.requires_grad:  # its history has this buffer as an input, so it needs an object of its own
-            return Buffer.of(result)
-        self.data = result.data
-        return self
-
-    return update
-
-
-for _name in ("__iadd__", "__isub__", "__imul__", "__itruediv__"):
-    setattr(Buffer, _name, _in_place(_name))

@@ -25,7 +25,7 @@ def load(module, state, strict):
         raise CheckpointError(f"weights do not fit {type(module).__name__}: {'; '.join(problems[:8])}{more}")
     for name, tensor in module.named_tensors():
         if name in fit.arrays:
-            tensor.data[...] = to_device(Tensor(fit.arrays[name]).data, tensor.device)
+            tensor.overwrite(to_device(Tensor(fit.arrays[name]).data, tensor.device))
     return IncompatibleKeys(fit.missing, fit.unexpected)
 
 

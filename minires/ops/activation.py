@@ -10,7 +10,7 @@ from minires.options import refuse_unless_default
 
 
 class Relu(Function):
-    """y = max(x, 0)        gx = 0 where y = 0, else gy"""
+    """y = max(x, 0)        gx = 0 where y <= 0, else gy"""
 
     def forward(self, x):
         refuse_truth_values("relu", x)

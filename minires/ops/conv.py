@@ -55,7 +55,8 @@ class Conv2d(Function):
             gW = kernels.run_in_background(kernels.convolution_weight_gradient, gz, x, W.shape, *geometry)
         gradients = [gx, gW]
         if len(self.needs_grad) > 2 + self.added:
-            gradients.append(kernels.channel_sum(gz).astype(W.dtype) if self.needs_grad[2] else None)
+            # In the weights' dtype, which may be wider than that of the maps.
+            gradients.append(kernels.channel_sum(gz, W.dtype) if self.needs_grad[2] else None)
         if self.added:
             gradients.append(gz)
         return tuple(gradients)

@@ -4,9 +4,14 @@ from copy import deepcopy
 
 import numpy as np
 
-from minires.backend import to_numpy
+from minires.backend import device_of, to_numpy
 from minires.engine.tensor import Version
 from minires.errors import GraphError, ShapeError
+
+
+def device(input):
+    """ "cpu" or "cuda"."""
+    return device_of(input.data)
 
 
 def numpy(input, *, force=False):

@@ -136,5 +136,6 @@ for _name, (_sign, _function) in IN_PLACE.items():
 for _name, _function in comparison.COMPARISONS.items():
     setattr(Tensor, f"__{_name}__", _comparison(_function))
 Tensor.T = property(shape.transpose)
+Tensor.device = property(conversion.device)
 Tensor.__array_ufunc__ = numpy_functions.array_ufunc
 Tensor.__array_function__ = numpy_functions.array_function

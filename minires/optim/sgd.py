@@ -172,6 +172,8 @@ class SGD:
             group["nesterov"],
             workspace,
         )
+        for p in moved:
+            p.changed()
 
     def zero_grad(self, set_to_none=True):
         """Forget all gradients. set_to_none=False, PyTorch's zeros in place of None, is not built here."""

@@ -53,6 +53,8 @@ class RecordingStepRunner(StepRunner):
         if batch_size in self.recordings:
             self._set_rates()
             self.recordings[batch_size]()
+            for parameter in self.optimizer.params:
+                parameter.changed()
         else:
             self.train_on_batch(*self.loader.draw(batch_size))
 

@@ -140,7 +140,7 @@ print(gradient)
 # The library shares equally, too:
 
 leaf = Tensor(x, requires_grad=True)
-leaf.max(1).sum().backward()
+leaf.amax(1).sum().backward()
 np.testing.assert_array_equal(leaf.grad, gradient)
 
 # %%

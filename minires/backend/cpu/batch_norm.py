@@ -20,12 +20,12 @@ CHUNK_ELEMENTS = 1 << 18  # a few arrays of so many elements fit into the cache
 FLOAT32_ROWS = 32  # rows that are added up in float32, one after the other, before float64 takes over
 
 
-def channel_sum(x):
-    """The sum of each channel of (N, C, ...): (C,)."""
+def channel_sum(x, dtype=None):
+    """The sum of each channel of (N, C, ...): (C,), in x's dtype or in another one."""
     x = in_pixel_order(x)
     rows, (C, N) = wide_rows(x), x.shape[-2:]
     sums = parallel_map(lambda chunk: sum_of_rows(rows[slice(*chunk)], C, N), chunks_of(rows))
-    return sum(sums).astype(x.dtype)
+    return sum(sums).astype(x.dtype if dtype is None else dtype)
 
 
 def batch_statistics(x):

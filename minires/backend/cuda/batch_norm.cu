@@ -242,7 +242,7 @@ __device__ void apply_relu_gradient(Channels<WIDTH> (&g)[THREAD_PIXELS], const C
 #pragma unroll
     for (int i = 0; i < THREAD_PIXELS; i++)
         for (int k = 0; k < WIDTH; k++)
-            if (!(output[i].of[k] > 0)) g[i].of[k] = 0;
+            if (output[i].of[k] <= 0) g[i].of[k] = 0;  // not where the output is NaN
 }
 
 // gy, x, y: (pixels, C) -> partials: (gridDim.x, 2, C), each block's sums of g and of g xhat, where g is the gradient

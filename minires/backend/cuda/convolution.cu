@@ -47,7 +47,7 @@ struct Epilogue {
     const float* b;  // added to each channel
     const T* z;      // added to each element
     bool relu;
-    // For the gradient through max(scale u + shift, 0): the result becomes 0 where scale u + shift is not above 0.
+    // For the gradient through max(scale u + shift, 0): the result becomes 0 where scale u + shift <= 0.
     const T* u;
     const float *scale, *shift, *mean, *var;
     float eps;
@@ -291,7 +291,7 @@ __device__ void write_output(float* result, float* scratch, T* y, const Epilogue
     write_partials<BN>(squares, epilogue.partials, 2, 3, layer, share);
 }
 
-// Write g = the sums where scale u + shift > 0, else 0; and the tile's sums of g and of g uhat, from which batch norm's
+// Write g = 0 where scale u + shift <= 0, else the sums; and the tile's sums of g and of g uhat, from which batch norm's
 // gradients are computed.
 template <int BN, class T>
 __device__ void write_gradient(const float* result, float* scratch, T* g, const Epilogue<T>& epilogue,
@@ -314,7 +314,7 @@ __device__ void write_gradient(const float* result, float* scratch, T* g, const 
             if (offset[n] < 0) continue;
             load_channels(v, result + (pixel + n * share.stride) * (BN + 8) + share.block_channel, 4, true);
             for (int k = 0; k < 4; k++) {
-                if (!(fmaf(scale[k], u[n][k], shift[k]) > 0)) v[k] = 0;
+                if (fmaf(scale[k], u[n][k], shift[k]) <= 0) v[k] = 0;
                 sum[k] += v[k];
                 product[k] += v[k] * ((u[n][k] - mean[k]) * inverse[k]);
             }

@@ -7,7 +7,7 @@ struct Relu {
     __device__ static float of(float x, float) { return x < 0 ? 0 : x; }  // a NaN stays a NaN
 };
 struct ReluGradient {
-    __device__ static float of(float gy, float y) { return y > 0 ? gy : 0; }
+    __device__ static float of(float gy, float y) { return y <= 0 ? 0 : gy; }  // gy also where y is NaN
 };
 struct Add {
     __device__ static float of(float a, float b) { return a + b; }

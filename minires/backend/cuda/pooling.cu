@@ -45,8 +45,8 @@ __device__ void max_pool(const T* x, T* y, int windows, Geometry g, int columns)
 
 // gx = sum of gy over the windows whose first maximum is this pixel. gy, y: (N, OH, OW, C), x, gx: (N, H, W, C).
 //
-// This pixel is the first maximum of a window if it equals y and no earlier element of the window does. Elements in the
-// padding count as minus infinity, which y may equal, too.
+// This pixel is the first maximum of a window if it equals y and no earlier pixel of the window does. A window that
+// holds NaN hands its gradient to its last NaN.
 template <class T, int WIDTH>
 __device__ void max_pool_gradient(const T* gy, const T* x, const T* y, T* gx, int pixels, Geometry g, int columns) {
     Place at = place_of_thread<WIDTH>(columns);
@@ -60,22 +60,29 @@ __device__ void max_pool_gradient(const T* gy, const T* x, const T* y, T* gx, in
         if (p < 0 || q < 0) continue;
         size_t window = offset_of(pixel.image, p, q, g.OH, g.OW, g.C) + at.channel;
         auto largest = load_channels<WIDTH>(y + window);
-        bool is_first[WIDTH];
-        int candidates = 0;  // channels whose first maximum may be this pixel
-        for (int k = 0; k < WIDTH; k++) candidates += is_first[k] = own.of[k] == largest.of[k];
-        for (int earlier = 0; earlier < element && candidates; earlier++) {
-            int h = g.h_of(p, earlier / g.KW), w = g.w_of(q, earlier % g.KW);
-            bool inside = g.inside(h, w);
-            Channels<WIDTH> other;
-            if (inside) other = load_channels<WIDTH>(x + offset_of(pixel.image, h, w, g.H, g.W, g.C) + at.channel);
+        bool is_chosen[WIDTH], holds_nan = false;
+        int candidates = 0;  // channels whose window may choose this pixel
+        for (int k = 0; k < WIDTH; k++) {
+            bool both_nan = own.of[k] != own.of[k] && largest.of[k] != largest.of[k];
+            holds_nan |= both_nan;
+            candidates += is_chosen[k] = both_nan || own.of[k] == largest.of[k];
+        }
+        int last = holds_nan ? g.KH * g.KW : element;
+        for (int rival = 0; rival < last && candidates; rival++) {
+            int h = g.h_of(p, rival / g.KW), w = g.w_of(q, rival % g.KW);
+            if (rival == element || !g.inside(h, w)) continue;
+            auto other = load_channels<WIDTH>(x + offset_of(pixel.image, h, w, g.H, g.W, g.C) + at.channel);
             candidates = 0;
-            for (int k = 0; k < WIDTH; k++)
-                candidates += is_first[k] = is_first[k] && (inside ? other.of[k] : MINUS_INFINITY) != largest.of[k];
+            for (int k = 0; k < WIDTH; k++) {
+                bool wins = rival < element ? other.of[k] == largest.of[k]
+                                            : own.of[k] != own.of[k] && other.of[k] != other.of[k];
+                candidates += is_chosen[k] = is_chosen[k] && !wins;
+            }
         }
         if (!candidates) continue;
         auto gradient = load_channels<WIDTH>(gy + window);
         for (int k = 0; k < WIDTH; k++)
-            if (is_first[k]) sum.of[k] += gradient.of[k];
+            if (is_chosen[k]) sum.of[k] += gradient.of[k];
     }
     store_channels<WIDTH>(gx + own_offset, sum);
 }

@@ -16,9 +16,9 @@ def all_but_channels(x):
     return 0, *range(2, x.ndim)
 
 
-def channel_sum(x):
-    """The sum of each channel of (N, C, ...): (C,)."""
-    return precise_sum(x, all_but_channels(x))
+def channel_sum(x, dtype=None):
+    """The sum of each channel of (N, C, ...): (C,), in x's dtype or in another one."""
+    return precise_sum(x, all_but_channels(x), dtype=dtype)
 
 
 def batch_statistics(x):

@@ -9,8 +9,8 @@ def relu(x):
 
 
 def relu_gradient(gy, y):
-    """gx = 0 where y = 0, else gy; y: what relu has returned."""
-    return select(y != 0, gy)
+    """gx = 0 where y <= 0, else gy: also where y is NaN."""
+    return select(~(y <= 0), gy)
 
 
 def select(mask, x):

@@ -9,16 +9,15 @@ import math
 import numpy as np
 
 
-def precise_sum(x, axis=None, keepdims=False):
-    """x.sum(axis, keepdims=keepdims): float32 is added up in float64, the result is in x's dtype.
+def precise_sum(x, axis=None, keepdims=False, dtype=None):
+    """x.sum(axis, keepdims=keepdims): float32 is added up in float64, bfloat16 in float32.
 
-    Whole numbers and truth values add up to int64.
+    dtype: that of the result; if left out, x's own, but int64 for whole numbers and truth values.
     """
-    if x.dtype.kind == "f":
-        return x.sum(axis=axis, dtype=np.float64, keepdims=keepdims).astype(x.dtype, copy=False)
     if x.dtype.kind in "biu":
         return x.sum(axis=axis, dtype=np.int64, keepdims=keepdims)
-    return x.sum(axis=axis, dtype=np.float32, keepdims=keepdims).astype(x.dtype)  # bfloat16
+    total = x.sum(axis=axis, dtype=np.float64 if x.dtype.kind == "f" else np.float32, keepdims=keepdims)
+    return total.astype(x.dtype if dtype is None else dtype)
 
 
 def precise_mean(x, axis, keepdims=False):

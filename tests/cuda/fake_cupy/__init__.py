@@ -31,7 +31,7 @@ import numpy as np
 import fake_cupy.methods  # noqa: F401, the import adds methods to ndarray
 from fake_cupy import _core, blocks, cuda, device, functions, memory, streams
 from fake_cupy.array import ndarray
-from fake_cupy.functions import array, asarray, asnumpy, empty, empty_like, lib
+from fake_cupy.functions import array, asarray, asnumpy, empty, empty_like, lib, may_share_memory
 from fake_cupy.memory import get_default_memory_pool
 from fake_cupy.raw import RawKernel, RawModule
 
@@ -51,6 +51,7 @@ __all__ = [
     "get_default_memory_pool",
     "is_available",
     "lib",
+    "may_share_memory",
     "ndarray",
 ]
 

@@ -48,6 +48,11 @@ def asnumpy(a, stream=None, order="C", out=None, *, blocking=True):
     return a.get(order=order, out=out) if isinstance(a, ndarray) else np.asarray(a, order=order)
 
 
+def may_share_memory(a, b, max_work=None):
+    """Asks for addresses only; the device is not involved."""
+    return np.may_share_memory(a._view, b._view)
+
+
 def empty(shape, dtype=float, order="C"):
     """An array that is not initialized: full of NaN."""
     return ndarray(shape, dtype, order=order)

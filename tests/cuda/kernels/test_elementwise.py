@@ -46,7 +46,9 @@ def test_arrays_that_are_stored_differently(cupy, layout):
     on_cpu = [view(x) for view, x in zip(views, arrays, strict=True)]
     on_gpu = [view(cupy.asarray(x)) for view, x in zip(views, arrays, strict=True)]
     np.testing.assert_array_equal(cuda.add(*on_gpu).get(), np.add(*on_cpu))
-    np.testing.assert_array_equal(cuda.relu_gradient(*on_gpu).get(), on_cpu[0] * (on_cpu[1] > 0))
+    np.testing.assert_array_equal(
+        cuda.relu_gradient(*on_gpu).get(), np.where(on_cpu[1] <= 0, np.float32(0), on_cpu[0])
+    )
     np.testing.assert_array_equal(cuda.relu(on_gpu[0]).get(), np.maximum(on_cpu[0], 0))
 
 
