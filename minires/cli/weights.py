@@ -1,5 +1,6 @@
 """Commands that use trained weights: rename their tensors for a network of minires, classify photos."""
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +50,7 @@ def convert(
                 "with --rename OLD=NEW"
             )
         state = {name: state[name] for name in network.state_dict()}
+        print_notes(model, option)  # now: the written file does not say any more where its weights are from
     models.write_weights(state, target)
     fitting = f", which fit {model}" if model else ", not compared with a network (give --model)"
     console.print(f"Written to {target}: {len(state)} tensors{fitting}", soft_wrap=True)
@@ -98,17 +100,18 @@ def predict(
     elif model is None:
         raise OptionError("give the network that the weights are for, as --model resnet50")
     else:
-        classifier = Classifier.from_weights(
-            model,
-            weights,
-            parse_options(option),
-            numbers("--mean", mean),
-            numbers("--std", std),
-            classes,
-            device,
-        )
-        for note in models.notes_on_weights(model, parse_options(option)):
-            console.print(f"Note: {note}", soft_wrap=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", models.WeightsWarning)  # the notes below say the same
+            classifier = Classifier.from_weights(
+                model,
+                weights,
+                parse_options(option),
+                numbers("--mean", mean),
+                numbers("--std", std),
+                classes,
+                device,
+            )
+        print_notes(model, option)
     photos = {str(image): open_photo(image) for image in images}
     predictions = [guesses(classifier(photo, crops), classifier.classes) for photo in photos.values()]
     table = Table(name_column("image"), "class", *number_columns("probability"))
@@ -119,3 +122,9 @@ def predict(
     console.print(table)
     if picture is not None:
         console.print(f"Picture: {plot_guesses(photos, predictions, picture)}", soft_wrap=True)
+
+
+def print_notes(model, option):
+    """Print in which way weights of other libraries may not be meant for this network."""
+    for note in models.notes_on_weights(model, parse_options(option)):
+        console.print(f"Note: {note}", soft_wrap=True)

@@ -11,7 +11,7 @@ from minires.models.registry import MODELS, create, input_size, names, notes_on_
 from minires.models.resnext import CifarResNeXt
 from minires.models.summary import summarize
 from minires.models.vgg import VGG
-from minires.models.weights import read_weights, rename, write_weights
+from minires.models.weights import WeightsWarning, read_weights, rename, write_weights
 from minires.models.wide import WideResNet
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "NiN",
     "PreActResNet",
     "ResNet",
+    "WeightsWarning",
     "WideResNet",
     "create",
     "input_size",

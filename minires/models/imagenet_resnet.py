@@ -19,7 +19,8 @@ from functools import partial
 
 from minires.errors import OptionError
 from minires.models.blocks import BasicBlock, Bottleneck, check_widths, stages
-from minires.nn import BatchNorm2d, Conv2d, Linear, MaxPool2d, Module, chain
+from minires.models.weights import TorchvisionTwin
+from minires.nn import BatchNorm2d, Conv2d, Linear, MaxPool2d, chain
 from minires.nn.functional import global_avg_pool2d, relu
 from minires.nn.init import initialize
 from minires.options import check_choice, check_flags, check_sizes
@@ -34,12 +35,14 @@ TABLE_1 = {
 }
 
 
-class ResNet(Module):
+class ResNet(TorchvisionTwin):
     """An ImageNet ResNet: (N, in_channels, H, W) -> logits (N, classes).
 
     depth: 18, 34, 50, 101 or 152.
     shortcut: "B" (projections where dimensions grow), "A", "C", or "none" for the plain net.
-    stride_in_1x1, groups, width_per_group: of the bottlenecks (blocks.py).
+    stride_in_1x1, groups, width_per_group: of the bottlenecks (blocks.py). With stride_in_1x1 left out the
+        strides are the paper's, and to load weights of PyTorch gives a WeightsWarning: torchvision and timm
+        have their strides in the 3 x 3.
     widths: channels of the four stages, of the 3 x 3 in bottlenecks.
     generator: a numpy.random.Generator for the weights, or a seed; a fresh, unseeded one if left out.
     Raises OptionError for another depth or shortcut, and for sizes that are no positive whole numbers.
@@ -56,15 +59,19 @@ class ResNet(Module):
         classes=1000,
         generator=None,
         *,
-        stride_in_1x1=True,
+        stride_in_1x1=None,
         groups=1,
         width_per_group=64,
     ):
         check_choice("depth", depth, TABLE_1)
         check_sizes(in_channels=in_channels, classes=classes, groups=groups, width_per_group=width_per_group)
         check_widths(widths, 4)
-        check_flags(stride_in_1x1=stride_in_1x1)
         block, counts = TABLE_1[depth]
+        if stride_in_1x1 is None:
+            stride_in_1x1 = True
+            if block is Bottleneck and shortcut == "B":
+                self.note_on_weights = strides_of_libraries(depth)
+        check_flags(stride_in_1x1=stride_in_1x1)
         if block is Bottleneck:
             block = partial(
                 block, stride_in_1x1=stride_in_1x1, groups=groups, width_per_group=width_per_group
@@ -84,6 +91,16 @@ class ResNet(Module):
         x = self.maxpool(chain(x, self.conv1, self.bn1, relu))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(global_avg_pool2d(x))
+
+
+def strides_of_libraries(depth):
+    """The note on weights for a network with the paper's strides."""
+    return (
+        f"this ResNet-{depth} has its strides where the paper has them, in the 1 x 1. Weights of torchvision "
+        f"and timm fit it, but are meant for resnet{depth}_v1_5, or another network with "
+        "stride_in_1x1=False. If the weights were trained with the paper's strides, say so: "
+        "stride_in_1x1=True."
+    )
 
 
 def imagenet_plain(depth, widths=(64, 128, 256, 512), in_channels=3, classes=1000, generator=None):

@@ -20,6 +20,7 @@ import numpy as np
 
 from minires.engine import Tensor
 from minires.errors import OptionError, ShapeError
+from minires.models.weights import TorchvisionTwin
 from minires.nn import (
     AdaptiveAvgPool2d,
     AvgPool2d,
@@ -51,6 +52,11 @@ TABLE_1 = {
     "5a": (832, 256, 160, 320, 32, 128, 128),
     "5b": (832, 384, 192, 384, 48, 128, 128),
 }
+
+SCALE_OF_TORCHVISION = (
+    "this GoogLeNet takes images as they are. torchvision's own weights expect it to scale them: "
+    "transform_input=true. If the weights were trained on images as they are, say so: transform_input=false."
+)
 
 
 class Convolution(Module):
@@ -107,7 +113,7 @@ class AuxiliaryHead(Module):
         return self.fc2(self.dropout(relu(self.fc1(x))))
 
 
-class GoogLeNet(Module):
+class GoogLeNet(TorchvisionTwin):
     """GoogLeNet: (N, in_channels, H, W) -> logits (N, classes).
 
     In training mode, with heads, the result is a tuple of three logits: the network's own, those of the head
@@ -119,7 +125,8 @@ class GoogLeNet(Module):
         windows of 5 x 5, 3 x 3 windows in the last pool. Libraries and their weights have False.
     true_5x5: whether the branch named 5 x 5 has windows of that size; as `original` if left out.
     transform_input: take images normalized by ImageNet's means and deviations and scale them to -1..1, for
-        which some weights were trained.
+        which torchvision's own weights were trained. If left out, the images stay as they are, and to load
+        weights of PyTorch gives a WeightsWarning.
     dropout: before the last layer, 0.4 in the paper, 0.2 in libraries. head_dropout: that of the heads.
     generator: a numpy.random.Generator for the weights, or a seed; a fresh, unseeded one if left out.
     Raises OptionError for sizes that are no positive whole numbers, and for flags that are not True or False.
@@ -136,12 +143,16 @@ class GoogLeNet(Module):
         heads=True,
         original=False,
         true_5x5=None,
-        transform_input=False,
+        transform_input=None,
         dropout=None,
         head_dropout=0.7,
     ):
         check_sizes(in_channels=in_channels, classes=classes)
         true_5x5 = original if true_5x5 is None else true_5x5
+        if transform_input is None:
+            transform_input = False
+            if not (original or true_5x5):
+                self.note_on_weights = SCALE_OF_TORCHVISION
         check_flags(heads=heads, original=original, true_5x5=true_5x5, transform_input=transform_input)
         if transform_input and in_channels != 3:
             raise OptionError(f"transform_input is for 3 channels, not {in_channels}")

@@ -131,11 +131,13 @@ FIGURES = {
     ),
     key("resnet152_v1_5"): imagenet(TORCHVISION, None, "60,192,808"),
     key("wide_resnet50_2"): imagenet(TORCHVISION, None, "68,883,240"),
+    key("wide_resnet101_2"): imagenet(TORCHVISION, "22.753e9", "126,886,696"),
     key("resnext50_32x4d"): imagenet(f"{XIE_2016}, Table 1, section 5", "4.2e9", "25.0e6", one_crop="22.2"),
     key("resnext50_32x4d", groups=2, width_per_group=40): imagenet(f"{XIE_2016}, section 5", one_crop="23.0"),
     key("resnext50_32x4d", groups=4, width_per_group=24): imagenet(f"{XIE_2016}, section 5", one_crop="22.6"),
     key("resnext50_32x4d", groups=8, width_per_group=14): imagenet(f"{XIE_2016}, section 5", one_crop="22.3"),
     key("resnext101_32x4d"): imagenet(f"{XIE_2016}, section 5", one_crop="21.2/5.6"),
+    key("resnext101_32x8d"): imagenet(TORCHVISION, "16.414e9", "88,791,336"),
     key("resnext101_64x4d"): imagenet(
         f"{XIE_2016}, section 5; {TORCHVISION}", None, "83,455,272", one_crop="20.4/5.3"
     ),

@@ -20,6 +20,12 @@ from minires.nn.init import skip_init
 with_bottlenecks = {"shortcut": "B", "bottleneck": True}
 as_in_libraries = {"stride_in_1x1": False}
 
+
+def imagenet_resnext(depth, cardinality, width):
+    """The constructor of an ImageNet ResNeXt."""
+    return partial(ResNet, depth, groups=cardinality, width_per_group=width, **as_in_libraries)
+
+
 MODELS = {
     # CIFAR: He et al. 2015
     **{f"resnet{depth}": partial(CifarResNet, depth) for depth in (20, 32, 44, 56, 110, 1202)},
@@ -42,9 +48,11 @@ MODELS = {
     **{f"resnet{depth}_v1_5": partial(ResNet, depth, **as_in_libraries) for depth in (50, 101, 152)},
     # ImageNet: descendants of ResNet
     "wide_resnet50_2": partial(ResNet, 50, width_per_group=128, **as_in_libraries),
-    "resnext50_32x4d": partial(ResNet, 50, groups=32, width_per_group=4, **as_in_libraries),
-    "resnext101_32x4d": partial(ResNet, 101, groups=32, width_per_group=4, **as_in_libraries),
-    "resnext101_64x4d": partial(ResNet, 101, groups=64, width_per_group=4, **as_in_libraries),
+    "wide_resnet101_2": partial(ResNet, 101, width_per_group=128, **as_in_libraries),
+    "resnext50_32x4d": imagenet_resnext(50, 32, 4),
+    "resnext101_32x4d": imagenet_resnext(101, 32, 4),
+    "resnext101_32x8d": imagenet_resnext(101, 32, 8),
+    "resnext101_64x4d": imagenet_resnext(101, 64, 4),
     # ImageNet: older networks
     "alexnet": AlexNet,
     "alexnet_two_tower": partial(AlexNet, two_towers=True),
@@ -54,7 +62,10 @@ MODELS = {
     "googlenet_2014": partial(GoogLeNet, original=True),
 }
 
-# Names of any size, for CIFAR; the numbers are the constructor's first arguments.
+# Names of any size, for ImageNet: the numbers are imagenet_resnext's arguments.
+IMAGENET_RESNEXT = r"resnext(50|101|152)_(\d+)x(\d+)d"
+
+# Names of any size, for CIFAR: the numbers are the constructor's first arguments.
 FAMILIES = {
     r"resnet(\d+)": CifarResNet,
     r"plain(\d+)": cifar_plain,
@@ -68,29 +79,33 @@ def names():
     """The names of the networks in the papers.
 
     `create` also takes resnetN, plainN and preact_resnetN for any N = 6n + 2, wrn_N_k for any N = 6n + 4, and
-    resnextN_CxWd for any N = 9n + 2.
+    resnextN_CxWd for any N = 9n + 2: nets for CIFAR. With N = 50, 101 or 152, resnextN_CxWd is for ImageNet,
+    and names of other ImageNet nets, such as timm's resnet26, are refused.
     """
     return list(MODELS)
 
 
-# Names that a CIFAR family would match, but which elsewhere mean an ImageNet network.
-NOT_BUILT = {"resnet200"}
+# Names that a CIFAR family would match, but which mean ImageNet networks: resnet26 in timm, the others by
+# their depth (He et al. 2015, Table 1; He et al. 2016, section 5).
+NOT_BUILT = {"resnet26", "resnet200", "preact_resnet50", "preact_resnet152", "preact_resnet200"}
 
 
 def constructor_of(name):
     """The constructor of the network called `name`. UnknownNameError if no network has the name, OptionError
     for an ImageNet network that is not built here."""
-    if name in NOT_BUILT:
-        raise OptionError(
-            f"{name!r} is the name of an ImageNet network that is not built here; for the CIFAR net of that "
-            "depth call models.CifarResNet(200)"
-        )
     if name in MODELS:
         return MODELS[name]
+    if match := re.fullmatch(IMAGENET_RESNEXT, str(name)):
+        return imagenet_resnext(*map(int, match.groups()))
     for pattern, family in FAMILIES.items():
-        match = re.fullmatch(pattern, str(name))
-        if match:
-            return partial(family, *map(int, match.groups()))
+        if match := re.fullmatch(pattern, str(name)):
+            sizes = [int(size) for size in match.groups()]
+            if name in NOT_BUILT:
+                raise OptionError(
+                    f"{name!r} is the name of an ImageNet network that is not built here; for the CIFAR net "
+                    f"of that depth call models.{family.__name__}({sizes[0]})"
+                )
+            return partial(family, *sizes)
     raise UnknownNameError("model", name, names())
 
 
@@ -125,14 +140,9 @@ def notes_on_weights(name, options):
     """Warnings before weights of another library are loaded into the network called `name`, as sentences.
 
     options: those with which the network is built. The weights may fit in every shape and still belong to a
-    network that computes something else.
+    network that computes something else. `load_state_dict` gives the same as a WeightsWarning, but only for
+    weights that it knows to be PyTorch's.
     """
-    notes = []
-    if name == "googlenet" and "transform_input" not in options:
-        notes.append("torchvision's own weights of googlenet expect --option transform_input=true.")
-    if f"{name}_v1_5" in MODELS and "stride_in_1x1" not in options:
-        notes.append(
-            f"{name} has its strides where the paper has them. Weights of torchvision and timm "
-            f"fit it, but are meant for {name}_v1_5."
-        )
-    return notes
+    with skip_init():
+        note = getattr(create(name, **options), "note_on_weights", None)
+    return [note] if note else []

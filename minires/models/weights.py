@@ -5,6 +5,7 @@ Pickles (.pth, .pt, .bin) are refused, since a pickle can run any code when it i
 """
 
 import re
+import warnings
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -13,8 +14,33 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from minires.errors import CheckpointError, OptionError
+from minires.nn import Module
 
 PICKLES = {".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".th", ".tar"}
+
+
+class WeightsWarning(UserWarning):
+    """Weights that fit a network in every shape, but that belong to one that computes something else."""
+
+
+class TorchvisionTwin(Module):
+    """A network whose weights have torchvision's names and shapes, so that those load as they are.
+
+    note_on_weights: in which way it still computes something else than torchvision's network; None if it
+    computes the same, or if it was built with an option that says that the difference is meant.
+    """
+
+    note_on_weights = None
+
+    def load_state_dict(self, state, *arguments, **options):
+        """Module.load_state_dict, with the note as a WeightsWarning if PyTorch saved the state.
+
+        Such a state has an entry `num_batches_tracked` for each batch norm; a state of minires has none.
+        """
+        result = super().load_state_dict(state, *arguments, **options)
+        if self.note_on_weights and any(name.endswith("num_batches_tracked") for name in state):
+            warnings.warn(self.note_on_weights, WeightsWarning, stacklevel=2)
+        return result
 
 
 def read_weights(path):

@@ -139,14 +139,24 @@ def test_predict_refuses_in_one_line(folder, arguments, message):
     assert message in line
 
 
-@pytest.mark.parametrize(("model", "noted"), [("resnet50", True), ("resnet50_v1_5", False)])
-def test_predict_says_which_strides_the_weights_of_libraries_are_for(folder, tmp_path, model, noted):
-    options = {"widths": (4, 4, 4, 4), "classes": 10}
-    write_weights(create(model, generator=0, **options).state_dict(), tmp_path / "w.safetensors")
-    words = ("--option", "widths=4,4,4,4", "--option", "classes=10", "--weights", tmp_path / "w.safetensors")
-    result = minires("predict", folder / "photo0.png", "--model", model, *words)
-    assert result.returncode == 0, result.stderr
-    assert ("torchvision and timm fit it, but are meant for resnet50_v1_5" in result.stdout) == noted
+@pytest.mark.parametrize("counters", [True, False])
+@pytest.mark.parametrize(("model", "noted"), [("resnet50", 1), ("resnet50_v1_5", 0)])
+def test_which_strides_the_weights_of_libraries_are_for_is_said_once(
+    folder, tmp_path, model, noted, counters
+):
+    """By `predict`, and by `convert`, which leaves out PyTorch's counters."""
+    state = create(model, generator=0, widths=(4, 4, 4, 4), classes=10).state_dict()
+    if counters:
+        state["bn1.num_batches_tracked"] = np.array(7)
+    write_weights(state, tmp_path / "w.safetensors")
+    words = ("--model", model, "--option", "widths=4,4,4,4", "--option", "classes=10")
+    for result in (
+        minires("predict", folder / "photo0.png", "--weights", tmp_path / "w.safetensors", *words),
+        minires("convert", tmp_path / "w.safetensors", tmp_path / "converted.safetensors", *words),
+    ):
+        assert result.returncode == 0, result.stderr
+        said = "torchvision and timm fit it, but are meant for resnet50_v1_5"
+        assert (result.stdout + result.stderr).count(said) == noted
 
 
 def test_an_ensemble_of_runs(tmp_path):

@@ -43,7 +43,7 @@ NETWORKS = {
     "resnet18": narrow("resnet18", resnet18),
     "resnet18_A": narrow("resnet18", resnet18, shortcut="A"),
     "plain18": narrow("plain18", partial(resnet18, "none")),
-    "resnet50": narrow("resnet50", partial(resnet50, stride_in_1x1=True)),
+    "resnet50": narrow("resnet50", resnet50, stride_in_1x1=True),
     "resnet50_v1_5": narrow("resnet50_v1_5", resnet50_v1_5),
     "resnext50_32x4d": narrow("resnext50_32x4d", partial(resnet50_v1_5, groups=32, width_per_group=4)),
     "wide_resnet50_2": narrow("wide_resnet50_2", partial(resnet50_v1_5, width_per_group=128)),

@@ -11,7 +11,7 @@ def test_the_networks_of_the_papers_have_names():
     assert len(set(models.names())) == len(models.names()) > 40
 
 
-@pytest.mark.parametrize("name", ["resnet8", "plain14", "resnet26"])
+@pytest.mark.parametrize("name", ["resnet8", "plain14", "resnet38"])
 def test_any_depth_6n_plus_2_can_be_made(name):
     net = models.create(name, classes=5)
     assert isinstance(net, CifarResNet)
@@ -60,9 +60,79 @@ def test_names_of_bottleneck_networks_are_not_given_to_nets_of_6n_plus_2(name, c
     assert len(CifarResNet(50).layer1) == 8
 
 
-def test_the_name_of_an_imagenet_net_is_not_given_to_a_cifar_net():
-    with pytest.raises(OptionError, match=r"ImageNet network that is not built.*CifarResNet\(200\)"):
-        models.create("resnet200")
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("resnet26", "CifarResNet(26)"),
+        ("resnet200", "CifarResNet(200)"),
+        ("preact_resnet50", "PreActResNet(50)"),
+        ("preact_resnet152", "PreActResNet(152)"),
+        ("preact_resnet200", "PreActResNet(200)"),
+    ],
+)
+def test_the_name_of_an_imagenet_net_that_is_not_built_is_refused_with_advice(name, advice):
+    with pytest.raises(OptionError) as caught:
+        models.create(name)
+    assert str(caught.value) == (
+        f"{name!r} is the name of an ImageNet network that is not built here; "
+        f"for the CIFAR net of that depth call models.{advice}"
+    )
+
+
+# The ImageNet networks of torchvision 0.28 and timm 1.0.31 whose names begin like one of minires's, with the
+# parameters that these libraries count; timm's variants with a letter behind the number are left out.
+OF_LIBRARIES = {
+    "alexnet": 61_100_840,
+    "densenet121": 7_978_856,
+    "googlenet": 13_004_888,
+    "inception_v3": 27_161_264,
+    "resnet18": 11_689_512,
+    "resnet26": 15_995_176,
+    "resnet34": 21_797_672,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "resnet152": 60_192_808,
+    "resnet200": 64_673_832,
+    "resnext50_32x4d": 25_028_904,
+    "resnext101_32x4d": 44_177_704,
+    "resnext101_32x8d": 88_791_336,
+    "resnext101_32x16d": 194_026_792,
+    "resnext101_32x32d": 468_530_472,
+    "resnext101_64x4d": 83_455_272,
+    "vgg11": 132_863_336,
+    "vgg13": 133_047_848,
+    "vgg13_bn": 133_053_736,
+    "vgg16": 138_357_544,
+    "vgg16_bn": 138_365_992,
+    "vgg19": 143_667_240,
+    "vgg19_bn": 143_678_248,
+    "wide_resnet50_2": 68_883_240,
+    "wide_resnet101_2": 126_886_696,
+}
+BUILT_ELSEWHERE_ONLY = {"densenet121", "inception_v3", "resnet26", "resnet200", "vgg11", "vgg13", "vgg13_bn"}
+
+
+@pytest.mark.parametrize("name", OF_LIBRARIES)
+def test_a_name_of_torchvision_or_timm_means_the_same_network_or_none(name):
+    if name in BUILT_ELSEWHERE_ONLY:
+        with pytest.raises(OptionError):
+            models.create(name)
+        return
+    with skip_init():
+        net = models.create(name)
+    assert sum(parameter.numel() for parameter in net.parameters()) == OF_LIBRARIES[name]
+    assert net.input_size == 224
+
+
+@pytest.mark.parametrize("depth", [50, 101, 152])
+def test_the_depth_of_a_resnext_says_what_it_is_for(depth):
+    with skip_init():
+        net = models.create(f"resnext{depth}_2x24d", widths=(16, 32, 64, 128))
+        cifar_net = models.create("resnext110_2x4d")
+    assert isinstance(net, models.ResNet)
+    assert (net.layer2[0].conv1.stride, net.layer2[0].conv2.stride) == (1, 2)  # as in libraries
+    assert net.layer1[0].conv2.weight.shape == (2 * 24 * 16 // 64, 24 * 16 // 64, 3, 3)
+    assert isinstance(cifar_net, models.CifarResNeXt)
 
 
 @pytest.mark.parametrize("options", [{"width": 3}, {"pretrained": True}, {"depth": 20}])
@@ -90,10 +160,19 @@ def test_plain_nets_take_no_shortcut():
     [
         ("resnet50", {}, "meant for resnet50_v1_5"),
         ("resnet50", {"stride_in_1x1": False}, None),
+        ("resnet50", {"stride_in_1x1": True}, None),
+        ("resnet101", {}, "meant for resnet101_v1_5"),
+        ("resnet152", {}, "meant for resnet152_v1_5"),
+        ("resnet50", {"groups": 32, "width_per_group": 4}, "another network with stride_in_1x1=False"),
+        ("resnet50", {"shortcut": "A"}, None),
+        ("resnext50_32x4d", {}, None),
+        ("wide_resnet50_2", {}, None),
         ("resnet50_v1_5", {}, None),
         ("resnet18", {}, None),
         ("googlenet", {}, "transform_input=true"),
         ("googlenet", {"transform_input": False}, None),
+        ("googlenet_2014", {}, None),
+        ("resnet20", {}, None),
     ],
 )
 def test_notes_on_the_weights_of_other_libraries(name, options, note):

@@ -1,12 +1,24 @@
 """Weights from files: read, renamed, compared with a network, written."""
 
+import warnings
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
 from minires import Tensor, no_grad
 from minires.errors import CheckpointError, OptionError
-from minires.models import CifarResNet, WideResNet, read_weights, rename, write_weights
+from minires.models import (
+    CifarResNet,
+    GoogLeNet,
+    ResNet,
+    WeightsWarning,
+    WideResNet,
+    create,
+    read_weights,
+    rename,
+    write_weights,
+)
 from minires.nn.init import skip_init
 
 SMALL = {"widths": (4, 6, 8)}
@@ -42,6 +54,77 @@ def test_a_file_of_pytorch_weights_loads_unchanged(tmp_path, net, rng):
     with no_grad():
         np.testing.assert_allclose(loaded(x).numpy(), net(x).numpy(), rtol=0, atol=0.02)
     assert loaded.fc.weight.dtype == np.float32
+
+
+NARROW = {"widths": (4, 4, 4, 4), "classes": 2}
+
+
+def saved_by_pytorch(network):
+    """The network's state as PyTorch would save it, with a counter for each batch norm."""
+    state = network.state_dict()
+    counters = [name.replace("running_var", "num_batches_tracked") for name in state if "running_var" in name]
+    assert counters
+    return state | dict.fromkeys(counters, np.array(7))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        *((lambda depth=depth: ResNet(depth, **NARROW), f"resnet{depth}_v1_5") for depth in (50, 101, 152)),
+        (lambda: create("resnet50", **NARROW), "this ResNet-50 has its strides where the paper has them"),
+        (lambda: ResNet(50, width_per_group=128, **NARROW), r"stride_in_1x1=False.*stride_in_1x1=True\."),
+        (lambda: GoogLeNet(classes=2, heads=False), "transform_input=true"),
+    ],
+)
+def test_weights_of_pytorch_that_are_meant_for_another_network_bring_a_warning(make, message):
+    with skip_init():
+        network = make()
+    with pytest.warns(WeightsWarning, match=message) as caught:
+        network.load_state_dict(saved_by_pytorch(network))
+    assert [warning.filename for warning in caught] == [__file__]
+    assert issubclass(WeightsWarning, UserWarning)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ResNet(18, **NARROW),
+        lambda: ResNet(50, stride_in_1x1=True, **NARROW),
+        lambda: ResNet(50, stride_in_1x1=False, **NARROW),
+        lambda: ResNet(50, "C", **NARROW),  # not a network of torchvision or timm
+        lambda: create("resnet50_v1_5", **NARROW),
+        lambda: create("resnext50_32x4d", widths=(16, 16, 16, 16)),
+        lambda: create("wide_resnet101_2", **NARROW),
+        lambda: CifarResNet(20, "B", bottleneck=True),
+        lambda: GoogLeNet(classes=2, heads=False, transform_input=False),
+        lambda: GoogLeNet(classes=2, heads=False, transform_input=True),
+    ],
+)
+def test_weights_of_pytorch_load_silently_where_the_network_is_the_same_or_the_user_has_said_so(make):
+    with skip_init():
+        network = make()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        network.load_state_dict(saved_by_pytorch(network))
+
+
+def test_weights_of_minires_load_silently():
+    with skip_init():
+        network = ResNet(50, **NARROW)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        network.load_state_dict(network.state_dict())
+
+
+def test_no_warning_where_the_weights_do_not_fit():
+    with skip_init():
+        network = ResNet(50, **NARROW)
+    state = saved_by_pytorch(network)
+    del state["fc.weight"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(CheckpointError, match=r"missing fc\.weight"):
+            network.load_state_dict(state)
 
 
 def test_renaming_by_regular_expressions():
