@@ -32,13 +32,14 @@ class TorchvisionTwin(Module):
 
     note_on_weights = None
 
-    def load_state_dict(self, state, *arguments, **options):
+    def load_state_dict(self, state_dict, *arguments, **options):
         """Module.load_state_dict, with the note as a WeightsWarning if PyTorch saved the state.
 
-        Such a state has an entry `num_batches_tracked` for each batch norm; a state of minires has none.
+        Such a state has a counter `num_batches_tracked` for each batch norm; this network has none.
         """
-        result = super().load_state_dict(state, *arguments, **options)
-        if self.note_on_weights and any(name.endswith("num_batches_tracked") for name in state):
+        result = super().load_state_dict(state_dict, *arguments, **options)
+        unused = set(state_dict).difference(self.state_dict())
+        if self.note_on_weights and any(name.endswith("num_batches_tracked") for name in unused):
             warnings.warn(self.note_on_weights, WeightsWarning, stacklevel=2)
         return result
 

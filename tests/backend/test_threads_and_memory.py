@@ -2,9 +2,11 @@
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -136,17 +138,65 @@ assert [library.num_threads for library in libraries()] == before
     subprocess.run([sys.executable, "-c", code], env=environment | {"OPENBLAS_NUM_THREADS": "2"}, check=True)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # about a fork while threads run
-def test_a_fork_in_the_middle_of_a_kernel_leaves_the_child_able_to_compute():
-    threads.set_num_threads(2)
+def test_any_thread_may_be_the_first_to_enter_a_kernel_and_the_last_to_leave_it():
+    threads.set_num_threads(2)  # by this thread
+    counts, both_inside, this_one_is_out = [], threading.Barrier(2, timeout=10), threading.Event()
+
+    def enter_first_and_leave_last():
+        with blas.one_thread_per_product():
+            counts.append(thread_counts_of_products())
+            both_inside.wait()
+            this_one_is_out.wait(10)
+            counts.append(thread_counts_of_products())
+
+    other = threading.Thread(target=enter_first_and_leave_last)
+    other.start()
+    both_inside.wait()
     with blas.one_thread_per_product():
-        child = os.fork()
-        if child == 0:
-            a = np.ones((256, 256), np.float32)
-            is_right = (kernels.matmul(a, a) == 256).all() and thread_counts_of_products() == {2}
-            os._exit(0 if is_right else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        counts.append(thread_counts_of_products())
+    this_one_is_out.set()
+    other.join()
+    assert counts == [{1}, {1}, {1}]
+    assert thread_counts_of_products() == {2}
+
+
+def test_a_count_that_is_set_is_not_replaced_by_the_default_that_another_thread_looks_up(monkeypatch):
+    looking_up, go_on = threading.Event(), threading.Event()
+
+    def look_up():
+        looking_up.set()
+        go_on.wait(10)
+        return 5
+
+    monkeypatch.delenv("MINIRES_THREADS", raising=False)
+    monkeypatch.setattr(threads, "_thread_count", None)
+    monkeypatch.setattr(threads, "available_cores", look_up)
+    asking = threading.Thread(target=threads.get_num_threads)
+    setting = threading.Thread(target=threads.set_num_threads, args=(3,))
+    asking.start()
+    assert looking_up.wait(10)
+    setting.start()
+    setting.join(0.1)
+    go_on.set()
+    asking.join()
+    setting.join()
+    assert threads.get_num_threads() == 3
+
+
+def test_threads_take_jobs_at_the_same_time():
+    """The jobs come from Python code, in the middle of which threads change, and which cannot run twice."""
+
+    class Jobs:
+        def __len__(self):
+            return 30
+
+        def __iter__(self):
+            for i in range(len(self)):
+                time.sleep(1e-4)
+                yield i
+
+    threads.set_num_threads(3)
+    assert threads.parallel_map(lambda i: time.sleep(1e-4) or i, Jobs()) == list(range(30))
 
 
 def test_a_background_task_is_computed_by_an_idle_worker():
@@ -281,11 +331,40 @@ def test_memory_starts_on_a_cache_line():
 
 
 def test_unused_memory_can_be_released():
-    array = buffers.empty((1 << 20,), np.float32)
+    array, in_use = (buffers.empty((1 << 20,), np.float32) for _ in range(2))
+    address = in_use.ctypes.data
     del array
     assert buffers.unused_bytes() >= 1 << 22
     buffers.release_unused()
     assert buffers.unused_bytes() == 0
+    del in_use
+    assert buffers.empty((1 << 20,), np.float32).ctypes.data == address
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
+def test_an_interrupt_at_the_death_of_a_buffer_arrives():
+    """Python ignores what is raised in __del__. Signals come at random moments while buffers die."""
+    sent, arrived = [], 0
+
+    def interrupt(*_):
+        sent.append(1)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for _ in range(1000):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-4)
+                for _ in range(300):
+                    buffers.empty((buffers.REUSED_FROM_BYTES,), np.uint8)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                arrived += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len(sent) > 500
+    assert arrived == len(sent)
 
 
 def test_memory_of_other_sizes_does_not_pile_up():

@@ -6,12 +6,13 @@ while after each product, in case more work comes; they would take the cores fro
 """
 
 from functools import cache
-from threading import Lock
+from threading import get_ident
 
 from threadpoolctl import ThreadpoolController
 
-_lock = Lock()
-_entered = 0  # how many one_thread_per_product() are entered, in all threads
+from minires.backend.cpu.forks import at_fork, state_lock
+
+_entered = {}  # {thread: how many one_thread_per_product() it has entered}; without the threads that are out
 _count_outside = None  # how many threads a product uses outside of all of them; None until it is known
 
 
@@ -22,19 +23,22 @@ class one_thread_per_product:  # noqa: N801, used like a function
     """
 
     def __enter__(self):
-        global _entered, _count_outside
-        with _lock:
-            _entered += 1
-            if _entered == 1:
+        global _count_outside
+        thread = get_ident()
+        with state_lock:
+            if not _entered:
                 if _count_outside is None:  # not set by the program: what the library chose
                     _count_outside = max((library.num_threads for library in libraries()), default=1)
                 if _count_outside != 1:  # to set it takes as long as a small product
                     _set_thread_count(1)
+            _entered[thread] = _entered.get(thread, 0) + 1
 
     def __exit__(self, *_):
-        global _entered
-        with _lock:
-            _entered -= 1
+        thread = get_ident()
+        with state_lock:
+            _entered[thread] -= 1
+            if not _entered[thread]:
+                del _entered[thread]
             if not _entered and _count_outside != 1:
                 _set_thread_count(_count_outside)
 
@@ -42,7 +46,7 @@ class one_thread_per_product:  # noqa: N801, used like a function
 def set_thread_count_outside(count):
     """Let products outside of one_thread_per_product() use `count` threads."""
     global _count_outside
-    with _lock:
+    with state_lock:
         _count_outside = count
         if not _entered:
             _set_thread_count(count)
@@ -55,7 +59,18 @@ def libraries():
 
 def _set_thread_count(count):
     for library in libraries():
+        _let_any_thread_set_the_count(library)
         library.set_num_threads(count)
+        _let_any_thread_set_the_count(library)
+
+
+def _let_any_thread_set_the_count(library):
+    """Undo threadpoolctl's choice, from version 3.8 on, of the one thread that may set an OpenBLAS's count.
+
+    It ignores the others, so that threads do not disagree. Here they take turns, and agree by _entered.
+    """
+    if hasattr(library, "clear_controlling_thread"):
+        library.clear_controlling_thread(force=True)
 
 
 @cache
@@ -63,9 +78,12 @@ def _controller():
     return ThreadpoolController().select(user_api="blas")
 
 
-def reset():
-    """For the child of a fork: no one_thread_per_product() is entered, and the lock is free."""
-    global _lock, _entered
-    _lock, _entered = Lock(), 0
-    if _count_outside is not None:
+def _forget_other_threads():
+    """For the child of a fork: only what the thread that forked has entered is entered."""
+    for thread in _entered.keys() - {get_ident()}:
+        del _entered[thread]
+    if not _entered and _count_outside is not None:
         _set_thread_count(_count_outside)
+
+
+at_fork(after_in_child=_forget_other_threads)

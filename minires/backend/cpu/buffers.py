@@ -5,12 +5,14 @@ which takes longer than most kernels' work on it. A training step asks for the s
 large arrays are made on buffers, which return to the pool here when the last array on them is gone.
 """
 
-from collections import defaultdict
+from contextlib import suppress
+from functools import partial
 from math import prod
-from threading import Lock, get_ident
+from threading import get_ident
 
 import numpy as np
 
+from minires.backend.cpu.forks import state_lock
 from minires.backend.layout import images_first, pixels_first
 
 REUSED_FROM_BYTES = 1 << 16  # bytes of an array; for smaller arrays NumPy's own allocation is fast
@@ -26,20 +28,22 @@ class Memory(np.ndarray):
 
 
 class Buffer(np.ndarray):
-    """Memory in use: it returns to the pool when no array refers to the Buffer any more."""
+    """Memory in use: it returns to the pool when no array refers to the Buffer any more.
 
-    def __del__(self):
-        if _unused is not None:  # None when Python is shutting down
-            _unused[self.thread, self.nbytes].append(self.base)
+    Python then calls the Buffer's __del__. That is no method but a C function, the append of a list: in a
+    method of Python code an interrupt (Ctrl-C) could arrive, and Python ignores errors raised in __del__.
+    """
+
+    __slots__ = ("__del__",)
 
 
 # (thread, size in bytes) -> unused memory. Each thread has its own, which may still be in the cache of its
 # core. Memory returns to the thread that asked for it, even if another thread drops the last array on it:
-# otherwise the first thread would need new memory again and again.
-_unused = defaultdict(list)
+# otherwise the first thread would need new memory again and again. A list stays once it is here, because
+# Buffers refer to it. The lists' append and pop need no lock.
+_unused = {}
 _owned_bytes = 0  # of all memory of the pool, in use or not
 _most_used_bytes = 0  # the most that were in use when new memory was needed
-_lock = Lock()
 
 
 def empty(shape, dtype):
@@ -49,12 +53,16 @@ def empty(shape, dtype):
         return np.empty(shape, dtype)
     step = 1 << (nbytes.bit_length() - 4)  # sizes that differ by less than an eighth share their buffers
     nbytes = -(-nbytes // step) * step
+    unused = _unused.get((get_ident(), nbytes))
+    if unused is None:
+        with state_lock:
+            unused = _unused.setdefault((get_ident(), nbytes), [])
     try:
-        memory = _unused[get_ident(), nbytes].pop()
+        memory = unused.pop()
     except IndexError:
         memory = _allocate(nbytes)
     buffer = memory.view(Buffer)
-    buffer.thread = get_ident()
+    buffer.__del__ = partial(unused.append, memory)
     return np.ndarray(shape, dtype, buffer)
 
 
@@ -82,20 +90,17 @@ def in_pixel_order(x):
 def release_unused():
     """Give the memory that is not in use back to the system."""
     global _owned_bytes
-    with _lock:
-        _owned_bytes -= unused_bytes()
-        _unused.clear()
+    with state_lock:
+        for (_, nbytes), memories in list(_unused.items()):
+            with suppress(IndexError):  # the list is empty
+                while True:  # not clear(): its thread may take memory at the same time
+                    memories.pop()
+                    _owned_bytes -= nbytes
 
 
 def unused_bytes():
     """The bytes that the pool keeps for later."""
     return sum(nbytes * len(memories) for (_, nbytes), memories in list(_unused.items()))
-
-
-def reset():
-    """For the child of a fork: the lock is free."""
-    global _lock
-    _lock = Lock()
 
 
 def _allocate(nbytes):
@@ -104,7 +109,7 @@ def _allocate(nbytes):
     A network whose maps have several sizes needs as much; memory for other batch sizes does not pile up.
     """
     global _owned_bytes, _most_used_bytes
-    with _lock:
+    with state_lock:
         _owned_bytes += nbytes
         _most_used_bytes = max(_most_used_bytes, _owned_bytes - unused_bytes())
     if _owned_bytes > 3 * _most_used_bytes:

@@ -7,13 +7,15 @@ thread count give the same bits.
 """
 
 import os
+from collections import deque
 from contextvars import copy_context
 from itertools import pairwise
 from operator import index
 from queue import SimpleQueue
 from threading import Lock, Thread
 
-from minires.backend.cpu import blas, buffers
+from minires.backend.cpu import blas
+from minires.backend.cpu.forks import at_fork, computing, state_lock
 from minires.errors import OptionError
 
 _thread_count = None  # None until it is needed or set
@@ -30,13 +32,20 @@ def get_num_threads():
     It is the number given to set_num_threads, else MINIRES_THREADS in the environment, else the number of
     cores that this process may use.
     """
-    global _thread_count
     if _thread_count is None:
+        _choose_thread_count()
+    return _thread_count
+
+
+def _choose_thread_count():
+    global _thread_count
+    with state_lock:
+        if _thread_count is not None:  # another thread has set it meanwhile
+            return
         if os.environ.get("MINIRES_THREADS"):
             set_num_threads(os.environ["MINIRES_THREADS"])
         else:
             _thread_count = available_cores()
-    return _thread_count
 
 
 def set_num_threads(count):
@@ -54,8 +63,9 @@ def set_num_threads(count):
             "the number of threads (--threads, MINIRES_THREADS) must be a positive whole number, "
             f"not {count!r}"
         )
-    _thread_count = number
-    blas.set_thread_count_outside(number)
+    with state_lock:
+        _thread_count = number
+        blas.set_thread_count_outside(number)
 
 
 def run_in_all_threads(work, jobs):
@@ -64,49 +74,63 @@ def run_in_all_threads(work, jobs):
     A thread takes its next job as soon as it has finished the one before. So threads are woken once, not for
     each job: waking a thread takes longer than a short job.
     """
-    queue = enumerate(jobs)  # one for all threads: a thread holds the interpreter's lock while it takes a job
+    remaining = deque(enumerate(jobs))
     helpers = min(get_num_threads(), len(jobs)) - 1  # threads besides this one
     if helpers < 1:
-        work(queue)
+        with computing:
+            work(taken_from(remaining))
         return
-    task = SharedTask(work, queue)
-    _workers.submit(task, helpers)
+    task = SharedTask(work, remaining)
     try:
-        work(queue)
+        _workers.submit(task, helpers)
+        with computing:
+            work(taken_from(remaining))
     finally:  # if this raises an error, no other thread may still write afterwards
         task.close_and_wait()
+
+
+def taken_from(remaining):
+    """Yield the jobs of a deque until it is empty. Several threads may do so: popleft is safe for that."""
+    while remaining:
+        try:
+            job = remaining.popleft()
+        except IndexError:  # another thread took the last one
+            return
+        yield job
 
 
 class SharedTask:
     """`work(queue)`, run by each worker that takes the task before it is closed, in its creator's context.
 
-    The context is that of Python's context variables, which hold NumPy's settings, for example.
+    remaining: the deque of the jobs. The context is that of Python's context variables, which hold NumPy's
+    settings, for example.
     """
 
-    def __init__(self, work, queue):
-        self.work, self.queue, self.context = work, queue, copy_context()
+    def __init__(self, work, remaining):
+        self.work, self.remaining, self.context = work, remaining, copy_context()
         self.lock, self.is_open, self.started = Lock(), True, 0  # started: the number of workers that run it
         self.errors = SimpleQueue()  # from each worker that has finished: the error it met, or None
 
     def run(self):
         """Run the work in the thread that calls this, unless the task is closed."""
-        with self.lock:
-            if not self.is_open:
-                return
-            self.started += 1
-        error = None
-        try:
-            self.context.copy().run(self.work, self.queue)
-        except BaseException as raised:  # all errors: the thread that created the task raises them
-            error = raised
-        self.errors.put(error)
+        with computing:
+            with self.lock:
+                if not self.is_open:
+                    return
+                self.started += 1
+            error = None
+            try:
+                self.context.copy().run(self.work, taken_from(self.remaining))
+            except BaseException as raised:  # all errors: the thread that created the task raises them
+                error = raised
+            self.errors.put(error)
 
     def close_and_wait(self):
         """Let no more workers start, wait for those that have started, and raise the first error they met."""
         with self.lock:
             self.is_open = False
         errors = [self.errors.get() for _ in range(self.started)]
-        self.work = self.queue = None  # frees the arrays now: a worker may take the closed task much later
+        self.work = self.remaining = None  # frees the arrays: a worker may take the closed task much later
         for error in errors:
             if error is not None:
                 raise error
@@ -116,7 +140,7 @@ class Future:
     """function(*arguments), computed by a worker thread that has time, or by the first call of `result`."""
 
     def __init__(self, function, *arguments):
-        self.call, self.context = (function, arguments), copy_context()
+        self.call, self.context, self.process = (function, arguments), copy_context(), os.getpid()
         self.started, self.not_computed = Lock(), Lock()  # started: held from the start of the computation on
         self.value = self.error = None
         self.not_computed.acquire()
@@ -126,15 +150,19 @@ class Future:
         if not self.started.acquire(blocking=False):
             return
         function, arguments = self.call
-        self.call = None  # the arrays are not needed after this computation
         try:
             self.value = self.context.run(function, *arguments)
         except BaseException as raised:  # all errors: `result` raises them
             self.error = raised
-        self.not_computed.release()
+        finally:
+            self.call = None  # the arrays are not needed any more
+            self.not_computed.release()
 
     def result(self):
         """Return the value, computed now if it is not yet, or raise the error of the computation."""
+        if self.process != os.getpid() and self.not_computed.locked():
+            # A fork left behind the thread that computed it, inside of the context: begin anew in a copy.
+            self.process, self.started, self.context = os.getpid(), Lock(), self.context.copy()
         self.run()
         with self.not_computed:
             if self.error is not None:
@@ -155,11 +183,16 @@ class WorkerThreads:
     """Threads that wait for tasks in a queue, which wakes them sooner than concurrent.futures' executors."""
 
     def __init__(self):
-        self.tasks, self.count, self.lock = SimpleQueue(), 0, Lock()
+        self.forget_threads()
+        at_fork(after_in_child=self.forget_threads)  # the child of a fork has no other threads
+
+    def forget_threads(self):
+        """Begin anew, without threads and tasks."""
+        self.tasks, self.count = SimpleQueue(), 0
 
     def submit(self, task, count):
         """Let `count` workers call task.run(); threads that are still missing are started."""
-        with self.lock:
+        with state_lock:
             while self.count < count:
                 Thread(target=self.run_tasks, name="minires", daemon=True).start()
                 self.count += 1
@@ -197,14 +230,3 @@ def chunk_ranges(length, longest, shared=False):
     if shared:
         count = max(1, min(length, -(-count // get_num_threads()) * get_num_threads()))
     return list(pairwise(length * i // count for i in range(count + 1)))
-
-
-def _reset_after_fork():
-    """For the child of a fork: it has no other threads, so it needs new workers and unlocked locks."""
-    _workers.__init__()
-    blas.reset()
-    buffers.reset()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_after_fork)
