@@ -19,40 +19,42 @@ class Gate:
     """
 
     def __init__(self):
-        self.condition, self.waiting_forks, self.inside = Condition(), 0, {}  # {thread: how often it entered}
+        self.lock, self.waiting_forks, self.inside = RLock(), 0, {}  # inside: {thread: how often it entered}
+        self.changed = Condition(self.lock)
 
     def __enter__(self):
         thread = get_ident()
-        with self.condition:
+        with self.lock:
             while self.waiting_forks and thread not in self.inside:
-                self.condition.wait()
+                self.changed.wait()
             self.inside[thread] = self.inside.get(thread, 0) + 1
 
     def __exit__(self, *_):
         thread = get_ident()
-        with self.condition:
+        with self.lock:
             self.inside[thread] -= 1
             if not self.inside[thread]:
                 del self.inside[thread]
                 if self.waiting_forks:
-                    self.condition.notify_all()
+                    self.changed.notify_all()
 
     def close(self):
         """Let no more threads in, and wait until the others are out."""
-        with self.condition:
+        with self.lock:
             self.waiting_forks += 1
-            self.condition.wait_for(lambda: self.inside.keys() <= {get_ident()}, LONGEST_WAIT_SECONDS)
+            self.changed.wait_for(lambda: self.inside.keys() <= {get_ident()}, LONGEST_WAIT_SECONDS)
 
     def open(self):
         """Let the threads in again."""
-        with self.condition:
+        with self.lock:
             self.waiting_forks = max(0, self.waiting_forks - 1)  # an interrupt may have cut off close()
-            self.condition.notify_all()
+            self.changed.notify_all()
 
     def forget_other_threads(self):
         """Begin anew in the child of a fork, with the thread that forked."""
         own = {thread: count for thread, count in self.inside.items() if thread == get_ident()}
-        self.condition, self.waiting_forks, self.inside = Condition(), 0, own
+        self.__init__()
+        self.inside = own
 
 
 def at_fork(**hooks):
