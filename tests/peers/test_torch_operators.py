@@ -206,9 +206,12 @@ def samples(info, dtype):
     if dtype not in info.supported_dtypes("cpu"):
         return
     grad = dtype.is_floating_point
-    # The longer list of clamp has whole numbers among floating-point ones, which cannot require gradients.
-    more = info.reference_inputs("cpu", dtype, requires_grad=grad and info.name != "clamp")
-    for sample in chain(info.sample_inputs("cpu", dtype, requires_grad=grad), more):
+    if info.name == "clamp":  # whose longer list has whole numbers, which cannot require gradients
+        short = info.sample_inputs("cpu", dtype, requires_grad=grad)
+        given = chain(short, info.reference_inputs("cpu", dtype))
+    else:
+        given = info.reference_inputs("cpu", dtype, requires_grad=grad)
+    for sample in given:
         args, kwargs = (sample.input, *sample.args), sample.kwargs
         if can_be_held((args, kwargs)):
             yield args, kwargs
