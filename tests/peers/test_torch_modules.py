@@ -35,7 +35,7 @@ REFUSED = {
     "Conv2d": [IMAGES_ONLY, "not 'same'"],
     "MaxPool2d": [IMAGES_ONLY, "return_indices="],
     "AvgPool2d": [IMAGES_ONLY, "divisor_override="],
-    "AdaptiveAvgPool2d": [IMAGES_ONLY, "output_size must be a whole number or a pair"],
+    "AdaptiveAvgPool2d": [IMAGES_ONLY, "must be a whole number or a pair"],
     "CrossEntropyLoss": ["need (N, K), (N,)", "weight=", "ignore_index=", "label_smoothing="],
 }
 

@@ -1,8 +1,8 @@
 """Every operation against PyTorch on the samples with which PyTorch tests its operators (op_db).
 
 They have no axes, no elements, one or a million; they are broadcast, strided, whole numbers, masks, infinite,
-NaN. Result, dtype and gradients must be PyTorch's. A sample may also be refused with an error of minires, or
-pass an argument that is listed as absent, or be listed as different.
+NaN. Result, dtype and gradients must be PyTorch's. A sample may also be refused, or differ, for a reason that
+is listed.
 """
 
 import operator
@@ -155,6 +155,7 @@ SUMS = {
 # {operation: phrases in the messages of minires}: why samples are refused.
 FLOATS_ONLY = "must all be float32 or all float64"
 IMAGES_ONLY = "the input must be (N, C, H, W)"
+ONE_OR_TWO = "must be a whole number or a pair"
 REFUSED = {
     "add": ["alpha="],
     "sub": ["alpha="],
@@ -177,14 +178,9 @@ REFUSED = {
     "nn.functional.linear": [FLOATS_ONLY],
     "nn.functional.conv2d": [FLOATS_ONLY, IMAGES_ONLY, "not 'same'", "not 'valid'"],
     "nn.functional.max_pool2d": [FLOATS_ONLY, IMAGES_ONLY, "dilation=", "return_indices="],
-    "nn.functional.avg_pool2d": [
-        FLOATS_ONLY,
-        "divisor_override=",
-        "padding must be a whole number or a pair",
-    ],
-    "nn.functional.adaptive_avg_pool2d": [IMAGES_ONLY, "output_size must be a whole number or a pair"],
+    "nn.functional.avg_pool2d": [FLOATS_ONLY, ONE_OR_TWO, "divisor_override="],
+    "nn.functional.adaptive_avg_pool2d": [IMAGES_ONLY, ONE_OR_TWO],
     "nn.functional.batch_norm": ["it needs (N, C, ...) and (C,)"],
-    "nn.functional.local_response_norm": [FLOATS_ONLY],
     "nn.functional.cross_entropy": ["need (N, K), (N,)", "weight=", "ignore_index="],
 }
 
@@ -201,6 +197,11 @@ DIFFERENT = {
             lambda tensors, *args, **kwargs: any(x.shape == (0,) for x in tensors)
         ),
     },
+    "nn.functional.local_response_norm": {
+        "whole numbers are averaged in float32, by PyTorch without the fraction": (
+            lambda x, *args, **kwargs: not x.is_floating_point()
+        ),
+    },
     "nn.functional.dropout": {
         "the random numbers are others": lambda x, p=0.5, training=True, **_: training and 0 < p < 1,
     },
@@ -210,7 +211,7 @@ DIFFERENT = {
 NOT_REFUSED = {
     **dict.fromkeys(["pow", "maximum", "minimum", "max_binary", "min_binary"], "a number counts as a tensor"),
     **dict.fromkeys(["clamp_min", "clamp_max"], "a number counts as a tensor"),
-    "mean": "the mean of whole numbers is float32",
+    "mean": "whole numbers are averaged in float32",
 }
 
 # Also run by a plain `pytest`, in float32.
