@@ -65,12 +65,12 @@ class BatchNorm2d(Module):
             if tensor is not None:
                 tensor.overwrite(start)
 
-    def forward(self, x, *, add=None, relu=False, statistics=None):
+    def forward(self, input, *, add=None, relu=False, statistics=None):
         if self.momentum is None and self.training and self.follows_batches:
             self._count_batch()
         training = self.training or self.running_mean is None
         options = {"training": training, "add": add, "relu": relu, "statistics": statistics}
-        return F.batch_norm(x, **self.arguments, **options)
+        return F.batch_norm(input, **self.arguments, **options)
 
     @property
     def follows_batches(self):

@@ -85,8 +85,8 @@ class Conv2d(WeightedLayer):
         """The geometry of the window, a backend.window.Window."""
         return Window(self.weight.shape[2:], *(pair(value, "Conv2d") for value in self.geometry[:3]))
 
-    def forward(self, x, *, add=None, relu=False):
-        return F.conv2d(x, self.weight, self.bias, *self.geometry, add=add, relu=relu)
+    def forward(self, input, *, add=None, relu=False):
+        return F.conv2d(input, self.weight, self.bias, *self.geometry, add=add, relu=relu)
 
     def extra_repr(self):
         O, C, *size = self.weight.shape
@@ -103,8 +103,8 @@ class Linear(WeightedLayer):
         self.in_features, self.out_features = in_features, out_features
         self._set_weights((out_features, in_features), bias, generator, device, dtype)
 
-    def forward(self, x):
-        return F.linear(x, self.weight, self.bias)
+    def forward(self, input):
+        return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self):
         return f"{self.weight.shape[1]}, {self.weight.shape[0]}"
@@ -116,8 +116,8 @@ class Identity(Module):
     def __init__(self, *args, **kwargs):
         pass
 
-    def forward(self, x):
-        return x
+    def forward(self, input):
+        return input
 
 
 class ReLU(Module):
@@ -126,22 +126,22 @@ class ReLU(Module):
     def __init__(self, inplace=False):
         refuse_unless_default("ReLU", inplace=(inplace, False))
 
-    def forward(self, x):
-        return F.relu(x)
+    def forward(self, input):
+        return F.relu(input)
 
 
 class Sigmoid(Module):
     """1 / (1 + e^-x)."""
 
-    def forward(self, x):
-        return F.sigmoid(x)
+    def forward(self, input):
+        return F.sigmoid(input)
 
 
 class Tanh(Module):
     """The hyperbolic tangent."""
 
-    def forward(self, x):
-        return F.tanh(x)
+    def forward(self, input):
+        return F.tanh(input)
 
 
 class Flatten(Module):
@@ -153,8 +153,8 @@ class Flatten(Module):
                 raise OptionError(f"Flatten: {name} must be a whole number, not {dim!r}")
         self.start_dim, self.end_dim = start_dim, end_dim
 
-    def forward(self, x):
-        return flatten(x, self.start_dim, self.end_dim)
+    def forward(self, input):
+        return flatten(input, self.start_dim, self.end_dim)
 
 
 class Dropout(Module):
@@ -171,8 +171,8 @@ class Dropout(Module):
         """Seed the layer's own generator from the network's, so that one seed decides all random numbers."""
         self.generator = np.random.default_rng(generator.integers(2**63))
 
-    def forward(self, x):
-        return F.dropout(x, p=self.p, training=self.training, generator=self.generator)
+    def forward(self, input):
+        return F.dropout(input, p=self.p, training=self.training, generator=self.generator)
 
     def extra_repr(self):
         return f"p={self.p}"
@@ -186,5 +186,5 @@ class LocalResponseNorm(Module):
         check_real("LocalResponseNorm", alpha=alpha, beta=beta, k=k)
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
-    def forward(self, x):
-        return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k)
+    def forward(self, input):
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)

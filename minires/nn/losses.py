@@ -34,8 +34,8 @@ class CrossEntropyLoss(Loss):
         )
         super().__init__(size_average, reduce, reduction)
 
-    def forward(self, logits, labels):
-        return F.cross_entropy(logits, labels, reduction=self.reduction)
+    def forward(self, input, target):
+        return F.cross_entropy(input, target, reduction=self.reduction)
 
 
 class MSELoss(Loss):
@@ -44,5 +44,5 @@ class MSELoss(Loss):
     def __init__(self, size_average=None, reduce=None, reduction="mean"):
         super().__init__(size_average, reduce, reduction)
 
-    def forward(self, x, target):
-        return F.mse_loss(x, target, reduction=self.reduction)
+    def forward(self, input, target):
+        return F.mse_loss(input, target, reduction=self.reduction)

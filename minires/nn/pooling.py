@@ -29,8 +29,8 @@ class MaxPool2d(Pool2d):
         refuse_unless_default("MaxPool2d", dilation=(dilation, 1), return_indices=(return_indices, False))
         super().__init__(kernel_size, stride, padding, ceil_mode)
 
-    def forward(self, x):
-        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode)
+    def forward(self, input):
+        return F.max_pool2d(input, self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode)
 
 
 class AvgPool2d(Pool2d):
@@ -53,9 +53,9 @@ class AvgPool2d(Pool2d):
         super().__init__(kernel_size, stride, padding, ceil_mode)
         self.count_include_pad = count_include_pad
 
-    def forward(self, x):
+    def forward(self, input):
         return F.avg_pool2d(
-            x,
+            input,
             self.kernel_size,
             self.stride,
             self.padding,
@@ -72,8 +72,8 @@ class AdaptiveAvgPool2d(Module):
         check_whole("AdaptiveAvgPool2d", output_size=min(height, width))
         self.output_size = output_size
 
-    def forward(self, x):
-        return F.adaptive_avg_pool2d(x, self.output_size)
+    def forward(self, input):
+        return F.adaptive_avg_pool2d(input, self.output_size)
 
     def extra_repr(self):
         return f"output_size={self.output_size}"
@@ -82,5 +82,5 @@ class AdaptiveAvgPool2d(Module):
 class GlobalAvgPool2d(Module):
     """The mean over each whole map: (N, C, H, W) -> (N, C)."""
 
-    def forward(self, x):
-        return F.global_avg_pool2d(x)
+    def forward(self, input):
+        return F.global_avg_pool2d(input)

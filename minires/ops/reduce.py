@@ -168,7 +168,7 @@ def mean(input, dim=None, keepdim=False, *, dtype=None):
 def var(input, dim=None, *, correction=1, keepdim=False):
     """The variance over `dim`, sum (x - mean)^2 / (n - correction): unbiased with 1, biased with 0."""
     (x,) = as_tensors((input,))
-    return Var(axes_of("var", x, dim), correction, keepdim)(x)
+    return Var(axes_of("var", x, dim), 1 if correction is None else correction, keepdim)(x)
 
 
 @numpy_names
@@ -216,7 +216,7 @@ def _along(op, find, x, dim, keepdim):
     if x.ndim == 0:
         return ValuesAndIndices(Sum((), keepdim)(x), indices)
     values = TakeAlong(indices.data, axes, keepdim)(x)
-    return ValuesAndIndices(values, indices if keepdim else indices.data.squeeze(axes))
+    return ValuesAndIndices(values, indices if keepdim else Tensor(indices.data.squeeze(axes)))
 
 
 @numpy_names

@@ -227,10 +227,27 @@ def unsqueeze(input, dim):
     return reshape(input, *input.shape[:position], 1, *input.shape[position:])
 
 
-def to(input, target):
-    """input as another dtype ("float32", "float64", ...) or on another device ("cpu", "cuda")."""
-    if target in ("cpu", "cuda"):
-        return To(device=target)(input)
+def to(input, *args, device=None, dtype=None, non_blocking=False, copy=False):
+    """input as another dtype ("float32", "float64", ...), on another device ("cpu", "cuda"), or both.
+
+    args: a dtype, a device, both, or a tensor that has them; then perhaps non_blocking and copy, which are
+        PyTorch's: OptionError for another value than False.
+    """
+    flags = [arg for arg in args if isinstance(arg, bool)]
+    non_blocking, copy = [*flags, *(non_blocking, copy)[len(flags) :]]
+    refuse_unless_default("to", non_blocking=(non_blocking, False), copy=(copy, False))
+    y = input
+    for arg in (*args, device, dtype):
+        if isinstance(arg, Tensor):
+            y = _to(_to(y, arg.dtype), arg.device)
+        elif arg is not None and not isinstance(arg, bool):
+            y = _to(y, arg)
+    return y
+
+
+def _to(x, target):
+    if isinstance(target, str) and target in ("cpu", "cuda"):
+        return To(device=target)(x)
     try:
         dtype = np.dtype(target)
     except TypeError:
@@ -240,4 +257,4 @@ def to(input, target):
             f"to: {target!r} is neither a device ('cpu', 'cuda') nor a dtype that can be used ('float32', "
             "'float64', or a dtype of whole numbers)"
         )
-    return To(dtype=dtype)(input)
+    return To(dtype=dtype)(x)
