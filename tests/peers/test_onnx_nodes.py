@@ -42,7 +42,7 @@ def dtype_name(element_type):
 
 
 def axes_of(x, axes):
-    """The axes to reduce: all where none are given."""
+    """The axes to reduce: all of them where none is given."""
     return tuple(range(x.ndim)) if axes is None or not numbers(axes) else tuple(numbers(axes))
 
 
@@ -239,8 +239,8 @@ def all_of(function):
 OPERATORS = {
     "Abs": ops.abs,
     "Add": binary(lambda a, b: a + b),
-    "ArgMax": arg(lambda x, *args, **kwargs: ops.argmax(x, *args, **kwargs)),
-    "ArgMin": arg(lambda x, *args, **kwargs: ops.argmin(x, *args, **kwargs)),
+    "ArgMax": arg(ops.argmax),
+    "ArgMin": arg(ops.argmin),
     "AveragePool": average_pool,
     "BatchNormalization": batch_normalization,
     "Cast": lambda x, to, saturate=1, round_mode=None: x.to(dtype_name(to)),
@@ -271,15 +271,15 @@ OPERATORS = {
     "Max": all_of(ops.maximum),
     "MaxPool": max_pool,
     "Mean": lambda *tensors: reduce(ops.add, tensors) / len(tensors),
-    "Min": all_of(lambda a, b: ops.minimum(a, b)),
+    "Min": all_of(ops.minimum),
     "Mul": binary(lambda a, b: a * b),
     "Neg": ops.neg,
     "Pad": pad,
     "Pow": binary(lambda a, b: a**b),
     "Reciprocal": lambda x: 1 / x,
-    "ReduceMax": reduction(lambda x, *args, **kwargs: ops.amax(x, *args, **kwargs)),
+    "ReduceMax": reduction(ops.amax),
     "ReduceMean": reduction(ops.mean),
-    "ReduceMin": reduction(lambda x, *args, **kwargs: ops.amin(x, *args, **kwargs)),
+    "ReduceMin": reduction(ops.amin),
     "ReduceSum": reduction(ops.sum),
     "Relu": F.relu,
     "Reshape": reshape,
@@ -345,7 +345,8 @@ def run_graph(graph, inputs):
     """The outputs of a graph for inputs, in order."""
     values = {initializer.name: tensor_of(initializer) for initializer in graph.initializer}
     names = [given.name for given in graph.input if given.name not in values]
-    values |= dict(zip(names, map(Tensor, inputs), strict=True)) | {"": None}
+    copies = [Tensor(np.array(x)) for x in inputs]  # batch norm changes its statistics
+    values |= dict(zip(names, copies, strict=True)) | {"": None}
     for node in graph.node:
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         if node.op_type == "Split":
