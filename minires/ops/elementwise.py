@@ -4,8 +4,6 @@ Everywhere below, y is the output, gy its gradient, ga, gb, gx those of the inpu
 PyTorch's, see backend/dtypes.py: arithmetic stays among whole numbers, functions compute in fractions.
 """
 
-import math
-
 import numpy as np
 
 from minires.backend import common_dtype, floating_dtype, kernels
@@ -195,13 +193,12 @@ class Clip(Function, computes_in=common_dtype):
     def backward(self, gy):
         x, *values = self.saved
         bounds = dict(zip(self.bounds, values, strict=True))
-        low, high = bounds.get("low", -math.inf), bounds.get("high", math.inf)
-        gradients = [kernels.select((x >= low) & (x <= high), gy)]
-        if "low" in bounds:
-            gradients.append(kernels.select((x < low) & (low < high), gy))
-        if "high" in bounds:
-            gradients.append(kernels.select((x > high) | (high < low), gy))
-        return tuple(gradients)
+        low, high = bounds.get("low", x), bounds.get("high", x)
+        masks = {"low": x < low, "high": x > high}
+        if len(bounds) == 2:
+            masks = {"low": masks["low"] & (low < high), "high": masks["high"] | (high < low)}
+        inside = (x >= low) & (x <= high)
+        return tuple(kernels.select(mask, gy) for mask in (inside, *(masks[name] for name in bounds)))
 
 
 def refuse_truth_values(op, *values):

@@ -214,7 +214,7 @@ def _along(op, find, x, dim, keepdim):
     axes = _one_axis(op, x, dim)
     indices = find(x, dim, keepdim=True)
     if x.ndim == 0:
-        return ValuesAndIndices(Sum((), keepdim)(x), indices)
+        return ValuesAndIndices(Amax((), keepdim)(x), indices)
     values = TakeAlong(indices.data, axes, keepdim)(x)
     return ValuesAndIndices(values, indices if keepdim else Tensor(indices.data.squeeze(axes)))
 

@@ -164,7 +164,7 @@ REFUSED = {
     "var": ["unexpected keyword argument 'unbiased'"],
     "var_unbiased": ["dim must be a whole number, not True", "dim must be a whole number, not False"],
     "cat": ["is out of range for shape (0,)"],
-    "to": ["unexpected keyword argument 'memory_format'"],
+    "to": ["unexpected keyword argument 'memory_format'", "non_blocking=", "copy="],
     "float": ["unexpected keyword argument 'memory_format'"],
     "double": ["unexpected keyword argument 'memory_format'"],
     "softmax_with_dtype": ["dtype="],

@@ -46,9 +46,10 @@ def batch_statistics(x):
     mean, square = means_of(lambda part: part)
     var = square - mean * mean
     if is_large(mean, var).any():  # the difference has lost digits: once more, with squares of x - mean
-        (row,) = repeated_over_row([mean], rows.shape[1], N, x.dtype)
-        rest, square = means_of(lambda part: part - row)
-        var = square - rest * rest  # `rest` is what the mean lost when it was rounded to x's dtype
+        centre = mean.astype(x.dtype)
+        (centres,) = repeated_over_row([centre], rows.shape[1], N, x.dtype)
+        rest, square = means_of(lambda part: part - centres)
+        mean, var = centre + rest, square - rest * rest
     return mean.astype(x.dtype), np.maximum(var, 0).astype(x.dtype)
 
 

@@ -7,7 +7,7 @@ from minires.backend.cpu.threads import chunk_ranges, parallel_map
 
 SERIAL_BELOW_MULTIPLICATIONS = 1 << 22  # one thread computes so few before a second has started
 MOST_TERMS = 1 << 15  # products that are added up in float32, which loses digits of longer sums
-TERMS = 1 << 9  # of each part of a longer sum
+TERMS = 1 << 7  # of each part of a longer sum
 
 
 def matmul(a, b):
