@@ -1,13 +1,16 @@
 """The child of a fork computes, no matter what other threads were doing when the process forked."""
 
+import ast
 import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import minires
 from minires.backend import kernels
 from minires.backend.cpu import blas, forks, threads
 
@@ -53,6 +56,15 @@ def holds_in_child(check):
 
 def thread_counts_of_products():
     return {library.num_threads for library in blas.libraries()}
+
+
+def locks_of_modules(tree):
+    """The locks that a module makes for itself when it is imported, and does not give to held_by_forks."""
+    for node in tree.body:
+        made = node.value.func if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) else None
+        name = made.attr if isinstance(made, ast.Attribute) else getattr(made, "id", "")
+        if name in ("Lock", "RLock", "Condition", "Semaphore"):
+            yield ast.unparse(node)
 
 
 def can_multiply():
@@ -129,6 +141,27 @@ def test_a_child_computes_itself_what_a_thread_of_its_parent_had_begun():
     go_on.set()
     assert future.result() == parent
     assert holds_in_child(lambda: future.result() == parent)  # finished before the fork
+
+
+def test_a_fork_holds_the_locks_of_every_module():
+    files = sorted(Path(minires.__file__).parent.rglob("*.py"))
+    assert len(files) > 30
+    locks = {str(file): list(locks_of_modules(ast.parse(file.read_text(encoding="utf-8")))) for file in files}
+    assert {name: found for name, found in locks.items() if found} == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("lock = Lock()", 1),
+        ("lock = threading.RLock()", 1),
+        ("lock = held_by_forks(Lock())", 0),
+        ("def f():\n    lock = Lock()", 0),
+        ("count = 0", 0),
+    ],
+)
+def test_the_check_sees_locks(code, found):
+    assert len(list(locks_of_modules(ast.parse(code)))) == found
 
 
 STEPS_AND_FORKS = """

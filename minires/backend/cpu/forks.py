@@ -63,13 +63,18 @@ def at_fork(**hooks):
         os.register_at_fork(**hooks)
 
 
-# One lock for all that the kernels' threads share, so that a fork needs to take only one. The thread that has
-# it may take it again: a signal handler or a finalizer may interrupt it, and compute.
-state_lock = RLock()
-computing = Gate()
+def held_by_forks(lock):
+    """The lock, which each fork takes from now on: so its child finds it free, and whole what it guards."""
+    at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+    return lock
+
+
+# One lock for all that the kernels' threads share. The thread that has it may take it again: a signal handler
+# or a finalizer may interrupt it, and compute.
+state_lock = held_by_forks(RLock())
 
 # The hooks that are registered last run first before a fork: threads that it waits for may need the lock.
-at_fork(before=state_lock.acquire, after_in_parent=state_lock.release, after_in_child=state_lock.release)
+computing = Gate()
 at_fork(
     before=computing.close,
     after_in_parent=computing.open,
