@@ -4,6 +4,7 @@ The only folder that may import CuPy.
 """
 
 from minires.backend.cpu.blas import one_thread_per_product
+from minires.backend.cpu.forks import held_by_forks
 from minires.backend.cpu.threads import Future, get_num_threads, set_num_threads
 from minires.backend.device import device_of, library, same_library, share_memory, to_device, to_numpy
 from minires.backend.dtypes import (
@@ -25,6 +26,7 @@ __all__ = [
     "device_of",
     "floating_dtype",
     "get_num_threads",
+    "held_by_forks",
     "is_floating",
     "library",
     "one_thread_per_product",

@@ -1,13 +1,13 @@
 """Tensor: an array, its gradient, and the operation that made it."""
 
-from threading import Lock
+from threading import RLock
 
-from minires.backend import as_array, is_floating, library, same_library
+from minires.backend import as_array, held_by_forks, is_floating, library, same_library
 from minires.engine.backward import backpropagate
 from minires.errors import DtypeError, GraphError, ShapeError
 from minires.options import refuse_unless_default
 
-_accumulating = Lock()  # held while a gradient is added to a leaf: threads may share the leaves
+_accumulating = held_by_forks(RLock())  # while a gradient is added to a leaf: threads may share leaves
 
 
 class Version:

@@ -46,7 +46,7 @@ def axes_of(op, x, dim):
 
     Raises ShapeError for an axis that x does not have or that is named twice.
     """
-    if dim is None or dim == ():
+    if dim is None or (isinstance(dim, (tuple, list)) and not dim):
         return tuple(range(x.ndim))
     axes = [axis_of(op, x.shape, d) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))]
     if len(set(axes)) < len(axes):

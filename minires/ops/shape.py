@@ -215,7 +215,7 @@ def broadcast_to(input, *shape):
 
 def squeeze(input, dim=None):
     """input without its axes of length 1, or without those of the axes `dim` that have length 1."""
-    axes = () if dim == () else axes_of("squeeze", input, dim)
+    axes = () if isinstance(dim, (tuple, list)) and not dim else axes_of("squeeze", input, dim)
     return reshape(input, *(n for i, n in enumerate(input.shape) if n != 1 or i not in axes))
 
 

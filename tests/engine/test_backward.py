@@ -1,5 +1,6 @@
 import gc
 import weakref
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -309,3 +310,18 @@ def test_function_names_come_from_the_class():
         pass
 
     assert MaxPool2d.name == "max_pool2d"
+
+
+def test_threads_lose_no_gradient_of_shared_leaves():
+    p = Tensor(np.zeros(2000, np.float32), requires_grad=True)
+
+    def work():
+        for _ in range(20):
+            (p * 1).sum().backward()
+
+    threads = [Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(p.grad.tolist()) == {80.0}

@@ -154,3 +154,26 @@ def test_backward_that_writes_into_a_gradient_that_is_also_used_elsewhere_fails(
     x = rng.choice([-1, 1], (3, 4)) * rng.uniform(1, 2, (3, 4))
     with pytest.raises(GradientError):
         gradcheck(lambda x: ReluInPlace()(x) + x, [x], direction=direction)
+
+
+def test_tensors_without_gradient_are_constants():
+    constant = Tensor(np.full(2, 3.0))
+    assert gradcheck(lambda a, b: a * b, [np.ones(2), constant]) < 1e-8
+    with pytest.raises(OptionError, match="requires a gradient"):
+        gradcheck(ops.exp, [constant])
+
+
+def test_an_error_along_a_direction_names_no_element():
+    with pytest.raises(GradientError, match="along a random direction: backward"):
+        gradcheck(AlmostSquare(), [np.ones(2)], direction=True)
+
+
+def test_a_gradient_that_rounding_alone_explains_counts_as_zero(rng):
+    """A bias in front of a batch norm has none."""
+    x, ones = rng.standard_normal((4, 2, 3, 3)), [np.ones(2), np.zeros(2)]
+    norm = BatchNorm(1e-5)
+    assert gradcheck(lambda b: norm(x + b.reshape(2, 1, 1), *ones), [np.array([0.1, 0.2])]) == 0
+
+
+def test_one_input_needs_no_list():
+    assert gradcheck(ops.exp, np.ones((2, 3))) < 1e-8

@@ -173,3 +173,22 @@ def test_every_operation_states_its_formulas():
         if "forward" in vars(op):
             assert op.__doc__.startswith("y")
             assert " g" in op.__doc__
+
+
+@pytest.mark.parametrize("dim", [np.int64(1), np.int32(-1), [1], (np.int64(-1),)])
+def test_axes_may_be_numbers_of_numpy(dim):
+    x = Tensor(np.arange(6.0).reshape(2, 3))
+    assert x.mean(dim).tolist() == [1, 4]
+    assert x.var(dim).tolist() == [1, 1]
+    assert x.sum(dim).tolist() == [3, 12]
+    assert x.sum(()).tolist() == 15
+
+
+def test_axes_of_a_single_number():
+    x = Tensor(3.0, requires_grad=True)
+    (x.sum(-1) + x.mean(0) + x.max(0).values + x.squeeze(0)).backward()
+    assert x.grad.item() == 4
+
+
+def test_squeeze_takes_several_axes():
+    assert Tensor(np.ones((1, 2, 1, 1))).squeeze((0, 1, -1)).shape == (2, 1)

@@ -72,6 +72,11 @@ SHAPES = [
     ("cross_entropy", lambda: ops.cross_entropy(ones(2, 3), np.array([[0], [1]])), ["(2, 3)", "(2, 1)"]),
     ("cross_entropy", lambda: ops.cross_entropy(ones(3), [0]), ["(3,)", "(1,)"]),
     ("mse_loss", lambda: ops.mse_loss(ones(2, 3), ones(3)), ["(2, 3)", "(3,)"]),
+    ("concatenate", lambda: ops.concatenate([]), ["no tensors"]),
+    ("argmax", lambda: ops.argmax(ones(0)), ["nothing", "(0,)"]),
+    ("argmax", lambda: ops.argmax(ones(2, 3), (0, 1)), ["one axis", "(0, 1)"]),
+    ("broadcast_to", lambda: ones(2).expand(-1, 2), ["(-1, 2)", "(2,)"]),
+    ("batch_norm", lambda: ops.batch_norm(ones(2, 3), None, None), ["running_mean None"]),
 ]
 
 OPTIONS = [
@@ -88,6 +93,13 @@ OPTIONS = [
     ("max_pool2d", lambda: ops.max_pool2d(ones(1, 1, 8, 8), 3, padding=2), ["(2, 2)", "(3, 3)"]),
     ("avg_pool2d", lambda: ops.avg_pool2d(ones(1, 1, 8, 8), (2, 4), padding=2), ["(2, 2)", "(2, 4)"]),
     ("avg_pool2d", lambda: ops.avg_pool2d(ones(1, 1, 8, 8), 0), ["kernel_size"]),
+    ("neg", lambda: -Tensor(np.array([True])), ["truth values"]),
+    ("flatten", lambda: ones(2, 3, 4).flatten(2, 1), ["start_dim 2", "end_dim 1"]),
+    ("conv2d", lambda: ops.conv2d(ones(1, 2, 4, 4), ones(2, 1, 3, 3), groups=2.0), ["groups", "2.0"]),
+    ("batch_norm", lambda: ops.batch_norm(ones(2, 3), None, None, training=True, eps=0), ["eps", "0"]),
+    ("max_pool2d", lambda: ops.max_pool2d(ones(1, 1, 8, 8), 3, 2, 0, 2), ["dilation=2"]),
+    ("cross_entropy", lambda: ops.cross_entropy(ones(2, 3), [0, 1], np.ones(3)), ["weight="]),
+    ("dropout", lambda: ops.dropout(ones(2), 0.5, True, True), ["inplace=True"]),
     ("max_pool2d", lambda: ops.max_pool2d(ones(1, 1, 8, 8), 2, stride=0), ["stride"]),
     (
         "adaptive_avg_pool2d",

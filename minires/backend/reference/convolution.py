@@ -1,5 +1,7 @@
 """Convolution by im2col and one matrix product, its gradients, and its forms with batch norm beside it."""
 
+import math
+
 from minires.backend.device import library
 from minires.backend.reference.batch_norm import batch_norm_gradient, batch_statistics, scale_and_shift
 
@@ -76,7 +78,7 @@ def convolution_weight_gradient(gy, x, shape, window, groups):
     """gW = gy col(x)^T: (N, O, OH, OW), (N, C, H, W) -> (O, C/G, KH, KW) = shape."""
     O, *receptive = shape
     gy = gy.swapaxes(0, 1).reshape(groups, O // groups, -1)  # (G, O/G, N*OH*OW)
-    columns = im2col(x, window).reshape(groups, -1, gy.shape[2])  # (G, C/G*KH*KW, N*OH*OW)
+    columns = im2col(x, window).reshape(groups, math.prod(receptive), -1)  # (G, C/G*KH*KW, N*OH*OW)
     return (gy @ columns.swapaxes(1, 2)).reshape(O, *receptive)
 
 
