@@ -46,7 +46,9 @@ def same_library(arrays, op):
 
 def share_memory(y, x):
     """Whether the array y may be x or a view of it: whether they lie in the same stretch of memory."""
-    return type(y) is type(x) and library(y).may_share_memory(y, x)
+    if type(y) is not type(x) or (y is not x and isinstance(y, np.ndarray) and y.base is None):
+        return False  # on two devices, or y has memory of its own
+    return library(y).may_share_memory(y, x)
 
 
 def to_device(array, device):

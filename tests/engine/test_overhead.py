@@ -1,5 +1,6 @@
 """What a call costs besides its arithmetic, counted, not timed."""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -27,11 +28,13 @@ def python_calls(function):
         nonlocal count
         count += event == "call" and not frame.f_code.co_filename.startswith(BACKEND)
 
+    gc.disable()  # a library may be called back at each collection
     sys.setprofile(count_call)
     try:
         function()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return count
 
 
