@@ -17,15 +17,16 @@ from minires.backend.layout import images_first
 
 ROW_ELEMENTS = 1 << 14  # elements in a row, about: in such rows NumPy works in place, without buffers
 CHUNK_ELEMENTS = 1 << 18  # a few arrays of so many elements fit into the cache
-FLOAT32_ROWS = 32  # rows that are added up in float32, one after the other, before float64 takes over
+SUMMED_ROW_ELEMENTS = 1 << 11  # elements in a row, about, where rows are added up
+FLOAT32_ROWS = 32  # such rows that are added up in float32, one after the other, before float64 takes over
 
 
 def channel_sum(x, dtype=None):
     """The sum of each channel of (N, C, ...): (C,), in x's dtype or in another one."""
     x = in_pixel_order(x)
     rows, (C, N) = wide_rows(x), x.shape[-2:]
-    sums = parallel_map(lambda chunk: sum_of_rows(rows[slice(*chunk)], C, N), chunks_of(rows))
-    return sum(sums).astype(x.dtype if dtype is None else dtype)
+    (sums,) = channel_sums(lambda part: (rows[part],), rows, C, N)
+    return sums.astype(x.dtype if dtype is None else dtype)
 
 
 def batch_statistics(x):
@@ -35,20 +36,15 @@ def batch_statistics(x):
     M = x.size // C
 
     def means_of(values):
-        """The means of values(chunk), of rows from which a constant may be subtracted, and of its square."""
+        """The means of values(part), of rows from which a constant may be subtracted, and of its square."""
+        return channel_sums(lambda part: 2 * (values(part),), rows, C, N) / M
 
-        def sums_of_chunk(chunk):
-            part = values(rows[slice(*chunk)])
-            return np.stack([sum_of_rows(part, C, N), sum_of_products(part, part, C, N)])
-
-        return sum(parallel_map(sums_of_chunk, chunks_of(rows))) / M
-
-    mean, square = means_of(lambda part: part)
+    mean, square = means_of(lambda part: rows[part])
     var = square - mean * mean
     if is_large(mean, var).any():  # the difference has lost digits: once more, with squares of x - mean
         centre = mean.astype(x.dtype)
         (centres,) = repeated_over_row([centre], rows.shape[1], N, x.dtype)
-        rest, square = means_of(lambda part: part - centres)
+        rest, square = means_of(lambda part: rows[part] - centres)
         mean, var = centre + rest, square - rest * rest
     return mean.astype(x.dtype), np.maximum(var, 0).astype(x.dtype)
 
@@ -103,14 +99,12 @@ def batch_norm_gradient(gy, x, norm, y=None, split=False, frozen=False):
     def minus_offset(part):
         return np.subtract(part, offsets, out=empty(part.shape, part.dtype)) if is_offset else part
 
-    def sums_of_chunk(chunk):
-        part = slice(*chunk)
+    def g_and_x(part):
         if y is not None:
             write_relu_gradient(y[part], gy_rows[part], g_rows[part])
-        products = sum_of_products(g_rows[part], minus_offset(x_rows[part]), C, N)
-        return np.stack([sum_of_rows(g_rows[part], C, N), products])
+        return g_rows[part], minus_offset(x_rows[part])
 
-    gbeta, products = sum(parallel_map(sums_of_chunk, chunks_of(x_rows)))
+    gbeta, products = channel_sums(g_and_x, x_rows, C, N)
     scale = 1 / np.sqrt(norm.var + norm.eps)
     ggamma = scale * (products - (norm.mean - offset) * gbeta)
     # gamma scale (g - gbeta / M - xhat ggamma / M) with xhat = scale (x - mean)
@@ -140,9 +134,9 @@ def wide_rows(x):
     return x.reshape(-1, row_length(x.size // (C * N), C * N))
 
 
-def row_length(pixels, size):
+def row_length(pixels, size, about=ROW_ELEMENTS):
     """Elements of a wide row: those of some pixels of `size` elements, so that `pixels` fill whole rows."""
-    most_pixels = 1 << max(0, (ROW_ELEMENTS // size).bit_length() - 1)
+    most_pixels = 1 << max(0, (about // size).bit_length() - 1)
     return math.gcd(pixels, most_pixels) * size
 
 
@@ -154,33 +148,37 @@ def repeated_over_row(values, length, N, dtype):
     return repeated.reshape(len(values), length)
 
 
-def sum_of_rows(rows, C, N):
-    """The sum of each channel over rows of whole pixels, (C, N) each: (C,) in float64.
+def channel_sums(operands_of, rows, C, N):
+    """The sum of each channel of a map, and of its product with a second one: (1, C) or (2, C) in float64.
+
+    operands_of(part): the rows `part`, a slice, of the map, or of both maps. `rows` is cut into the parts;
+    each row has whole pixels of (C, N).
+    """
+    length = row_length(rows.size // (C * N), C * N, SUMMED_ROW_ELEMENTS)
+
+    def sums_of_chunk(chunk):
+        return sums_of_rows(*(operand.reshape(-1, length) for operand in operands_of(slice(*chunk))))
+
+    sums = sum(parallel_map(sums_of_chunk, chunks_of(rows)))
+    return sums.reshape(len(sums), -1, C, N).sum(axis=(1, 3))
+
+
+def sums_of_rows(a, b=None):
+    """The sum of the rows of a, (rows, length), and with b also of a b: (1 or 2, length) in float64.
 
     float32 adds one row after the other, which is precise enough for a few rows; then float64 takes over.
     """
-    blocks, rest = in_blocks(rows)
-    # A product with ones is faster than NumPy's sum.
-    ones = np.ones(FLOAT32_ROWS, rows.dtype)
-    return of_channels(ones @ blocks, C, N) + of_channels(ones[: len(rest)] @ rest, C, N)
-
-
-def sum_of_products(a, b, C, N):
-    """The sum of a b for each channel, as sum_of_rows: (C,) in float64."""
-    (a, a_rest), (b, b_rest) = in_blocks(a), in_blocks(b)
-    sums, sums_of_rest = np.einsum("kpr,kpr->kr", a, b), np.einsum("pr,pr->r", a_rest, b_rest)
-    return of_channels(sums, C, N) + of_channels(sums_of_rest, C, N)
-
-
-def in_blocks(rows):
-    """(rows, length) as blocks, (blocks, FLOAT32_ROWS, length), and the rest of the rows."""
-    whole = len(rows) // FLOAT32_ROWS * FLOAT32_ROWS
-    return rows[:whole].reshape(-1, FLOAT32_ROWS, rows.shape[1]), rows[whole:]
-
-
-def of_channels(sums, C, N):
-    """Sums for each element of a row, added up for each channel: (C,) in float64."""
-    return sums.astype(np.float64).reshape(-1, C, N).sum(axis=(0, 2))
+    count = min(len(a), FLOAT32_ROWS)
+    rest = len(a) % count
+    if rest:
+        parts = (slice(0, -rest), slice(-rest, None))
+        return sum(sums_of_rows(*(x[part] for x in (a, b) if x is not None)) for part in parts)
+    a = a.reshape(-1, count, a.shape[1])
+    sums = np.empty((1 if b is None else 2, len(a), a.shape[2]), a.dtype)
+    if b is not None:  # first, because it reads from memory in order, and the sum of a then from the cache
+        np.einsum("kpr,kpr->kr", a, b.reshape(a.shape), out=sums[1])
+    np.matmul(np.ones(count, a.dtype), a, out=sums[0])  # faster than NumPy's sum
+    return sums.sum(axis=1, dtype=np.float64)
 
 
 def chunks_of(rows):
