@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from minires.backend import floating_dtype, kernels, reference
 from minires.engine import Function, Tensor
-from minires.errors import ShapeError
+from minires.errors import OptionError, ShapeError
 from minires.ops.checks import as_tensors, axes_of
 from minires.ops.elementwise import maximum, minimum
 from minires.options import refuse_unless_default
@@ -142,6 +142,8 @@ def numpy_names(reduction):
     def wrapper(*args, **options):
         for numpy_name, name in {"axis": "dim", "keepdims": "keepdim"}.items():
             if numpy_name in options:
+                if name in options:
+                    raise OptionError(f"{reduction.__name__}: {numpy_name}= means {name}=; give one of them")
                 options[name] = options.pop(numpy_name)
         return reduction(*args, **options)
 
@@ -165,9 +167,22 @@ def mean(input, dim=None, keepdim=False, *, dtype=None):
 
 
 @numpy_names
-def var(input, dim=None, *, correction=1, keepdim=False):
-    """The variance over `dim`, sum (x - mean)^2 / (n - correction): unbiased with 1, biased with 0."""
+def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    """The variance over `dim`, sum (x - mean)^2 / (n - correction).
+
+    correction: 1 if left out, which makes it unbiased. `unbiased`, True or False, is the older name for 1 or
+    0; it may also come first, x.var(False). Raises OptionError where both are given.
+    """
     (x,) = as_tensors((input,))
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if unbiased is not None:
+        if correction is not None or not isinstance(unbiased, bool):
+            raise OptionError(
+                f"var: unbiased must be True or False, and without correction, not {unbiased!r} with "
+                f"correction={correction!r}"
+            )
+        correction = int(unbiased)
     return Var(axes_of("var", x, dim), 1 if correction is None else correction, keepdim)(x)
 
 

@@ -1,6 +1,7 @@
 """Operations that move elements: values do not change, so a gradient is only moved back."""
 
 import math
+from functools import wraps
 
 import numpy as np
 
@@ -123,9 +124,22 @@ class To(Function):
         return gy if self.device is None else to_device(gy, self.saved)
 
 
-def _as_one_tuple(sizes):
-    """(2, 3) for f(x, 2, 3) and for f(x, (2, 3)) alike."""
-    return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
+def numbers_or_tuple(*names):
+    """Let a function of a tensor and a tuple also take single numbers, or the tuple by one of the names."""
+
+    def decorate(function):
+        @wraps(function)
+        def wrapper(input, *numbers, **by_name):
+            name = next((name for name in names if name in by_name and not numbers), None)
+            if name is not None:
+                numbers = (by_name.pop(name),)
+            if len(numbers) == 1 and isinstance(numbers[0], (tuple, list)):
+                (numbers,) = numbers
+            return function(input, tuple(numbers), **by_name)
+
+        return wrapper
+
+    return decorate
 
 
 def size(input, dim=None):
@@ -133,9 +147,10 @@ def size(input, dim=None):
     return input.shape if dim is None else input.shape[axis_of("size", input.shape, dim)]
 
 
-def reshape(input, *shape):
+@numbers_or_tuple("shape", "size")
+def reshape(input, shape):
     """input in another shape of as many elements; one length may be -1 and follows from the others."""
-    return Reshape(_as_one_tuple(shape))(input)
+    return Reshape(shape)(input)
 
 
 def flatten(input, start_dim=0, end_dim=-1):
@@ -147,19 +162,19 @@ def flatten(input, start_dim=0, end_dim=-1):
     return reshape(input, *shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
 
 
-def permute(input, *dims):
+@numbers_or_tuple("dims")
+def permute(input, dims):
     """The axes in the order `dims`."""
-    axes = tuple(axis_of("permute", input.shape, dim) for dim in _as_one_tuple(dims))
+    axes = tuple(axis_of("permute", input.shape, dim) for dim in dims)
     if sorted(axes) != list(range(input.ndim)):
-        raise ShapeError(
-            f"permute: {_as_one_tuple(dims)} is not an order of the {input.ndim} axes of shape {input.shape}"
-        )
+        raise ShapeError(f"permute: {dims} is not an order of the {input.ndim} axes of shape {input.shape}")
     return Permute(axes)(input)
 
 
-def transpose(input, *dims):
+@numbers_or_tuple("dims")
+def transpose(input, dims, dim0=None, dim1=None):
     """With two axes, swap them; with none, reverse the order of all; with all, the same as `permute`."""
-    dims = _as_one_tuple(dims)
+    dims = (*dims, *(dim for dim in (dim0, dim1) if dim is not None))
     if len(dims) not in (0, 2, input.ndim):
         raise OptionError(f"transpose: give no axis, two, or all {input.ndim}, not {dims}")
     axes = list(range(input.ndim))
@@ -201,9 +216,9 @@ def concatenate(tensors, dim=0):
     return Concatenate(axis_of("concatenate", tensors[0].shape, dim))(*tensors)
 
 
-def broadcast_to(input, *shape):
+@numbers_or_tuple("shape", "size")
+def broadcast_to(input, shape):
     """input repeated along axes of length 1 and along new axes in front; -1 in `shape` keeps a length."""
-    shape = _as_one_tuple(shape)
     added = len(shape) - input.ndim
     if added < 0 or -1 in shape[:added]:
         raise ShapeError(

@@ -1,9 +1,11 @@
 """PyTorch's arguments under PyTorch's names, in PyTorch's order, with PyTorch's defaults."""
 
 import inspect
+from types import FunctionType
 
 import pytest
 
+import minires.nn.functional as F
 from minires import nn
 from minires.errors import OptionError
 
@@ -18,6 +20,13 @@ METHODS = [
     name
     for name in dir(nn.Module)
     if not name.startswith("_") and callable(getattr(torch.nn.Module, name, None)) and name != "forward"
+]
+# The others are no Python functions in PyTorch, or have arguments for its own use: tests/ops/ calls them.
+FUNCTIONS = [
+    name
+    for name in F.__all__
+    if isinstance(getattr(torch.nn.functional, name, None), FunctionType)
+    and name not in ("max_pool2d", "softmax", "log_softmax")
 ]
 SEQUENTIAL_METHODS = ["append", "extend", "insert", "__getitem__", "__setitem__"]
 
@@ -52,6 +61,11 @@ def test_a_layer_has_pytorchs_arguments(name):
     assert list(differences(getattr(nn, name), getattr(torch.nn, name))) == []
 
 
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_has_pytorchs_arguments(name):
+    assert list(differences(getattr(F, name), getattr(torch.nn.functional, name))) == []
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_of_module_has_pytorchs_arguments(name):
     assert list(differences(getattr(nn.Module, name), getattr(torch.nn.Module, name))) == []
@@ -65,6 +79,7 @@ def test_a_method_of_sequential_has_as_many_arguments(name):
 
 def test_there_is_something_to_compare():
     assert {"Conv2d", "Linear", "BatchNorm2d", "Dropout", "Sequential", "Module", "Parameter"} <= set(LAYERS)
+    assert {"batch_norm", "cross_entropy", "dropout", "mse_loss", "pad", "relu"} <= set(FUNCTIONS)
     assert {"named_parameters", "load_state_dict", "register_forward_hook", "to", "train"} <= set(METHODS)
 
 

@@ -161,8 +161,6 @@ REFUSED = {
     "sub": ["alpha="],
     "pow": ["whole numbers have no negative whole powers"],
     "__rpow__": ["whole numbers have no negative whole powers"],
-    "var": ["unexpected keyword argument 'unbiased'"],
-    "var_unbiased": ["dim must be a whole number, not True", "dim must be a whole number, not False"],
     "cat": ["is out of range for shape (0,)"],
     "to": ["unexpected keyword argument 'memory_format'", "non_blocking=", "copy="],
     "float": ["unexpected keyword argument 'memory_format'"],
@@ -186,7 +184,7 @@ REFUSED = {
 
 # None of their samples agrees.
 ALL_REFUSED = {
-    *("var_unbiased", "softmax_with_dtype", "log_softmax_with_dtype"),
+    *("softmax_with_dtype", "log_softmax_with_dtype"),
     *(f"nn.functional.pad_{mode}" for mode in ("reflect", "replicate", "replicate_negative", "circular")),
 }
 
