@@ -48,8 +48,9 @@ class Tensor:
     def data(self, array):
         array = as_array(array.data if isinstance(array, Tensor) else array)
         self._check_gradient(array.dtype, self._requires_grad)
-        if array is not self._array:  # not after x.data -= y, which has changed the array in place
+        if array is not self._array:
             self._array, self.version = array, Version()
+        self.changed()  # in place, after x.data -= y
 
     @property
     def requires_grad(self):

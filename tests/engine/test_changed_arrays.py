@@ -50,13 +50,15 @@ def test_a_graph_that_does_not_need_the_changed_array_stays_valid():
     assert w.grad.tolist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize("change", ["load_state_dict", "reset_parameters", "overwrite", "+="])
+@pytest.mark.parametrize("change", ["load_state_dict", "reset_parameters", "overwrite", "+=", "data -="])
 def test_all_changes_by_the_library_are_noticed(change, rng):
     layer = nn.Linear(3, 2, generator=0)
     x = leaf(1, 2, 3)
     y = layer(x).sum()
     with no_grad():
-        if change == "load_state_dict":
+        if change == "data -=":
+            layer.weight.data -= 1
+        elif change == "load_state_dict":
             layer.load_state_dict(layer.state_dict())
         elif change == "reset_parameters":
             layer.reset_parameters(rng)

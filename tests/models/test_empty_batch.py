@@ -7,7 +7,6 @@ from minires import Tensor, models
 from minires.ops import cross_entropy
 
 
-@pytest.mark.filterwarnings("ignore:.*invalid value")
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", ["resnet8", "preact_resnet8", "resnext11_4x8d"])
 def test_forward_and_backward(name, training):
