@@ -23,9 +23,9 @@ def gradcheck(func, inputs, *, direction=False, eps=1e-6, tolerance=1e-6, genera
 
     func: takes the inputs as Tensors and returns a Tensor of any shape. It must give the same result at every
         call.
-    inputs: arrays, or float64 Tensors (a net's parameters, say), which are nudged in place and then restored;
-        one of them or a list. Tensors that require no gradient are constants. Keep the others away from kinks
-        and ties (|x| at 0, equal entries under a maximum), which have no gradient.
+    inputs: arrays, or float64 Tensors (a net's parameters, say), which are nudged in place and then restored,
+        as their `grad` is; one of them or a list. Tensors that require no gradient are constants. Keep the
+        others away from kinks and ties (|x| at 0, equal entries under a maximum), which have no gradient.
     direction: False checks every element, for operations; True checks the slope along one random direction
         through all inputs at once, for whole nets, and takes only two more evaluations.
     tolerance: if an error is above it, a GradientError names the input and both values. An error is relative
@@ -51,11 +51,7 @@ def gradcheck(func, inputs, *, direction=False, eps=1e-6, tolerance=1e-6, genera
         with no_grad():
             return float((func(*tensors).numpy() * u).sum())
 
-    for tensor in tensors:
-        tensor.grad = None
-    # A copy: a wrong backward may write into its upstream gradient, and loss() needs u unchanged.
-    func(*tensors).backward(to_device(u.copy(), tensors[0].device))
-    gradients = {i: np.zeros(t.shape) if t.grad is None else t.grad.numpy() for i, t in nudged.items()}
+    gradients = dict(zip(nudged, gradients_of(func, tensors, nudged.values(), u), strict=True))
     if direction:
         steps = [generator.standard_normal(tensor.shape) for tensor in nudged.values()]
         exact = sum(float((g * step).sum()) for g, step in zip(gradients.values(), steps, strict=True))
@@ -73,16 +69,32 @@ def gradcheck(func, inputs, *, direction=False, eps=1e-6, tolerance=1e-6, genera
     return max(errors)
 
 
+def gradients_of(func, inputs, tensors, u):
+    """The gradients of `tensors` that backward() computes, as arrays; their `grad` stays as it was."""
+    before = [tensor.grad for tensor in inputs]
+    try:
+        for tensor in inputs:
+            tensor.grad = None
+        # A copy: a wrong backward may write into its upstream gradient, and loss() needs u unchanged.
+        func(*inputs).backward(to_device(u.copy(), inputs[0].device))
+        return [np.zeros(t.shape) if t.grad is None else t.grad.numpy() for t in tensors]
+    finally:
+        for tensor, grad in zip(inputs, before, strict=True):
+            tensor.grad = grad
+
+
 def slope(loss, tensors, steps, eps):
     """The central difference of `loss()` when every tensor moves along its step."""
     values = [t.data.copy() for t in tensors]
     sides = []
-    for sign in (1, -1):
-        for tensor, value, step in zip(tensors, values, steps, strict=True):
-            tensor.overwrite(value + to_device(np.asarray(sign * eps * step), tensor.device))
-        sides.append(loss())
-    for tensor, value in zip(tensors, values, strict=True):
-        tensor.overwrite(value)
+    try:
+        for sign in (1, -1):
+            for tensor, value, step in zip(tensors, values, steps, strict=True):
+                tensor.overwrite(value + to_device(np.asarray(sign * eps * step), tensor.device))
+            sides.append(loss())
+    finally:
+        for tensor, value in zip(tensors, values, strict=True):
+            tensor.overwrite(value)
     return (sides[0] - sides[1]) / (2 * eps)
 
 

@@ -644,18 +644,22 @@ except GraphError as error:
     print(error)
 
 # %%
-# What an operation has kept must not change before the walk has used it. Nothing checks
-# this. Here the product has kept :math:`x = 3`, and then the 3 is changed to a 4
-# (``x.data`` is the tensor's own array):
+# What an operation has kept must not change before the walk has used it. Here the
+# product has kept :math:`x = 3`, and then the 3 becomes a 4. With that the walk would
+# say 8, but the derivative at 3 is 6. A tensor counts its changes, and so the library
+# refuses:
 
 x = Tensor([3.0], requires_grad=True)
 y = x * x
 x.data += 1
-y.backward()
-print("the derivative of x * x at 3 is 6, and not", x.grad.item())
+try:
+    y.backward()
+except GraphError as error:
+    print(error)
 
 # %%
-# So parameters are changed after ``backward()``, never between the two passes.
+# Only a write past the tensor, into its array (``x.data[0] = 4``), is not counted. So
+# parameters are changed after ``backward()``, never between the two passes.
 #
 # The way back can also be cut at one place. ``detach()`` gives the same data without
 # its history, a constant as far as gradients go. For :math:`x \cdot x` with one factor

@@ -390,8 +390,9 @@ plt.show()
 # %%
 # Nothing is wrong here except the place. The same happens where two elements are equal
 # under a maximum. At a tie a nudge up raises the maximum, and a nudge down does not
-# lower it. The difference is one half. The library gives each of the equal ones the
-# same share, so that the shares add up to 1:
+# lower it. The difference is one half. ``amax`` gives each of the equal ones the same
+# share, so that the shares add up to 1. (``x.max(1)``, as in PyTorch, gives all to the
+# first.)
 
 tied = np.array([[2.0, 2.0, 2.0, 1.0]])
 ((exact, differences),) = compare(lambda x: x.amax(1), tied, upstream=np.ones(1))

@@ -1,7 +1,7 @@
 """Which dtype an array, a Python number and a result have: PyTorch's rules, which are not NumPy's.
 
-The three kinds of numbers are, from the lowest to the highest: truth values, whole numbers, fractions. The
-fractions are float32 or float64; on a GPU a map may also be bfloat16.
+There are three categories of numbers, from the lowest to the highest: truth values, whole numbers and
+floating-point numbers. These are float32 or float64; on a GPU a map may also be bfloat16.
 """
 
 from math import inf
@@ -12,9 +12,9 @@ import numpy as np
 from minires.backend.device import library
 from minires.errors import DeviceError, DtypeError, OptionError, ShapeError
 
-# NumPy's letter for the kind of a dtype -> its height. "V" is that of bfloat16, which is not NumPy's own.
-HEIGHTS = {"b": 0, "i": 1, "u": 1, "f": 2, "V": 2}
-# What Python numbers of each height become where no array is of that height.
+# NumPy's letter for the kind of a dtype -> its category. "V" is that of bfloat16, which is not NumPy's own.
+CATEGORIES = {"b": 0, "i": 1, "u": 1, "f": 2, "V": 2}
+# What Python numbers of each category become where no array is of that category.
 DTYPES_OF_NUMBERS = np.dtype(bool), np.dtype(np.int64), np.dtype(np.float32)
 LARGEST = {np.dtype(name): float(np.finfo(name).max) for name in ("float32", "float64")}
 
@@ -23,10 +23,13 @@ def as_array(data, dtype=None):
     """`data` as an array: float32 unless `dtype`, or the dtype that it brings along, says otherwise.
 
     Floating-point numbers are kept in float32 or float64, nothing narrower or wider; but bfloat16 stays.
-    Raises DtypeError for what holds no numbers, ShapeError for lists of unequal lengths.
+    Raises DtypeError for another dtype and for what holds no numbers, ShapeError for lists of unequal
+    lengths, OptionError for a number in a list that does not fit into the dtype.
     """
+    if dtype is not None:
+        dtype = _checked(dtype)
     if not hasattr(data, "dtype"):
-        return _numbers_in(data).astype(np.float32 if dtype is None else dtype)
+        return _numbers_in(data, np.dtype(np.float32) if dtype is None else dtype)
     if type(data) is not np.ndarray:
         if isinstance(data, np.ma.MaskedArray):
             raise DtypeError("expected numbers, not a masked array; fill its gaps first: array.filled(0)")
@@ -41,14 +44,29 @@ def as_array(data, dtype=None):
     return data if dtype is None else data.astype(dtype, copy=False)
 
 
-def _numbers_in(data):
+def _checked(dtype):
+    """`dtype` as a dtype of NumPy; DtypeError unless arrays may have it."""
+    try:
+        dtype = np.dtype(dtype)
+    except TypeError as error:
+        raise DtypeError(f"dtype={dtype!r} is unknown; write 'float32', for example") from error
+    narrow = dtype.kind == "f" and dtype.itemsize not in (4, 8)
+    if narrow or (dtype.kind not in "biuf" and dtype.name != "bfloat16"):
+        raise DtypeError(f"dtype must be 'float32', 'float64', or one of whole numbers, not {dtype.name!r}")
+    return dtype
+
+
+def _numbers_in(data, dtype):
     """A number, or nested lists of numbers, as an array."""
     try:
         array = np.asarray(data)
     except ValueError as error:
         raise ShapeError(f"lists of unequal lengths are not an array: {error}") from error
     _check_kind(data, array.dtype)
-    return array
+    if dtype.kind in "iu" and array.size:
+        number(array.min(), dtype)
+        number(array.max(), dtype)
+    return array.astype(dtype)
 
 
 def _check_kind(data, dtype):
@@ -73,20 +91,20 @@ def arithmetic_dtype(tensor):
 def common_dtype(values):
     """The dtype in which arithmetic on these arrays and Python numbers is done (torch.result_type).
 
-    The highest kind of number among the values decides. Of this kind, arrays with axes come first; arrays
+    The highest category among the values decides. Of this category, arrays with axes come first; arrays
     without axes count where there are none, and Python numbers where there are no arrays at all. So float32
     maps times a float64 without axes are float32, and uint8 plus 1 is uint8.
     """
     arrays = [value for value in values if hasattr(value, "dtype")]
     if len(arrays) == len(values) and all(array.dtype == arrays[0].dtype for array in arrays):
         return arrays[0].dtype
-    highest = max(map(_height, values))
-    decisive = [array for array in arrays if _height(array) == highest]
+    highest = max(map(_category, values))
+    decisive = [array for array in arrays if _category(array) == highest]
     decisive = [array for array in decisive if array.ndim] or decisive
     if not decisive:
         return DTYPES_OF_NUMBERS[highest]
     dtype = np.result_type(*(array.dtype for array in decisive))
-    if HEIGHTS[dtype.kind] != highest:  # NumPy computes uint64 with int64 in float64
+    if CATEGORIES[dtype.kind] != highest:  # NumPy computes uint64 with int64 in float64
         names = ", ".join(str(array.dtype) for array in decisive)
         raise DtypeError(f"no dtype of whole numbers holds all of {names}; convert with .to('int64')")
     return dtype
@@ -95,12 +113,12 @@ def common_dtype(values):
 def floating_dtype(values):
     """common_dtype, but float32 for whole numbers and truth values: for functions such as exp and mean."""
     dtype = common_dtype(values)
-    return dtype if HEIGHTS[dtype.kind] == 2 else np.dtype(np.float32)
+    return dtype if CATEGORIES[dtype.kind] == 2 else np.dtype(np.float32)
 
 
-def _height(value):
+def _category(value):
     if hasattr(value, "dtype"):
-        return HEIGHTS[value.dtype.kind]
+        return CATEGORIES[value.dtype.kind]
     return 0 if isinstance(value, bool) else 1 if isinstance(value, Integral) else 2
 
 
@@ -127,7 +145,8 @@ def as_arrays(values, rule=None):
     arrays = [value for value in values if hasattr(value, "dtype")]
     if rule is None and len(arrays) == len(values):
         return arrays
-    dtype, xp = (rule or common_dtype)(values), library(arrays[0]) if arrays else np
+    dtype = (rule or common_dtype)(values)
+    xp = library(arrays[0]) if arrays else np
     values = [value if hasattr(value, "dtype") else number(value, dtype, xp) for value in values]
     if rule is None:
         return values
@@ -147,7 +166,7 @@ def number(value, dtype, xp=np):
                 f"the number {value} does not fit into {dtype}, which holds {low} to {high}; convert the "
                 "tensor first, for example with .to('int64')"
             )
-    elif LARGEST.get(dtype, inf) < abs(value) != inf:
+    elif abs(value) != inf and abs(value) > LARGEST.get(dtype, inf):
         raise OptionError(f"the number {value} does not fit into {dtype}, which holds up to {LARGEST[dtype]}")
     return np.asarray(value, dtype) if xp is np else xp.full((), value, dtype)
 

@@ -91,7 +91,7 @@ class Tensor:
         """Add d(self)/d(leaf), weighted by `gradient`, to the `grad` of every leaf that requires one.
 
         gradient: the upstream gradient, of this tensor's shape; left out, it is 1 for a single element.
-        Raises GraphError where there is no graph, or where it or its arrays are gone; ShapeError.
+        Raises GraphError where the graph or its arrays are missing, ShapeError, OptionError for the others.
         """
         refuse_unless_default(
             "backward", retain_graph=(retain_graph or None, None), create_graph=(create_graph, False),
@@ -124,7 +124,7 @@ class Tensor:
         self.version.number += 1
 
     def become(self, y):
-        """Take over the numbers of y, and its history: in place where y has none, for x += 1."""
+        """Take over the numbers of y: in place where y has no history, else its array and the history."""
         if y.creator is None:
             self.overwrite(y.data)
         else:

@@ -100,7 +100,7 @@ class Module(Members):
             if set_to_none:
                 parameter.grad = None
             elif parameter.grad is not None:
-                parameter.grad.data[...] = 0
+                parameter.grad.overwrite(0)
 
     def to(self, *args, device=None, dtype=None, non_blocking=False):
         """Convert parameters and buffers in place; return self.

@@ -84,6 +84,10 @@ class Sequential(Module):
         return part
 
     def __setitem__(self, i, module):
+        if isinstance(i, slice):
+            raise OptionError(
+                "Sequential: net[i] = layer replaces one layer; i must be a number, not a slice"
+            )
         name = list(self._layers())[i]
         check_layer(name, module)
         self.add_module(name, module)

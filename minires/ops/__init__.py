@@ -4,6 +4,7 @@ from minires.ops import operators as operators
 from minires.ops.activation import dropout, relu, sigmoid, tanh
 from minires.ops.conv import conv2d
 from minires.ops.elementwise import abs, add, clip, div, exp, log, maximum, minimum, mul, neg, pow, sqrt, sub
+from minires.ops.indexing import getitem
 from minires.ops.linear import linear, matmul
 from minires.ops.loss import cross_entropy, log_softmax, mse_loss, softmax
 from minires.ops.norm import batch_norm, local_response_norm
@@ -13,7 +14,6 @@ from minires.ops.shape import (
     broadcast_to,
     concatenate,
     flatten,
-    getitem,
     pad,
     permute,
     reshape,

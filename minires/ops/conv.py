@@ -25,7 +25,7 @@ class Conv2d(Function):
     not its columns, which are up to KH*KW times as large.
 
     added, relu: whether a map z, the last input, is added, and whether a ReLU follows. With both,
-        y = max(W col(x) + b + z, 0), and gz = gy where y > 0, else 0, takes the place of gy above.
+        y = max(W col(x) + b + z, 0), and gz = 0 where y <= 0, else gy, takes the place of gy above.
     measured: whether the statistics of y's channels are computed while y is written, without b and z. The
         batch norm that follows needs them: `statistics`, as kernels.batch_statistics returns them.
     """

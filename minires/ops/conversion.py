@@ -17,7 +17,7 @@ def device(input):
 def numpy(input, *, force=False):
     """The data as an array of NumPy: shared on the CPU, copied from a GPU.
 
-    force: for PyTorch's sake; here the array can always be had.
+    force: has no effect; PyTorch has it.
     """
     return to_numpy(input.data)
 
@@ -44,6 +44,11 @@ def length(input):
     if not input.shape:
         raise TypeError("a tensor without dimensions has no length")
     return input.shape[0]
+
+
+def formatted(input, spec):
+    """For f"{tensor:.4f}", of a single element; without a specification it is the text of any tensor."""
+    return format(item(input), spec) if spec else text(input)
 
 
 def text(input):
@@ -78,6 +83,7 @@ METHODS = {
     "__float__": lambda x: float(item(x)),
     "__int__": lambda x: int(item(x)),
     "__repr__": text,
+    "__format__": formatted,
     "__getstate__": state,
     "__deepcopy__": deep_copy,
 }

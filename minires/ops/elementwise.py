@@ -1,7 +1,7 @@
 """Arithmetic element by element. Shapes broadcast as in NumPy; the engine sums gradients to an input's shape.
 
 Everywhere below, y is the output, gy its gradient, ga, gb, gx those of the inputs a, b, x. Dtypes are
-PyTorch's, see backend/dtypes.py: arithmetic stays among whole numbers, functions compute in fractions.
+PyTorch's, see backend/dtypes.py: arithmetic stays among whole numbers, functions compute in floating point.
 """
 
 import numpy as np
@@ -226,7 +226,7 @@ def mul(input, other):
 
 
 def div(input, other, *, rounding_mode=None):
-    """input / other, in fractions also for whole numbers."""
+    """input / other, in floating point also for whole numbers."""
     refuse_unless_default("div", rounding_mode=(rounding_mode, None))
     return Div()(input, other)
 

@@ -31,7 +31,7 @@ class CrossEntropy(Function, computes_in=floating_dtype):
     """
 
     def __init__(self, labels):
-        self.labels = labels
+        self.labels = labels.copy()  # a loader may overwrite the array before the backward pass
 
     def forward(self, x):
         y, self.saved = kernels.cross_entropy(x, self.labels)
@@ -58,7 +58,9 @@ def log_softmax(input, dim=None, *, dtype=None):
     refuse_unless_default("log_softmax", dtype=(dtype, None))
     (x,) = as_tensors((input,))
     if dim is None and x.ndim > 2:
-        raise OptionError(f"softmax, log_softmax: say along which axis of shape {x.shape}, with dim=1, say")
+        raise OptionError(
+            f"softmax, log_softmax: shape {x.shape} has several axes; give one, for example dim=1"
+        )
     return LogSoftmax(axis_of("log_softmax", x.shape, -1 if dim is None else dim))(x)
 
 

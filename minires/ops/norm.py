@@ -20,7 +20,7 @@ class BatchNorm(Function):
     beta: (C,). Source: Ioffe and Szegedy 2015, Algorithm 1 and section 3.
 
     added, relu: whether a map z, the last input, is added, and whether a ReLU follows. With both,
-        y = max(gamma xhat + beta + z, 0), and gz = gy where y > 0, else 0, takes the place of gy above.
+        y = max(gamma xhat + beta + z, 0), and gz = 0 where y <= 0, else gy, takes the place of gy above.
     statistics: those of x, as kernels.batch_statistics returns them, if they are known already.
     update: the arguments running, momentum and count of kernels.batch_normalization.
     """

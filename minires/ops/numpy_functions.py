@@ -6,7 +6,7 @@ NumPy would turn a tensor into an array without a word, and the result would hav
 import numpy as np
 
 from minires.engine import Tensor
-from minires.errors import GraphError
+from minires.errors import DtypeError, GraphError
 from minires.ops import elementwise, linear
 from minires.ops.comparison import COMPARISONS
 
@@ -26,21 +26,29 @@ OPERATORS = {
     np.greater_equal: COMPARISONS["ge"],
 }
 
+# Where NumPy's name is not that of the tensor's method.
+OWN_NAMES = {"absolute": "abs"}
+
 
 def array_ufunc(self, ufunc, method, *inputs, out=None, **options):
     """NumPy's function `ufunc` of arrays and at least one tensor: the operation above, else GraphError."""
     if ufunc not in OPERATORS or method != "__call__" or options:
-        own = f"x.{ufunc.__name__}()" if hasattr(Tensor, ufunc.__name__) else "the tensor's own operations"
+        name = OWN_NAMES.get(ufunc.__name__, ufunc.__name__)
+        has_own = hasattr(Tensor, name) and method == "__call__"
+        own = f"x.{name}({'y' if ufunc.nin == 2 else ''})" if has_own else "the tensor's own operations"
+        called = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
         raise GraphError(
-            f"np.{ufunc.__name__}: NumPy's functions take arrays, and their results leave the graph; "
-            f"write {own}, or np.{ufunc.__name__}(x.numpy()) for an array"
+            f"np.{called}: NumPy's functions take arrays, and their results leave the graph; write {own}, or "
+            f"np.{called}(x.numpy()) for an array"
         )
     y = OPERATORS[ufunc](*inputs)
     if out is None:
         return y
     if y.requires_grad:
         raise GraphError("array += tensor: the array would leave the graph; write array = array + tensor")
-    np.copyto(out[0], y.data, casting="same_kind")
+    if not np.can_cast(y.dtype, out[0].dtype, "same_kind"):
+        raise DtypeError(f"array += tensor: an array of {out[0].dtype} cannot hold the result, {y.dtype}")
+    out[0][...] = y.data
     return out[0]
 
 

@@ -14,6 +14,7 @@ from minires.ops import (
     comparison,
     conversion,
     elementwise,
+    indexing,
     linear,
     loss,
     numpy_functions,
@@ -30,7 +31,8 @@ OPERATORS = {
     "__matmul__": linear.matmul,
     "__neg__": elementwise.neg,
     "__abs__": elementwise.abs,
-    "__getitem__": shape.getitem,
+    "__getitem__": indexing.getitem,
+    "__setitem__": indexing.setitem,
 }
 
 REFLECTED = {
@@ -85,10 +87,10 @@ METHODS = {
     "squeeze": shape.squeeze,
     "unsqueeze": shape.unsqueeze,
     "to": shape.to,
-    "numel": lambda x: x.data.size,
+    "numel": shape.numel,
     "size": shape.size,
-    "float": lambda x: shape.to(x, "float32"),
-    "double": lambda x: shape.to(x, "float64"),
+    "float": shape.float32,
+    "double": shape.float64,
 }
 
 
@@ -115,7 +117,7 @@ def _in_place(sign, function):
     return update
 
 
-def _comparison(function):
+def _comparison_operator(function):
     """Elementwise, a Tensor of truth values without a gradient; == and != also take what holds no numbers."""
 
     def compare(self, other):
@@ -134,7 +136,7 @@ for _name, _function in REFLECTED.items():
 for _name, (_sign, _function) in IN_PLACE.items():
     setattr(Tensor, _name, _in_place(_sign, _function))
 for _name, _function in comparison.COMPARISONS.items():
-    setattr(Tensor, f"__{_name}__", _comparison(_function))
+    setattr(Tensor, f"__{_name}__", _comparison_operator(_function))
 Tensor.T = property(shape.transpose)
 Tensor.device = property(conversion.device)
 Tensor.__array_ufunc__ = numpy_functions.array_ufunc

@@ -17,7 +17,8 @@ from minires.options import refuse_unless_default
 class MaxPool2d(Function):
     """y = max of x under the window        gx = sum of gy over the windows whose first maximum is this pixel
 
-    Padding counts as minus infinity. x: (N, C, H, W), y: (N, C, OH, OW).
+    Padding counts as minus infinity. Where a window holds NaN, its last NaN is the maximum. x: (N, C, H, W),
+    y: (N, C, OH, OW).
     """
 
     def __init__(self, window):

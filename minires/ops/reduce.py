@@ -115,7 +115,7 @@ class TakeAlong(Reduction):
 
     def __init__(self, i, axes, keepdim):
         super().__init__(axes, keepdim)
-        self.i = i
+        self.i = i.copy()  # the user also has i, and may change it before the backward pass
 
     def forward(self, x):
         self.saved = x.shape

@@ -41,27 +41,6 @@ class Permute(Function):
         return gy.transpose(inverse)
 
 
-class Getitem(Function):
-    """y = x[index]        gx[index] += gy, elsewhere 0"""
-
-    def __init__(self, index):
-        self.index = index
-
-    def forward(self, x):
-        self.saved = x.shape
-        return x[self.index]
-
-    def backward(self, gy):
-        gx = zeros_in_order_of(gy, self.saved)
-        if all(part is None or part is ... or isinstance(part, (int, slice)) for part in self.index):
-            gx[self.index] = gy
-            return gx
-        # An array of indices may name an element often, and each time counts: float64, as in precise_sum.
-        total = gx.astype(np.float64)
-        self.xp.add.at(total, self.index, gy)
-        return total.astype(gx.dtype)
-
-
 class Pad(Function):
     """y = x inside a border of zeros        gx = gy without the border"""
 
@@ -142,6 +121,11 @@ def numbers_or_tuple(*names):
     return decorate
 
 
+def numel(input):
+    """How many elements the tensor has."""
+    return input.data.size
+
+
 def size(input, dim=None):
     """The shape, or the length along `dim`."""
     return input.shape if dim is None else input.shape[axis_of("size", input.shape, dim)]
@@ -187,13 +171,6 @@ def transpose(input, dims, dim0=None, dim1=None):
     else:
         axes = dims
     return permute(input, *axes)
-
-
-def getitem(input, index):
-    """input[index], with slices, integers, None, ... and arrays as in NumPy."""
-    parts = index if isinstance(index, tuple) else (index,)
-    parts = tuple(part.data if isinstance(part, Tensor) else part for part in parts)
-    return Getitem(parts)(input)
 
 
 def pad(input, pad, mode="constant", value=None):
@@ -249,6 +226,8 @@ def to(input, *args, device=None, dtype=None, non_blocking=False, copy=False):
         PyTorch's: OptionError for another value than False.
     """
     flags = [arg for arg in args if isinstance(arg, bool)]
+    if len(flags) > 2:
+        raise OptionError(f"to: at most two flags, non_blocking and copy, come after the target, not {flags}")
     non_blocking, copy = [*flags, *(non_blocking, copy)[len(flags) :]]
     refuse_unless_default("to", non_blocking=(non_blocking, False), copy=(copy, False))
     y = input
@@ -273,3 +252,13 @@ def _to(x, target):
             "'float64', or a dtype of whole numbers)"
         )
     return To(dtype=dtype)(x)
+
+
+def float32(input):
+    """input in float32."""
+    return to(input, "float32")
+
+
+def float64(input):
+    """input in float64."""
+    return to(input, "float64")

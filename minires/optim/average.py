@@ -12,8 +12,8 @@ class WeightAverage:
     """The arithmetic mean of a model's weights w_1 ... w_n at n updates:  (w_1 + ... + w_n) / n.
 
     Around a minimum the weights of SGD are noisy, and their mean is closer to the minimum than the last ones.
-    Batch norm's running statistics are averaged like the weights that they belong to. Whole
-    numbers, such as a counter, and masks have no mean: the model keeps its own.
+    Batch norm's running statistics are averaged like the weights that they belong to. Whole numbers, such as
+    a counter, and masks have no mean: the model keeps its own.
 
     Source: Polyak and Juditsky 1992; GoogLeNet's final model is such a mean (Szegedy et al. 2014, section 6).
 

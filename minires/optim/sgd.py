@@ -176,10 +176,12 @@ class SGD:
             p.changed()
 
     def zero_grad(self, set_to_none=True):
-        """Forget all gradients. set_to_none=False, PyTorch's zeros in place of None, is not built here."""
-        refuse_unless_default("SGD.zero_grad", set_to_none=(set_to_none, True))
+        """Forget all gradients, or with set_to_none=False set them to 0."""
         for p in self.params:
-            p.grad = None
+            if set_to_none:
+                p.grad = None
+            elif p.grad is not None:
+                p.grad.overwrite(0)
 
     def state_dict(self):
         """{"velocity.0": array of NumPy, ...}, one for each parameter in order; on the CPU without a copy.

@@ -156,3 +156,70 @@ def test_a_model_that_keeps_a_graph_is_copied_after_detaching_only():
     assert pickle.loads(pickle.dumps(model)).last.creator is None
     model.last = model.last.detach()
     assert copy.deepcopy(model).last.tolist() == model.last.tolist()
+
+
+INDICES = {
+    "max": lambda x, i: x.max(0),
+    "index": lambda x, i: (x[i], i),
+    "cross_entropy": lambda x, i: (ops.cross_entropy(x.reshape(1, 3), i), i),
+}
+
+
+@pytest.mark.parametrize("use", INDICES.values(), ids=INDICES)
+def test_indices_and_labels_may_change_after_the_forward_pass(use):
+    """They are the user's, too: a loader may write the next batch's labels into the same array."""
+    gradients = []
+    for change in (0, 1):
+        x = leaf(1, 3, 2)
+        y, i = use(x, np.array([1]))
+        i += change
+        y.sum().backward()
+        gradients.append(x.grad.tolist())
+    assert gradients[0] == gradients[1]
+    assert any(gradients[0])
+
+
+def test_elements_are_written_in_place():
+    x = Tensor(np.arange(6, dtype=np.float32).reshape(2, 3))
+    row = x[1]
+    x[0, 1:] = 7
+    x[1] = Tensor([4, 5, 6])
+    x[:1] += 1
+    assert x.tolist() == [[1, 8, 8], [4, 5, 6]]
+    assert row.tolist() == [4, 5, 6]
+    counts = Tensor(np.zeros(3, np.int64))
+    counts[Tensor(np.array([0, 2]))] = 3
+    assert counts.tolist() == [3, 0, 3]
+
+
+def test_a_written_element_makes_an_old_graph_stale():
+    w = leaf(1, 2, 3)
+    y = (w * w).sum()
+    with no_grad():
+        w[0] = 5
+    with pytest.raises(GraphError, match=CHANGED):
+        y.backward()
+
+
+@pytest.mark.parametrize(
+    ("write", "error", "message"),
+    [
+        (lambda: leaf(1, 2).__setitem__(0, 5), GraphError, "no_grad"),
+        (lambda: Tensor([1, 2]).__setitem__(0, leaf(5)), GraphError, "no_grad"),
+        (lambda: Tensor(np.array([1, 2])).__setitem__(0, 1.5), DtypeError, "int64 cannot hold"),
+        (lambda: Tensor(np.array([1, 2], np.uint8)).__setitem__(0, 256), OptionError, "256 does not fit"),
+        (lambda: Tensor([1, 2]).__setitem__(0, None), DtypeError, "not None"),
+        (lambda: Tensor([1, 2]).__setitem__(0, [3, 4]), ShapeError, r"\(2,\)"),
+        (lambda: Tensor([1, 2]).__setitem__(2, 3), ShapeError, "out of bounds"),
+    ],
+)
+def test_elements_that_cannot_be_written_are_refused(write, error, message):
+    with pytest.raises(error, match=message):
+        write()
+
+
+def test_an_element_of_a_graph_is_not_changed_before_the_refusal():
+    x = leaf(1, 2)
+    with pytest.raises(GraphError):
+        x[:1] += 5
+    assert x.tolist() == [1, 2]

@@ -177,3 +177,22 @@ def test_a_gradient_that_rounding_alone_explains_counts_as_zero(rng):
 
 def test_one_input_needs_no_list():
     assert gradcheck(ops.exp, np.ones((2, 3))) < 1e-8
+
+
+def test_gradients_and_numbers_stay_as_they_were():
+    w, constant = Tensor(np.array([2.0]), True), Tensor(np.array([1.0]))
+    (w * 3.5).sum().backward()
+    gradcheck(lambda w, c: w * w + c, [w, constant])
+    assert (w.tolist(), w.grad.tolist(), constant.grad) == ([2], [3.5], None)
+
+    calls = []
+
+    def interrupted(w):
+        calls.append(w)
+        if len(calls) > 2:
+            raise KeyboardInterrupt
+        return w * w
+
+    with pytest.raises(KeyboardInterrupt):
+        gradcheck(interrupted, [w])
+    assert (w.tolist(), w.grad.tolist()) == ([2], [3.5])

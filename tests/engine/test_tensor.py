@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minires import Tensor, no_grad
-from minires.errors import GraphError, MiniresError, OptionError, ShapeError
+from minires.errors import DtypeError, GraphError, MiniresError, OptionError, ShapeError
 
 NUMBERS = [2, 2.5, True, np.float64(2.5), np.float32(2.5), np.int64(2), np.int32(2), np.bool_(True)]
 ARITHMETIC = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
@@ -182,3 +182,26 @@ def test_a_hand_written_step_leaves_an_array_in_data():
     x.data -= 0.5 * x.grad
     assert isinstance(x.data, np.ndarray)
     assert x.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "longdouble", "complex64", "str", "foo", object])
+def test_other_dtypes_are_refused(dtype):
+    with pytest.raises(DtypeError, match="dtype"):
+        Tensor([1.0], dtype=dtype)
+    with pytest.raises(DtypeError, match="dtype"):
+        Tensor(np.ones(1, np.float32), dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("number", "dtype"), [(300, "uint8"), (-1, "uint8"), (1e30, "int64"), (np.nan, "int64")]
+)
+def test_a_number_that_the_dtype_cannot_hold_is_refused(number, dtype):
+    with pytest.raises(OptionError, match=f"does not fit into {dtype}"):
+        Tensor([1, number], dtype=dtype)
+
+
+def test_a_single_element_is_formatted_as_a_number():
+    assert f"{Tensor([[2.0]]):.3f}" == f"{Tensor(2.0):.3f}" == "2.000"
+    assert f"{Tensor([1, 2])}" == str(Tensor([1, 2]))
+    with pytest.raises(ShapeError, match="2 elements"):
+        f"{Tensor([1, 2]):.3f}"

@@ -85,12 +85,19 @@ def test_what_is_not_built_is_refused_by_name(name):
         optimizer.step()
 
 
-def test_closures_and_zeroed_gradients_are_refused_by_name():
-    optimizer = SGD(parameters((2,)))
+def test_closures_are_refused_by_name():
     with pytest.raises(OptionError, match="closure"):
-        optimizer.step(lambda: 1.0)
-    with pytest.raises(OptionError, match="set_to_none=False"):
-        optimizer.zero_grad(set_to_none=False)
+        SGD(parameters((2,))).step(lambda: 1.0)
+
+
+def test_gradients_are_forgotten_or_set_to_0():
+    w, unused = parameters((2,), (3,))
+    optimizer = SGD([w, unused])
+    (w * w).sum().backward()
+    optimizer.zero_grad(set_to_none=False)
+    assert (w.grad.tolist(), unused.grad) == ([0, 0], None)
+    optimizer.zero_grad()
+    assert w.grad is None
 
 
 def no_parameters():

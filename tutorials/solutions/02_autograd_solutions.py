@@ -137,7 +137,7 @@ gradient = backward(np.array([1.0, 1.0]))
 print(gradient)
 
 # %%
-# The library shares equally, too:
+# ``amax`` of the library shares equally, too:
 
 leaf = Tensor(x, requires_grad=True)
 leaf.amax(1).sum().backward()

@@ -22,8 +22,8 @@ def relu_gradient(gy, y):
 def write_relu_gradient(y, gy, gx):
     """gx = 0 where y <= 0, else gy, written into gx; all in one dtype.
 
-    The bits of gy, read as a whole number, are multiplied by 0 or 1. A product of fractions would make NaN of
-    0 times infinity, and np.where takes ten times as long.
+    The bits of gy, read as a whole number, are multiplied by 0 or 1. A product in floating point would make
+    NaN of 0 times infinity, and np.where takes ten times as long.
     """
     bits = np.dtype(f"i{gx.itemsize}")
     mask = gx.view(bits)

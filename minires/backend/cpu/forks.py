@@ -64,7 +64,7 @@ def at_fork(**hooks):
 
 
 def held_by_forks(lock):
-    """The lock, which each fork takes from now on: so its child finds it free, and whole what it guards."""
+    """The lock. Each fork takes it first, so that in the child it is free, and what it guards is complete."""
     at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
     return lock
 

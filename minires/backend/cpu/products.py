@@ -12,7 +12,7 @@ TERMS = 1 << 7  # of each part of a longer sum
 
 def matmul(a, b):
     """y = a b; large products are cut along the rows or the columns of y, along the longer of the two."""
-    if a.shape[-1] > MOST_TERMS:
+    if a.shape[-1] > MOST_TERMS and a.dtype.kind == b.dtype.kind == "f":
         return sum_of_products(a, b)
     if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype or a.size * b.shape[1] < SERIAL_BELOW_MULTIPLICATIONS:
         return a @ b

@@ -17,7 +17,7 @@ def relu(x):
 
 
 def relu_gradient(gy, y):
-    """gx = gy where y > 0, else 0."""
+    """gx = 0 where y <= 0, else gy."""
     return _launch_in_memory_order("relu_gradient", gy, y)
 
 
