@@ -129,11 +129,24 @@ def operand(x, op, position):
     """
     if isinstance(x, Real):
         return x.item() if isinstance(x, np.generic) else x
+    if isinstance(x, (list, tuple)) and _needs_grad(x):
+        raise DtypeError(
+            f"{op}: argument {position + 1}: a list of tensors would leave the graph; join the tensors with "
+            "concatenate"
+        )
     try:
         return as_array(x)
     except DtypeError as error:
         advice = "; does a forward() lack its return?" if x is None else ""
         raise DtypeError(f"{op}: argument {position + 1}: {error}{advice}") from error
+
+
+def _needs_grad(items):
+    """Whether one of the items of nested lists is a tensor that requires a gradient."""
+    return any(
+        _needs_grad(item) if isinstance(item, (list, tuple)) else getattr(item, "requires_grad", False)
+        for item in items
+    )
 
 
 def as_arrays(values, rule=None):

@@ -2,6 +2,7 @@
 
 import re
 from copy import copy
+from weakref import ref
 
 import numpy as np
 
@@ -62,6 +63,8 @@ class Function:
         for tensor, array in zip(tensors, arrays, strict=True):
             if share_memory(result, array):
                 y.version = tensor.version
+                alive = [reference for reference in y.version.sharing if reference() is not None]
+                y.version.sharing = (*alive, ref(tensor), ref(y))
         if True in self.needs_grad and grad_enabled() and is_floating(dtype):
             self.record(tensors, arrays, y)
         else:

@@ -11,9 +11,12 @@ _accumulating = held_by_forks(RLock())  # while a gradient is added to a leaf: t
 
 
 class Version:
-    """How often an array was changed in place. Tensors that share memory share their Version."""
+    """How often an array was changed in place. Tensors that share memory share their Version.
 
-    number = 0
+    sharing: weak references to those of them that are an operation's input and its result, a view.
+    """
+
+    number, sharing = 0, ()
 
 
 class Tensor:
@@ -116,20 +119,12 @@ class Tensor:
 
     def overwrite(self, array):
         """Change the numbers in place; a graph that needs the old ones refuses its backward()."""
-        self.data[...] = array
+        self.data[...] = Tensor(array, dtype=self.dtype).data
         self.changed()
 
     def changed(self):
         """To be called after a change of the numbers in place."""
         self.version.number += 1
-
-    def become(self, y):
-        """Take over the numbers of y: in place where y has no history, else its array and the history."""
-        if y.creator is None:
-            self.overwrite(y.data)
-        else:
-            self._array, self.version, self.creator = y.data, y.version, y.creator
-            self._requires_grad = True
 
     def accumulate(self, gradient, fresh=False):
         """Add the array `gradient` to `grad`; `fresh`: it is used nowhere else and needs no copy."""

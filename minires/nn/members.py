@@ -30,7 +30,13 @@ class Members:
                 vars(self)["_vacant"] = {**self._vacant, name: kind}
             elif kind is Buffer and kind_of(value) is None:
                 value = Buffer.of(value)
+        elif isinstance(vars(self).get(name), (dict, list, tuple)):
+            check_items(self, name, vars(self)[name], value)
         super().__setattr__(name, value)
+
+    def __setstate__(self, state):
+        """For pickle and copy, which otherwise ask a class's own __getattr__ before there are attributes."""
+        vars(self).update(state)
 
     def __delattr__(self, name):
         super().__delattr__(name)
@@ -168,7 +174,7 @@ WORDS = {
         "Parameter",
         "write nn.Parameter(value) for a new one, or {name}.overwrite(value) to change its numbers",
     ),
-    Buffer: ("buffer", "Tensor", "write Tensor(value)"),
+    Buffer: ("buffer", "Tensor", "write nn.Buffer(value)"),
     Members: ("child module", "Module", "take nn.ReLU() instead of F.relu, for example"),
 }
 
@@ -186,6 +192,15 @@ def check_member(owner, name, kind, value, classes):
             f"{type(owner).__name__}: cannot assign {type(value).__name__} as {word} {name!r} "
             f"({expected} or None expected); {advice.format(name=name)}"
         )
+
+
+def check_items(owner, name, before, after):
+    """OptionTypeError if a new list or dict has something else where the one before it had a member."""
+    items = dict(values_in(after, (name,)))
+    for keys, member in values_in(before, (name,)):
+        kind, value = kind_of(member), items.get(keys)
+        if kind is not None and kind_of(value) is None:
+            check_member(owner, dotted(keys), kind, value, kind)
 
 
 def dotted(keys):

@@ -26,6 +26,12 @@ class HookHandle:
         """Remove the hook: it is not called any more."""
         self.module._forward_hooks = tuple(h for h in self.module._forward_hooks if h is not self.hook)
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.remove()
+
 
 class Module(Members):
     """A part of a network: set parameters, buffers and modules as attributes, define forward, call it.
@@ -54,6 +60,8 @@ class Module(Members):
         as hook(module, inputs, kwargs, output).
         """
         refuse_unless_default("register_forward_hook", always_call=(always_call, False))
+        if not callable(hook):
+            raise OptionTypeError(f"register_forward_hook: hook must be a function, not {hook!r}")
         hook = Hook(hook, with_kwargs)
         hooks = self._forward_hooks
         self._forward_hooks = (hook, *hooks) if prepend else (*hooks, hook)
@@ -184,7 +192,7 @@ def targets_of(arg):
     if arg is None:
         return []
     if isinstance(arg, Tensor):
-        return [arg.dtype, arg.device]
+        return [*targets_of(arg.dtype), arg.device]
     dtype = as_dtype(arg)
     if dtype is not None and not is_floating(dtype):
         raise OptionTypeError(

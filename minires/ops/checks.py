@@ -1,9 +1,10 @@
 """Checks of what operations require of their arguments, before a kernel runs."""
 
 from functools import cache
+from numbers import Real
 from operator import index
 
-from minires.backend import arithmetic_dtype
+from minires.backend import arithmetic_dtype, operand
 from minires.backend.window import Window
 from minires.engine import Tensor
 from minires.errors import OptionError, ShapeError
@@ -22,9 +23,12 @@ def check_same_float(op, *tensors):
         )
 
 
-def as_tensors(inputs):
-    """Each input as a Tensor."""
-    return [x if isinstance(x, Tensor) else Tensor(x) for x in inputs]
+def as_tensors(op, *inputs):
+    """Each input as a Tensor; DtypeError names the operation and the position of what holds no numbers."""
+    return [
+        x if isinstance(x, Tensor) else Tensor(x if isinstance(x, Real) else operand(x, op, i))
+        for i, x in enumerate(inputs)
+    ]
 
 
 def axis_of(op, shape, dim):

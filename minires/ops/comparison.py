@@ -4,7 +4,7 @@ import operator
 
 from minires.backend import as_arrays, common_dtype, operand, same_library
 from minires.engine import Tensor
-from minires.errors import ShapeError
+from minires.errors import OptionError, ShapeError
 
 
 def _comparison(compare, name):
@@ -22,6 +22,8 @@ def _comparison(compare, name):
         except ValueError as error:
             shapes = " and ".join(str(value.shape) for value in values)
             raise ShapeError(f"{name}: shapes {shapes} do not fit") from error
+        except OverflowError as error:
+            raise OptionError(f"{name}: a number is too large for the tensor's dtype: {error}") from error
 
     function.__name__, function.__doc__ = name, f"Whether {name} holds, element by element."
     return function

@@ -8,7 +8,7 @@ from operator import index
 from minires.backend import kernels
 from minires.engine import Function
 from minires.errors import OptionError, ShapeError
-from minires.ops.checks import check_same_float, sliding_window
+from minires.ops.checks import as_tensors, check_same_float, sliding_window
 from minires.ops.epilogue import add_and_relu, kernel_can_add
 
 
@@ -71,7 +71,8 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, 
         any other addend both are operations of their own.
     Raises ShapeError or OptionError that names the argument that does not fit.
     """
-    x, inputs = input, (input, weight) if bias is None else (input, weight, bias)
+    inputs = as_tensors("conv2d", input, weight, *(() if bias is None else (bias,)))
+    x, weight = inputs[:2]
     window = convolution_window(*inputs, stride=stride, padding=padding, dilation=dilation, groups=groups)
     if add is None:
         return Conv2d(window, groups, relu=relu)(*inputs)

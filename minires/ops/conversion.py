@@ -1,5 +1,6 @@
 """From a tensor to what is not one: numbers, lists, arrays of NumPy, text, and copies without a history."""
 
+import operator
 from copy import deepcopy
 
 import numpy as np
@@ -32,6 +33,11 @@ def item(input):
     if input.data.size != 1:
         raise ShapeError(f"item(): a tensor of shape {input.shape} has {input.data.size} elements, not one")
     return input.data.item()
+
+
+def index(input):
+    """For range(tensor) and list[tensor]: the only element, which must be a whole number."""
+    return operator.index(item(input))
 
 
 def tolist(input):
@@ -81,6 +87,7 @@ METHODS = {
     "__len__": length,
     "__bool__": lambda x: bool(item(x)),
     "__float__": lambda x: float(item(x)),
+    "__index__": index,
     "__int__": lambda x: int(item(x)),
     "__repr__": text,
     "__format__": formatted,

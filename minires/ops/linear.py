@@ -58,7 +58,7 @@ def rows_of(x):
 
 def matmul(input, other):
     """The matrix product; a vector counts as a row on the left, as a column on the right."""
-    a, b = as_tensors((input, other))
+    a, b = as_tensors("matmul", input, other)
     if a.ndim == 0 or b.ndim == 0:
         raise ShapeError(f"matmul: shapes {a.shape} and {b.shape}: a single number is not a matrix; use *")
     left = reshape(a, 1, -1) if a.ndim == 1 else a
@@ -76,7 +76,7 @@ def matmul(input, other):
 
 def linear(input, weight, bias=None):
     """input weight^T + bias: (..., I), (O, I), (O,) -> (..., O)."""
-    x, weight, *rest = as_tensors((input, weight) if bias is None else (input, weight, bias))
+    x, weight, *rest = as_tensors("linear", input, weight, *(() if bias is None else (bias,)))
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         raise ShapeError(
             f"linear: input {x.shape} does not fit weight {weight.shape}; it needs (..., in), (out, in)"

@@ -56,7 +56,7 @@ class SquaredError(Function, computes_in=floating_dtype):
 def log_softmax(input, dim=None, *, dtype=None):
     """log(e^x / sum e^x) along `dim`, which may be left out for a vector or a matrix (N, K)."""
     refuse_unless_default("log_softmax", dtype=(dtype, None))
-    (x,) = as_tensors((input,))
+    (x,) = as_tensors("log_softmax", input)
     if dim is None and x.ndim > 2:
         raise OptionError(
             f"softmax, log_softmax: shape {x.shape} has several axes; give one, for example dim=1"
@@ -85,7 +85,7 @@ def cross_entropy(
         "cross_entropy", weight=(weight, None), size_average=(size_average, None), reduce=(reduce, None),
         ignore_index=(ignore_index, -100), label_smoothing=(label_smoothing, 0.0),
     )  # fmt: skip
-    (x,) = as_tensors((input,))
+    (x,) = as_tensors("cross_entropy", input)
     labels = target.data if isinstance(target, Tensor) else target
     labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
     if x.ndim != 2 or labels.shape != x.shape[:1]:
@@ -123,7 +123,7 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
     refuse_unless_default(
         "mse_loss", size_average=(size_average, None), reduce=(reduce, None), weight=(weight, None)
     )
-    x, target = as_tensors((input, target))
+    x, target = as_tensors("mse_loss", input, target)
     if x.shape != target.shape:
         raise ShapeError(f"mse_loss: input {x.shape} and target {target.shape} must have one shape")
     return _reduce("mse_loss", SquaredError()(x, target), reduction)

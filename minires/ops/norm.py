@@ -109,10 +109,10 @@ def batch_norm(
     statistics: those of x, in training only, if conv2d_and_statistics has computed them.
     Raises ShapeError or OptionError that names the argument that does not fit.
     """
-    (x,) = as_tensors((input,))
+    (x,) = as_tensors("batch_norm", input)
     weight = constant_vector(1, x) if weight is None else weight
     bias = constant_vector(0, x) if bias is None else bias
-    weight, bias = as_tensors((weight, bias))
+    _, weight, bias = as_tensors("batch_norm", x, weight, bias)
     arguments = x, running_mean, running_var, weight, bias, training, momentum, eps, statistics
     if add is None:
         return batch_norm_operation(*arguments, relu=relu)(x, weight, bias)
@@ -141,7 +141,11 @@ def batch_norm_operation(
         )
     check_same_float("batch_norm", x, weight, bias)
     check_numbers("batch_norm", eps=eps, momentum=momentum)
-    running = tuple(r.data for r in as_tensors((running_mean, running_var))) if keeps_statistics else None
+    running = (
+        tuple(r.data for r in as_tensors("batch_norm", running_mean, running_var))
+        if keeps_statistics
+        else None
+    )
     same_library([weight.data, *(running or ())], "batch_norm, weight and statistics")
     if not training:
         if statistics is not None:
@@ -172,7 +176,7 @@ def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
 
     AlexNet's constants are size=5, alpha=5e-4 (its 1e-4 is not divided by 5), beta=0.75, k=2.
     """
-    (x,) = as_tensors((input,))
+    (x,) = as_tensors("local_response_norm", input)
     if size < 1:
         raise OptionError(f"local_response_norm: size must be at least 1, not {size}")
     if x.ndim < 3:

@@ -57,7 +57,7 @@ def array_function(self, function, types, args, options):
 
     def to_array(x):
         if isinstance(x, Tensor):
-            if x.requires_grad:
+            if x.requires_grad and function not in (np.shape, np.ndim, np.size):
                 raise GraphError(
                     f"np.{function.__name__}: the result would leave the graph; use an operation of minires, "
                     "or x.numpy() for the array of a tensor"

@@ -6,6 +6,7 @@ that `a + b` is `add(a, b)` and `x.mean(1)` is `mean(x, 1)`.
 
 import numpy as np
 
+from minires.backend import operand
 from minires.engine import Tensor
 from minires.engine.grad_mode import grad_enabled
 from minires.errors import DtypeError, GraphError, ShapeError
@@ -99,7 +100,10 @@ def _reflected(function):
 
 
 def _in_place(sign, function):
-    """x += y changes the tensor x itself, as in PyTorch: all names of x see it."""
+    """x += y changes the tensor x itself, as in PyTorch: all names of x see it.
+
+    Where y has no history, the numbers change in place. Else x takes over the result's array and history.
+    """
 
     def update(self, other):
         if grad_enabled() and self.requires_grad and self.creator is None:
@@ -111,7 +115,17 @@ def _in_place(sign, function):
             if not np.can_cast(y.dtype, self.dtype, "same_kind"):
                 raise DtypeError(f"x {sign} y: x of {self.dtype} cannot hold the result, which is {y.dtype}")
             y = shape.to(y, self.dtype)
-        self.become(y)
+        if y.creator is None:
+            self.overwrite(y.data)
+            return self
+        sharing = [reference() for reference in self.version.sharing]
+        if any(tensor is not None and tensor is not self for tensor in sharing):
+            raise GraphError(
+                f"x {sign} y: other tensors share x's memory, as a view does, and the graph would not know "
+                "of their change; write x = x + y"
+            )
+        self.data, self.version, self.creator = y.data, y.version, y.creator
+        self.requires_grad = True
         return self
 
     return update
@@ -121,10 +135,12 @@ def _comparison_operator(function):
     """Elementwise, a Tensor of truth values without a gradient; == and != also take what holds no numbers."""
 
     def compare(self, other):
-        try:
-            return function(self, other)
-        except DtypeError:
-            return NotImplemented  # then Python compares by identity for ==, and raises TypeError for <
+        if not isinstance(other, Tensor):
+            try:
+                operand(other, "compare", 1)
+            except DtypeError:
+                return NotImplemented  # then Python compares by identity for ==, and raises TypeError for <
+        return function(self, other)
 
     return compare
 

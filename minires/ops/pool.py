@@ -96,7 +96,8 @@ def max_pool2d(
     dilation and return_indices are PyTorch's; OptionError for another value than the default.
     """
     refuse_unless_default("max_pool2d", dilation=(dilation, 1), return_indices=(return_indices, False))
-    return MaxPool2d(_pooling_window("max_pool2d", input, kernel_size, stride, padding, ceil_mode))(input)
+    (x,) = as_tensors("max_pool2d", input)
+    return MaxPool2d(_pooling_window("max_pool2d", x, kernel_size, stride, padding, ceil_mode))(x)
 
 
 def avg_pool2d(
@@ -107,13 +108,14 @@ def avg_pool2d(
     divisor_override is PyTorch's; OptionError for another value than None.
     """
     refuse_unless_default("avg_pool2d", divisor_override=(divisor_override, None))
-    window = _pooling_window("avg_pool2d", input, kernel_size, stride, padding, ceil_mode)
-    return AvgPool2d(window, count_include_pad)(input)
+    (x,) = as_tensors("avg_pool2d", input)
+    window = _pooling_window("avg_pool2d", x, kernel_size, stride, padding, ceil_mode)
+    return AvgPool2d(window, count_include_pad)(x)
 
 
 def global_avg_pool2d(input):
     """The mean over each whole map: (N, C, H, W) -> (N, C)."""
-    (x,) = as_tensors((input,))
+    (x,) = as_tensors("global_avg_pool2d", input)
     if x.ndim != 4:
         raise ShapeError(f"global_avg_pool2d: the input must be (N, C, H, W), not {x.shape}")
     return GlobalAvgPool2d()(x)
@@ -126,7 +128,7 @@ def adaptive_avg_pool2d(input, output_size):
     ceil((i + 1) H / OH). So y = P x Q^T: row i of the matrix P, (OH, H), is 1 / length at the pixels of
     window i and 0 elsewhere; Q, (OW, W), is the same for the width.
     """
-    (x,) = as_tensors((input,))
+    (x,) = as_tensors("adaptive_avg_pool2d", input)
     check_same_float("adaptive_avg_pool2d", x)
     size = pair(output_size, "adaptive_avg_pool2d: output_size")
     if min(size) < 1:

@@ -154,7 +154,7 @@ def numpy_names(reduction):
 def sum(input, dim=None, keepdim=False, *, dtype=None):
     """The sum over `dim`; whole numbers and truth values add up to int64."""
     refuse_unless_default("sum", dtype=(dtype, None))
-    (x,) = as_tensors((input,))
+    (x,) = as_tensors("sum", input)
     return Sum(axes_of("sum", x, dim), keepdim)(x)
 
 
@@ -162,7 +162,7 @@ def sum(input, dim=None, keepdim=False, *, dtype=None):
 def mean(input, dim=None, keepdim=False, *, dtype=None):
     """The mean over `dim`; NaN where there is nothing to average."""
     refuse_unless_default("mean", dtype=(dtype, None))
-    (x,) = as_tensors((input,))
+    (x,) = as_tensors("mean", input)
     return Mean(axes_of("mean", x, dim), keepdim)(x)
 
 
@@ -173,7 +173,7 @@ def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     correction: 1 if left out, which makes it unbiased. `unbiased`, True or False, is the older name for 1 or
     0; it may also come first, x.var(False). Raises OptionError where both are given.
     """
-    (x,) = as_tensors((input,))
+    (x,) = as_tensors("var", input)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     if unbiased is not None:
@@ -189,14 +189,14 @@ def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
 @numpy_names
 def amax(input, dim=(), keepdim=False):
     """The largest values over `dim`; equal ones share the gradient."""
-    (x,) = as_tensors((input,))
+    (x,) = as_tensors("amax", input)
     return Amax(axes_of("amax", x, dim), keepdim)(x)
 
 
 @numpy_names
 def amin(input, dim=(), keepdim=False):
     """The smallest values over `dim`; equal ones share the gradient."""
-    (x,) = as_tensors((input,))
+    (x,) = as_tensors("amin", input)
     return Amin(axes_of("amin", x, dim), keepdim)(x)
 
 
@@ -225,7 +225,7 @@ def min(input, dim=None, keepdim=False):
 
 
 def _along(op, find, x, dim, keepdim):
-    (x,) = as_tensors((x,))
+    (x,) = as_tensors(op, x)
     axes = _one_axis(op, x, dim)
     indices = find(x, dim, keepdim=True)
     if x.ndim == 0:
@@ -253,7 +253,7 @@ def argmin(input, dim=None, keepdim=False):
 
 
 def _argument(op, x, dim, keepdim):
-    (x,) = as_tensors((x,))
+    (x,) = as_tensors(op, x)
     axes = axes_of(op, x, None) if dim is None else _one_axis(op, x, dim)
     check_not_empty(op, x, axes)
     axis = axes[0] if axes and dim is not None else None

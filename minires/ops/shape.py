@@ -2,6 +2,7 @@
 
 import math
 from functools import wraps
+from operator import index
 
 import numpy as np
 
@@ -114,7 +115,10 @@ def numbers_or_tuple(*names):
                 numbers = (by_name.pop(name),)
             if len(numbers) == 1 and isinstance(numbers[0], (tuple, list)):
                 (numbers,) = numbers
-            return function(input, tuple(numbers), **by_name)
+            if not all(hasattr(number, "__index__") for number in numbers):
+                raise OptionError(f"{function.__name__}: {names[0]} must be whole numbers, not {numbers}")
+            (x,) = as_tensors(function.__name__, input)
+            return function(x, tuple(map(index, numbers)), **by_name)
 
         return wrapper
 
@@ -139,6 +143,7 @@ def reshape(input, shape):
 
 def flatten(input, start_dim=0, end_dim=-1):
     """The axes from `start_dim` to `end_dim` as one: (N, C, H, W) -> (N, C*H*W) with start_dim=1."""
+    (input,) = as_tensors("flatten", input)
     shape = input.shape or (1,)
     start, end = (axis_of("flatten", input.shape, dim) for dim in (start_dim, end_dim))
     if start > end:
@@ -176,6 +181,9 @@ def transpose(input, dims, dim0=None, dim1=None):
 def pad(input, pad, mode="constant", value=None):
     """Zeros around input; `pad` is (left, right, top, bottom, ...) as in PyTorch, the last axis first."""
     refuse_unless_default("pad", mode=(mode, "constant"), value=(value or None, None))
+    (input,) = as_tensors("pad", input)
+    if not isinstance(pad, (list, tuple)):
+        raise OptionError(f"pad: pad must be a list or a tuple of widths, not {pad!r}")
     pairs = list(zip(pad[::2], pad[1::2], strict=False))[::-1]
     if len(pad) % 2 or len(pairs) > input.ndim or min(pad, default=0) < 0:
         raise OptionError(
@@ -187,7 +195,9 @@ def pad(input, pad, mode="constant", value=None):
 
 def concatenate(tensors, dim=0):
     """The tensors one after the other along the axis `dim`."""
-    tensors = as_tensors(tensors)
+    if not isinstance(tensors, (list, tuple, Tensor)):
+        raise OptionError(f"concatenate: tensors must be a list or a tuple of tensors, not {tensors!r}")
+    tensors = as_tensors("concatenate", *tensors)
     if not tensors:
         raise ShapeError("concatenate: there are no tensors to put one after the other")
     return Concatenate(axis_of("concatenate", tensors[0].shape, dim))(*tensors)
@@ -207,15 +217,15 @@ def broadcast_to(input, shape):
 
 def squeeze(input, dim=None):
     """input without its axes of length 1, or without those of the axes `dim` that have length 1."""
+    (input,) = as_tensors("squeeze", input)
     axes = () if isinstance(dim, (tuple, list)) and not dim else axes_of("squeeze", input, dim)
     return reshape(input, *(n for i, n in enumerate(input.shape) if n != 1 or i not in axes))
 
 
 def unsqueeze(input, dim):
     """input with a new axis of length 1 at `dim`."""
-    if not -input.ndim - 1 <= dim <= input.ndim:
-        raise ShapeError(f"unsqueeze: axis {dim} is out of range for shape {input.shape}")
-    position = dim % (input.ndim + 1)
+    (input,) = as_tensors("unsqueeze", input)
+    position = axis_of("unsqueeze", (*input.shape, 1), dim)
     return reshape(input, *input.shape[:position], 1, *input.shape[position:])
 
 
@@ -240,8 +250,9 @@ def to(input, *args, device=None, dtype=None, non_blocking=False, copy=False):
 
 
 def _to(x, target):
+    """x on a device or in a dtype; x itself if it has that already."""
     if isinstance(target, str) and target in ("cpu", "cuda"):
-        return To(device=target)(x)
+        return x if x.device == target else To(device=target)(x)
     try:
         dtype = np.dtype(target)
     except TypeError:
@@ -251,7 +262,7 @@ def _to(x, target):
             f"to: {target!r} is neither a device ('cpu', 'cuda') nor a dtype that can be used ('float32', "
             "'float64', or a dtype of whole numbers)"
         )
-    return To(dtype=dtype)(x)
+    return x if x.dtype == dtype else To(dtype=dtype)(x)
 
 
 def float32(input):

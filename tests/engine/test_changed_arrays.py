@@ -223,3 +223,41 @@ def test_an_element_of_a_graph_is_not_changed_before_the_refusal():
     with pytest.raises(GraphError):
         x[:1] += 5
     assert x.tolist() == [1, 2]
+
+
+VIEWS = {
+    "view": lambda h: h.view(2, 1),
+    "index": lambda h: h[:1],
+    "iteration": lambda h: next(iter(h.reshape(2, 1))),
+    "transpose": lambda h: h.T,
+}
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+@pytest.mark.parametrize("which", ["the view", "its tensor"])
+def test_shared_memory_does_not_change_in_a_graph(view, which):
+    """Otherwise the other tensor would have the old numbers, or the new ones without their history."""
+    w, h = leaf(1, 2), leaf(1, 2) * 1
+    v = view(h)
+    target, change = (v, w[0]) if which == "the view" else (h, w)
+    with pytest.raises(GraphError, match="share x's memory"):
+        target += change
+    assert (h.tolist(), v.reshape(-1).tolist()) == ([1, 2], h.tolist()[: v.numel()])
+
+
+def test_memory_that_is_not_shared_any_more_may_change_in_a_graph():
+    w, h = leaf(1, 2), leaf(1, 2) * 1
+    assert h[0].item() == 1
+    h[:1].sum()
+    h.detach()
+    h += w
+    h.sum().backward()
+    assert (h.tolist(), w.grad.tolist()) == ([2, 4], [1, 1])
+
+
+@pytest.mark.parametrize("value", [None, "a", object(), [None]])
+def test_only_numbers_overwrite(value):
+    w = leaf(1, 2)
+    with pytest.raises(DtypeError, match="expected numbers"):
+        w.overwrite(value)
+    assert w.tolist() == [1, 2]

@@ -5,7 +5,7 @@ import pytest
 
 from minires import Tensor, nn, no_grad
 from minires.backend import kernels
-from minires.errors import MiniresError, OptionError
+from minires.errors import MiniresError, OptionError, OptionTypeError
 from minires.optim import SGD
 
 
@@ -161,3 +161,12 @@ def test_a_layer_with_its_own_train_decides_for_those_below_it():
 def test_a_mode_is_true_or_false(mode):
     with pytest.raises(OptionError, match="mode must be true or false"):
         net().train(mode)
+
+
+def test_a_tensor_of_whole_numbers_does_not_convert_a_network():
+    net = nn.Sequential(nn.Linear(2, 1).requires_grad_(False), nn.Linear(1, 1))
+    before = net.state_dict()
+    with pytest.raises(OptionTypeError, match="float32 or float64, not int64"):
+        net.to(Tensor(np.array([1])))
+    for key, array in net.state_dict().items():
+        assert array is before[key]

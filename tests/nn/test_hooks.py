@@ -5,7 +5,7 @@ import pytest
 
 from minires import Tensor, nn
 from minires.backend import kernels
-from minires.errors import OptionError
+from minires.errors import OptionError, OptionTypeError
 from minires.nn import functional as F
 
 
@@ -125,3 +125,12 @@ def test_a_hook_that_is_a_method_belongs_to_the_copy():
     copy(Tensor([3.0]))
     assert model.kept is None
     assert copy.kept.tolist() == [3]
+
+
+def test_a_hook_may_be_there_for_a_block_only():
+    layer = nn.ReLU()
+    with layer.register_forward_hook(lambda module, inputs, output: output + 1):
+        assert layer(Tensor([1.0])).tolist() == [2]
+    assert layer(Tensor([1.0])).tolist() == [1]
+    with pytest.raises(OptionTypeError, match="hook must be a function, not None"):
+        layer.register_forward_hook(None)

@@ -1,10 +1,13 @@
 """Members of a module: no assignment and no name drops one from the state, as in PyTorch."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
-from minires import Tensor, no_grad
-from minires.errors import GraphError, MiniresError, OptionError
+from minires import Tensor, nn, no_grad
+from minires.errors import GraphError, MiniresError, OptionError, OptionTypeError
 from minires.nn import BatchNorm2d, Buffer, Linear, Module, Parameter, ReLU
 from minires.nn import functional as F
 
@@ -330,3 +333,40 @@ def test_a_parameter_in_place_under_no_grad_stays_where_it_is():
         layer.weight *= 2
     assert layer.weight is weight
     np.testing.assert_array_equal(weight.numpy(), 2 * before)
+
+
+LISTS = {
+    "parameters": (lambda: [nn.Parameter([1.0]), nn.Parameter([1.0])], lambda old: [w * 2 for w in old]),
+    "modules": (lambda: [nn.Linear(1, 1)], lambda old: [F.relu]),
+    "buffers": (lambda: {"a": nn.Buffer([1.0])}, lambda old: {"a": old["a"] * 2}),
+    "nested": (lambda: [[nn.Linear(1, 1)]], lambda old: [[F.relu]]),
+}
+
+
+@pytest.mark.parametrize(("make", "change"), LISTS.values(), ids=LISTS)
+def test_a_list_does_not_lose_its_members(make, change):
+    net = nn.Module()
+    net.items = make()
+    before = list(net.state_dict())
+    with pytest.raises(OptionTypeError, match="cannot assign"):
+        net.items = change(net.items)
+    assert list(net.state_dict()) == before
+    net.items = make()
+    net.items = []
+    assert list(net.state_dict()) == []
+
+
+class Wrapper(nn.Module):
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def __getattr__(self, name):
+        return getattr(self.module, name)
+
+
+def test_a_wrapper_that_passes_attributes_on_is_copied():
+    net = Wrapper(nn.Linear(2, 3))
+    for twin in (copy.deepcopy(net), copy.copy(net), pickle.loads(pickle.dumps(net))):
+        assert twin.out_features == 3
+        assert list(twin.state_dict()) == ["module.weight", "module.bias"]

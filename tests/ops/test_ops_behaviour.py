@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from minires import Function, Tensor, ops
+from minires.errors import ShapeError
 
 
 def test_dropout_keeps_the_mean():
@@ -204,3 +205,20 @@ def test_axes_of_a_single_number():
 
 def test_squeeze_takes_several_axes():
     assert Tensor(np.ones((1, 2, 1, 1))).squeeze((0, 1, -1)).shape == (2, 1)
+
+
+def test_a_conversion_to_what_a_tensor_is_already_is_the_tensor():
+    x = Tensor([1.0], requires_grad=True)
+    assert x.to("cpu") is x.to("float32") is x.float() is x.to(Tensor([2.0])) is x
+    x.to("cpu").sum().backward()
+    assert x.grad.tolist() == [1]
+
+
+def test_a_whole_number_is_an_index():
+    i = Tensor([[3.0, 9.0, 5.0]]).argmax(1)
+    assert list(range(i[0])) == [0]
+    assert "abc"[i] == "b"
+    with pytest.raises(TypeError):
+        "abc"[Tensor([1.0])]
+    with pytest.raises(ShapeError):
+        "abc"[Tensor(np.array([1, 2]))]

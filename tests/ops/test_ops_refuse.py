@@ -1,10 +1,12 @@
 """Wrong input raises an error that names the operation and the input and is also a ValueError."""
 
+import operator
+
 import numpy as np
 import pytest
 
-from minires import Tensor, ops
-from minires.errors import MiniresError, OptionError, ShapeError
+from minires import Tensor, nn, ops
+from minires.errors import DtypeError, MiniresError, OptionError, ShapeError
 
 
 def ones(*shape):
@@ -174,3 +176,63 @@ def test_batch_norm_takes_arrays_but_no_mixture_of_dtypes():
     assert y.shape == (4, 3)
     with pytest.raises(MiniresError, match=r"batch_norm.*float64"):
         ops.batch_norm(x, *running, Tensor(np.ones(3)), Tensor(np.zeros(3)))
+
+
+W = Tensor([1.0, 2.0], requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda: W * [W[0], W[1]],
+        lambda: [W[0].exp(), 1.0] - W,
+        lambda: W.clip(0, [W[0], W[1]]),
+        lambda: ops.mean([W[0], W[1]]),
+        lambda: ops.mse_loss([W[0], [W[1]][0]], [0.0, 0.0]),
+        lambda: ops.concatenate([[W[0]], [[W[1]][0]]]),
+        lambda: ops.linear([W[0], W[1]], np.ones((1, 2), np.float32)),
+    ],
+)
+def test_a_list_of_tensors_does_not_leave_the_graph(function):
+    with pytest.raises(DtypeError, match=r"\w+: argument \d: a list of tensors would leave the graph"):
+        function()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        nn.Conv2d(1, 1, 1), nn.Linear(1, 1), nn.BatchNorm2d(1), nn.MaxPool2d(2), nn.AvgPool2d(2),
+        nn.Flatten(), nn.ReLU(), ops.softmax, lambda x: ops.pad(x, (1, 1)), ops.squeeze,
+        lambda x: ops.unsqueeze(x, 0), ops.permute, ops.transpose, lambda x: ops.broadcast_to(x, 1),
+        lambda x: ops.reshape(x, 1), ops.sum,
+        ops.mean, ops.amax, ops.argmax, lambda x: ops.matmul(x, W), lambda x: ops.mse_loss(x, W),
+        lambda x: ops.concatenate([x]), lambda x: ops.local_response_norm(x, 3), ops.global_avg_pool2d,
+        lambda x: ops.cross_entropy(x, [0]), lambda x: ops.adaptive_avg_pool2d(x, 1),
+    ],
+)  # fmt: skip
+def test_what_a_forward_without_return_gives_is_refused_by_name(function):
+    with pytest.raises(DtypeError, match=r"\w+: argument 1: .*not None; does a forward\(\) lack its return?"):
+        function(None)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.expand(2.5, 2), lambda x: x.reshape(2.0), lambda x: x.permute("ab"),
+        lambda x: x.unsqueeze(None), lambda x: ops.concatenate(None), lambda x: ops.pad(x, None),
+        lambda x: x.transpose(0.0, 1.0), lambda x: x.view(None), lambda x: x.to("float64", True, False, True),
+    ],
+)  # fmt: skip
+def test_shapes_and_axes_of_other_kinds_are_refused_by_name(function):
+    with pytest.raises(OptionError, match=r"^(broad|reshape|permute|transpose|unsqueeze|concat|pad|to)\w*:"):
+        function(Tensor([[1.0, 2.0]]))
+
+
+def test_whole_numbers_without_a_common_dtype_are_not_compared():
+    signed, unsigned = Tensor(np.array([1], np.int64)), Tensor(np.array([1], np.uint64))
+    for compare in (operator.eq, operator.ne, operator.lt):
+        with pytest.raises(DtypeError, match="no dtype of whole numbers"):
+            compare(signed, unsigned)
+    with pytest.raises(OptionError, match="eq: a number is too large"):
+        operator.eq(Tensor([1.0]), 10**400)
+    assert (signed == None) is False  # noqa: E711

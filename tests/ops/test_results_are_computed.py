@@ -9,7 +9,17 @@ from minires import Tensor, models, nn, no_grad
 from minires.lab.gradients import OPERATIONS
 from minires.nn import functional as F
 
-VIEWS = {"broadcast_to", "flatten", "getitem", "permute", "reshape", "squeeze", "transpose", "unsqueeze"}
+VIEWS = {
+    "broadcast_to",
+    "flatten",
+    "getitem",
+    "permute",
+    "reshape",
+    "squeeze",
+    "to",
+    "transpose",
+    "unsqueeze",
+}
 
 
 class Tiles(nn.Module):
