@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minires.backend import device_of, floating_dtype, kernels, reference
+from minires.backend import as_array, device_of, floating_dtype, kernels, reference
 from minires.engine import Function, Tensor
 from minires.errors import DeviceError, OptionError, ShapeError
 from minires.ops.checks import as_tensors, axis_of
@@ -87,7 +87,7 @@ def cross_entropy(
     )  # fmt: skip
     (x,) = as_tensors("cross_entropy", input)
     labels = target.data if isinstance(target, Tensor) else target
-    labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
+    labels = as_array(labels) if hasattr(labels, "dtype") else np.asarray(labels)
     if x.ndim != 2 or labels.shape != x.shape[:1]:
         raise ShapeError(
             f"cross_entropy: logits {x.shape} and labels {labels.shape} do not fit; need (N, K), (N,)"

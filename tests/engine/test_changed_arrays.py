@@ -255,7 +255,7 @@ def test_memory_that_is_not_shared_any_more_may_change_in_a_graph():
     assert (h.tolist(), w.grad.tolist()) == ([2, 4], [1, 1])
 
 
-@pytest.mark.parametrize("value", [None, "a", object(), [None]])
+@pytest.mark.parametrize("value", [None, "a", object(), [None], np.ma.masked_array([1.0, 2.0], [0, 1])])
 def test_only_numbers_overwrite(value):
     w = leaf(1, 2)
     with pytest.raises(DtypeError, match="expected numbers"):

@@ -236,3 +236,9 @@ def test_whole_numbers_without_a_common_dtype_are_not_compared():
     with pytest.raises(OptionError, match="eq: a number is too large"):
         operator.eq(Tensor([1.0]), 10**400)
     assert (signed == None) is False  # noqa: E711
+
+
+def test_masked_labels_are_refused():
+    labels = np.ma.masked_array([0, 1], [0, 1])
+    with pytest.raises(DtypeError, match="masked array"):
+        ops.cross_entropy(np.ones((2, 3), np.float32), labels)
