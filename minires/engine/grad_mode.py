@@ -53,7 +53,9 @@ def _without_grad(generator):
                 item = resume()
             try:
                 received = yield item
-            except Exception as error:
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # all errors: the generator may handle them
                 resume = partial(generator.throw, error)
             else:
                 resume = partial(generator.send, received)

@@ -36,9 +36,10 @@ def axis_of(op, shape, dim):
 
     As in PyTorch, 0 and -1 stand for the axis of a single number, which has none; there the result is 0.
     """
-    if isinstance(dim, bool) or not hasattr(dim, "__index__"):
-        raise OptionError(f"{op}: dim must be a whole number, not {dim!r}")
-    axis = index(dim)
+    try:
+        axis = index(None if isinstance(dim, bool) else dim)
+    except TypeError as error:
+        raise OptionError(f"{op}: dim must be a whole number, not {dim!r}") from error
     ndim = max(len(shape), 1)
     if not -ndim <= axis < ndim:
         raise ShapeError(f"{op}: axis {axis} is out of range for shape {shape}")

@@ -36,25 +36,26 @@ class Mul(Function, computes_in=common_dtype):
     """y = a b        ga = gy b        gb = gy a"""
 
     def forward(self, a, b):
-        self.saved = a, b
+        self.saved = (a if self.needs_grad[1] else None), (b if self.needs_grad[0] else None)
         return a * b
 
     def backward(self, gy):
         a, b = self.saved
-        return gy * b, gy * a
+        return (gy * b if self.needs_grad[0] else None), (gy * a if self.needs_grad[1] else None)
 
 
 class Div(Function, computes_in=floating_dtype):
     """y = a / b        ga = gy / b        gb = -gy a / b^2"""
 
     def forward(self, a, b):
-        self.saved = a, b
+        self.saved = (a if self.needs_grad[1] else None), b
         return a / b
 
     def backward(self, gy):
         a, b = self.saved
-        ga = gy / b
-        return ga, -ga * a / b
+        ga = gy / b if self.needs_grad[0] else None
+        gb = -gy * (a / b / b) if self.needs_grad[1] else None
+        return ga, gb
 
 
 class Neg(Function):

@@ -18,7 +18,7 @@ class Matmul(Function, computes_in=common_dtype):
 
     def forward(self, a, b):
         refuse_truth_values("matmul", a)
-        self.saved = a, b
+        self.saved = (a if self.needs_grad[1] else None), (b if self.needs_grad[0] else None)
         return kernels.matmul(a, b)
 
     def backward(self, gy):
@@ -37,14 +37,14 @@ class Linear(Function):
     fresh_gradients = True
 
     def forward(self, x, W, b=None):
-        self.saved = x, W
+        self.saved = (x if self.needs_grad[1] else None), (W if self.needs_grad[0] else None), x.shape
         y = kernels.matmul(rows_of(x), W.T).reshape(*x.shape[:-1], len(W))
         return y if b is None else y + b
 
     def backward(self, gy):
-        x, W = self.saved
+        x, W, shape = self.saved
         gy = rows_of(gy)
-        gx = kernels.matmul(gy, W).reshape(x.shape) if self.needs_grad[0] else None
+        gx = kernels.matmul(gy, W).reshape(shape) if self.needs_grad[0] else None
         gW = kernels.matmul(gy.T, rows_of(x)) if self.needs_grad[1] else None
         if len(self.needs_grad) == 2:
             return gx, gW

@@ -108,7 +108,7 @@ def cross_entropy(
 
 
 def _check_range(labels, K):
-    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, K - 1)
     if low < 0 or high >= K:
         raise OptionError(
             f"cross_entropy: label {low if low < 0 else high} is out of range for {K} classes (0 to {K - 1})"

@@ -1,10 +1,10 @@
 """Normalization: over the batch (batch norm), and across neighbouring channels (AlexNet's)."""
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 
 from minires.backend import arithmetic_dtype, floating_dtype, kernels, library, same_library
-from minires.engine import Function
+from minires.engine import Function, Tensor
 from minires.errors import OptionError, ShapeError
 from minires.ops.checks import as_tensors, check_same_float
 from minires.ops.epilogue import add_and_relu, kernel_can_add
@@ -130,6 +130,8 @@ def batch_norm_operation(
     x, running_mean, running_var, weight, bias, training, momentum, eps, statistics=None, **options
 ):
     """The BatchNorm or FrozenBatchNorm to call on x; ShapeError or OptionError where it does not fit."""
+    if x.ndim < 2:
+        raise ShapeError(f"batch_norm: input {x.shape} has no channels; it needs (N, C, ...) and (C,)")
     vectors = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     keeps_statistics = running_mean is not None or running_var is not None
     if training and not keeps_statistics:
@@ -147,6 +149,9 @@ def batch_norm_operation(
         else None
     )
     same_library([weight.data, *(running or ())], "batch_norm, weight and statistics")
+    for r in (running_mean, running_var):
+        if training and isinstance(r, Tensor):
+            r.changed()  # the forward pass will change it
     if not training:
         if statistics is not None:
             raise OptionError(
@@ -177,8 +182,11 @@ def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
     AlexNet's constants are size=5, alpha=5e-4 (its 1e-4 is not divided by 5), beta=0.75, k=2.
     """
     (x,) = as_tensors("local_response_norm", input)
-    if size < 1:
-        raise OptionError(f"local_response_norm: size must be at least 1, not {size}")
+    if not isinstance(size, Integral) or size < 1:
+        raise OptionError(f"local_response_norm: size must be a positive whole number, not {size!r}")
+    for name, value in {"alpha": alpha, "beta": beta, "k": k}.items():
+        if not isinstance(value, Real):
+            raise OptionError(f"local_response_norm: {name} must be a number, not {value!r}")
     if x.ndim < 3:
         raise ShapeError(f"local_response_norm: the input must be (N, C, ...), not {x.shape}")
     return LocalResponseNorm(size, alpha, beta, k)(x)

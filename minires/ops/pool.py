@@ -3,13 +3,12 @@
 The stride is the window's size unless given; with a smaller one windows overlap (AlexNet's 3 x 3, stride 2).
 """
 
-import numpy as np
+import math
 
-from minires.backend import floating_dtype, kernels, to_device
-from minires.engine import Function, Tensor
+from minires.backend import floating_dtype, kernels, reference
+from minires.engine import Function
 from minires.errors import OptionError, ShapeError
 from minires.ops.checks import as_tensors, check_same_float, pair, sliding_window
-from minires.ops.linear import matmul
 from minires.ops.shape import reshape
 from minires.options import refuse_unless_default
 
@@ -62,6 +61,38 @@ class AvgPool2d(Function):
             )
             lengths.append([min(s + self.window.size[axis], high) - max(s, low) for s in starts])
         return [[h * w for w in lengths[1]] for h in lengths[0]]
+
+
+class AdaptiveAvgPool2d(Function):
+    """y = mean of x under the window        gx = sum of gy / d over the windows that cover this pixel
+
+    The windows have several sizes; d: how many pixels the window has. x: (N, C, H, W), y: (N, C, OH, OW).
+    """
+
+    def __init__(self, size):
+        self.size = size
+
+    def windows(self, *lengths):
+        """((i, j), rows, columns) of each window, slices of a map with these two side lengths."""
+        rows, columns = (
+            [slice(i * n // m, -(-(i + 1) * n // m)) for i in range(m)]
+            for n, m in zip(lengths, self.size, strict=True)
+        )
+        return [((i, j), row, column) for i, row in enumerate(rows) for j, column in enumerate(columns)]
+
+    def forward(self, x):
+        self.saved = x.shape
+        y = self.xp.empty((*x.shape[:2], *self.size), x.dtype)
+        for place, rows, columns in self.windows(*x.shape[2:]):
+            y[:, :, *place] = reference.precise_mean(x[:, :, rows, columns], (2, 3))
+        return y
+
+    def backward(self, gy):
+        gx = self.xp.zeros(self.saved, gy.dtype)
+        for place, rows, columns in self.windows(*self.saved[2:]):
+            window = gx[:, :, rows, columns]
+            window += (gy[:, :, *place] / math.prod(window.shape[2:]))[..., None, None]
+        return gx
 
 
 class GlobalAvgPool2d(Function, computes_in=floating_dtype):
@@ -125,8 +156,7 @@ def adaptive_avg_pool2d(input, output_size):
     """The means over OH x OW windows that cover the map: (N, C, H, W) -> (N, C, OH, OW).
 
     output_size: one number, or (OH, OW). Window i begins at floor(i H / OH) and ends before
-    ceil((i + 1) H / OH). So y = P x Q^T: row i of the matrix P, (OH, H), is 1 / length at the pixels of
-    window i and 0 elsewhere; Q, (OW, W), is the same for the width.
+    ceil((i + 1) H / OH), and likewise along the width.
     """
     (x,) = as_tensors("adaptive_avg_pool2d", input)
     check_same_float("adaptive_avg_pool2d", x)
@@ -135,21 +165,8 @@ def adaptive_avg_pool2d(input, output_size):
         raise OptionError(f"adaptive_avg_pool2d: output_size must be positive, not {size}")
     if x.ndim != 4 or min(x.shape[2:]) < 1:
         raise ShapeError(f"adaptive_avg_pool2d: the input must be (N, C, H, W) with pixels, not {x.shape}")
-    if x.shape[2:] == size:
-        return x
     if size == (1, 1):
         return reshape(global_avg_pool2d(x), *x.shape[:2], 1, 1)
-    P, Q = (
-        Tensor(to_device(_mean_matrix(*lengths), x.device)).to(x.dtype)
-        for lengths in zip(x.shape[2:], size, strict=True)
-    )
-    return matmul(matmul(P, x), Q.transpose())
-
-
-def _mean_matrix(n, m):
-    """(m, n): row i computes the mean over the i-th of m windows that cover n pixels."""
-    P = np.zeros((m, n))
-    for i in range(m):
-        start, end = i * n // m, -(-(i + 1) * n // m)
-        P[i, start:end] = 1 / (end - start)
-    return P
+    if all(n % m == 0 for n, m in zip(x.shape[2:], size, strict=True)):  # then all windows are of one size
+        return avg_pool2d(x, tuple(n // m for n, m in zip(x.shape[2:], size, strict=True)))
+    return AdaptiveAvgPool2d(size)(x)

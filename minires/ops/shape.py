@@ -115,10 +115,13 @@ def numbers_or_tuple(*names):
                 numbers = (by_name.pop(name),)
             if len(numbers) == 1 and isinstance(numbers[0], (tuple, list)):
                 (numbers,) = numbers
-            if not all(hasattr(number, "__index__") for number in numbers):
-                raise OptionError(f"{function.__name__}: {names[0]} must be whole numbers, not {numbers}")
+            try:
+                numbers = tuple(map(index, numbers))
+            except TypeError as error:
+                message = f"{function.__name__}: {names[0]} must be whole numbers, not {numbers}"
+                raise OptionError(message) from error
             (x,) = as_tensors(function.__name__, input)
-            return function(x, tuple(map(index, numbers)), **by_name)
+            return function(x, numbers, **by_name)
 
         return wrapper
 
@@ -132,7 +135,11 @@ def numel(input):
 
 def size(input, dim=None):
     """The shape, or the length along `dim`."""
-    return input.shape if dim is None else input.shape[axis_of("size", input.shape, dim)]
+    if dim is None:
+        return input.shape
+    if not input.shape:
+        raise ShapeError(f"size: a single number has no axis {dim}")
+    return input.shape[axis_of("size", input.shape, dim)]
 
 
 @numbers_or_tuple("shape", "size")

@@ -19,10 +19,10 @@ def leaf(*values):
 
 X = Tensor(np.eye(4, 3, dtype=np.float32))
 USES = {
-    "mul": lambda w, x: w * x,
+    "mul": lambda w, x: w * w,
     "pow": lambda w, x: w**2,
-    "matmul with a view": lambda w, x: ops.matmul(x, w.reshape(1, 3).T),
-    "linear": lambda w, x: ops.linear(x, w.reshape(1, 3)),
+    "matmul with a view": lambda w, x: ops.matmul(w, w.reshape(1, 3).T),
+    "linear": lambda w, x: ops.linear(w, w.reshape(1, 3)),
     "conv2d": lambda w, x: ops.conv2d(x.reshape(1, 3, 1, 1), w.reshape(1, 3, 1, 1)),
     "batch_norm": lambda w, x: ops.batch_norm(X, None, None, w, w.detach(), True),
     "index": lambda w, x: w[1:] * 2 * w[1:],
@@ -261,3 +261,31 @@ def test_only_numbers_overwrite(value):
     with pytest.raises(DtypeError, match="expected numbers"):
         w.overwrite(value)
     assert w.tolist() == [1, 2]
+
+
+UNNEEDED = {
+    "mul": lambda w, x: w * 1,
+    "div": lambda w, x: w / 1,
+    "mul by a constant": lambda w, x: w * x,
+    "quotient": lambda w, x: w / x,
+    "matmul": lambda w, x: w.reshape(1, 3) @ x,
+    "linear": lambda w, x: ops.linear(x, w.reshape(1, 3)),
+}
+
+
+@pytest.mark.parametrize("use", UNNEEDED.values(), ids=UNNEEDED)
+def test_arrays_that_no_gradient_needs_may_change(use):
+    w, x = leaf(1, 2, 3), Tensor([1, 1, 1])
+    y = use(w, x).sum()
+    with no_grad():
+        w += 1
+    y.backward()
+    assert w.grad.tolist() == [1, 1, 1]
+
+
+def test_changed_running_statistics_are_noticed():
+    layer, w = nn.BatchNorm2d(3), leaf(1, 2, 3)
+    y = (w * layer.running_mean).sum()
+    layer(Tensor(np.random.default_rng(0).standard_normal((4, 3, 2, 2)), dtype="float32"))
+    with pytest.raises(GraphError, match=CHANGED):
+        y.backward()

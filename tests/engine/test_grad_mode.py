@@ -103,3 +103,16 @@ def test_threads_do_not_share_it():
     with block:
         assert in_thread(records)
         assert not records()
+
+
+def test_a_generator_gets_every_exception_that_is_thrown_into_it():
+    @no_grad()
+    def steps():
+        try:
+            yield 1
+        except KeyboardInterrupt:
+            yield 2
+
+    running = steps()
+    assert next(running) == 1
+    assert running.throw(KeyboardInterrupt()) == 2

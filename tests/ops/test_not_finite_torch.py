@@ -82,3 +82,27 @@ def test_batch_norm_in_training_with_a_relu_and_a_square_root(rng):
     y = ops.batch_norm(x, None, None, training=True, relu=True).sqrt()
     y.sum().backward()
     assert np.isfinite(x.grad.numpy()).all()
+
+
+@pytest.mark.parametrize("size", [2, 3, (1, 3), 4])
+def test_a_pixel_that_is_not_finite_stays_in_its_windows(size):
+    x = np.ones((1, 1, 4, 4), np.float32)
+    x[0, 0, 0, 0] = np.inf
+    ours, theirs = Tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    y = ops.adaptive_avg_pool2d(ours, size)
+    expected = torch.nn.functional.adaptive_avg_pool2d(theirs, size)
+    np.testing.assert_array_equal(y.numpy(), expected.detach().numpy())
+    gy = np.ones(y.shape, np.float32)
+    gy[0, 0, -1, -1] = np.inf
+    y.backward(Tensor(gy))
+    expected.backward(torch.tensor(gy))
+    np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), rtol=1e-6)
+
+
+def test_a_quotient_between_tiny_numbers_has_a_finite_gradient():
+    x, d = (Tensor([value], requires_grad=True) for value in (0.0, 1e-30))
+    (x / d * 1e10).sum().backward()
+    assert d.grad.item() == 0
+    x, d = (Tensor([value], requires_grad=True) for value in (1e-25, 1e-20))
+    (x / d * 1e20).sum().backward()
+    assert d.grad.item() == pytest.approx(-1e35)

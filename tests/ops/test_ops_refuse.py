@@ -242,3 +242,23 @@ def test_masked_labels_are_refused():
     labels = np.ma.masked_array([0, 1], [0, 1])
     with pytest.raises(DtypeError, match="masked array"):
         ops.cross_entropy(np.ones((2, 3), np.float32), labels)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (
+            lambda x: ops.batch_norm(Tensor(1.0), None, None, training=True),
+            "batch_norm: input .* has no channels",
+        ),
+        (lambda x: Tensor(1.0).size(0), "size: a single number has no axis 0"),
+        (lambda x: x.sum(np.array([0, 1])), "sum: dim must be a whole number"),
+        (lambda x: x.reshape(np.array([1, 2])), "reshape: shape must be whole numbers"),
+        (lambda x: ops.local_response_norm(x, "5"), "size must be a positive whole number, not '5'"),
+        (lambda x: ops.local_response_norm(x, 5, None), "alpha must be a number, not None"),
+        (lambda x: ops.local_response_norm(x, 5, 1.0, x), "beta must be a number"),
+    ],
+)
+def test_arguments_of_other_kinds_are_refused_by_name(function, message):
+    with pytest.raises((OptionError, ShapeError), match=message):
+        function(Tensor(np.ones((1, 2, 3), np.float32)))

@@ -76,7 +76,7 @@ def batch_norm_gradient(gy, x, norm, y=None, split=False, frozen=False):
     split: whether to return also the gradient before the ReLU, that of a map that was added there.
     frozen: mean and var are constants.
     """
-    M = max(1, x.size // x.shape[1])  # an empty batch has nothing to divide
+    M = max(1, x.size // max(1, x.shape[1]))  # a map without pixels has nothing to divide
     g = gy if y is None else relu_gradient(gy, y)
     scale = 1 / library(x).sqrt(norm.var + norm.eps)
     xhat = per_channel(scale, x) * (x - per_channel(norm.mean, x))
