@@ -37,13 +37,20 @@ def gradcheck(func, inputs, *, direction=False, eps=1e-6, tolerance=1e-6, genera
     inputs = [inputs] if isinstance(inputs, (Tensor, np.ndarray)) else inputs
     tensors = [x if isinstance(x, Tensor) else Tensor(np.array(x, np.float64), True) for x in inputs]
     nudged = {i: tensor for i, tensor in enumerate(tensors) if tensor.requires_grad}
-    if not nudged or not all(tensor.dtype == np.float64 for tensor in tensors):
+    if not nudged or any(t.dtype != np.float64 or t.creator is not None for t in nudged.values()):
         raise OptionError(
-            "gradcheck needs float64 inputs, and one that requires a gradient; convert tensors with "
-            ".to('float64')"
+            "gradcheck needs an input that requires a gradient; those that do must be float64 and leaves: "
+            "convert with .to('float64'), and take .detach() of results"
         )
+    if not eps > 0:
+        raise OptionError(f"gradcheck: eps must be above 0, not {eps!r}")
     with no_grad():
-        y = func(*tensors).numpy()
+        y = func(*tensors)
+    if not isinstance(y, Tensor):
+        raise OptionError(f"gradcheck: func must return one Tensor, not {type(y).__name__}")
+    y = y.numpy()
+    if not np.isfinite(y).all():
+        raise GradientError("gradcheck: func returns numbers that are not finite, and so have no differences")
     u = np.asarray(generator.standard_normal(y.shape))
     rounding = ROUNDING * float(np.abs(u * y).sum()) / eps
 

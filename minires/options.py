@@ -10,9 +10,16 @@ def check_sizes(**sizes):
     """OptionError unless all are positive whole numbers, or lists of them."""
     for name, size in sizes.items():
         numbers = size if isinstance(size, (tuple, list)) else [size]
-        if not all(isinstance(number, Integral) and number > 0 for number in numbers):
+        if not all(isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in numbers):
             expected = "positive whole numbers" if numbers is size else "a positive whole number"
             raise OptionError(f"{name} must be {expected}, not {size!r}")
+
+
+def check_whole(where, **numbers):
+    """OptionError unless all are positive whole numbers. where: the function or class to name."""
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
+            raise OptionError(f"{where}: {name} must be a positive whole number, not {number!r}")
 
 
 def check_choice(name, value, choices):

@@ -2,7 +2,7 @@
 
 import re
 from copy import copy
-from weakref import ref
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -63,8 +63,8 @@ class Function:
         for tensor, array in zip(tensors, arrays, strict=True):
             if share_memory(result, array):
                 y.version = tensor.version
-                alive = [reference for reference in y.version.sharing if reference() is not None]
-                y.version.sharing = (*alive, ref(tensor), ref(y))
+                y.version.sharing = y.version.sharing or WeakValueDictionary()
+                y.version.sharing.update({id(tensor): tensor, id(y): y})
         if True in self.needs_grad and grad_enabled() and is_floating(dtype):
             self.record(tensors, arrays, y)
         else:

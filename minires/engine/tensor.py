@@ -5,7 +5,7 @@ from threading import RLock
 from minires.backend import as_array, held_by_forks, is_floating, library, same_library
 from minires.engine.backward import backpropagate
 from minires.errors import DtypeError, GraphError, ShapeError
-from minires.options import refuse_unless_default
+from minires.options import check_flags, refuse_unless_default
 
 _accumulating = held_by_forks(RLock())  # while a gradient is added to a leaf: threads may share leaves
 
@@ -13,7 +13,7 @@ _accumulating = held_by_forks(RLock())  # while a gradient is added to a leaf: t
 class Version:
     """How often an array was changed in place. Tensors that share memory share their Version.
 
-    sharing: weak references to those of them that are an operation's input and its result, a view.
+    sharing: {id: tensor}, held weakly, of those that are an operation's input and its result, a view.
     """
 
     number, sharing = 0, ()
@@ -38,10 +38,9 @@ class Tensor:
         array = data.data if isinstance(data, Tensor) else data
         self._array = as_array(array, dtype)
         self.version = data.version if isinstance(data, Tensor) and self._array is array else Version()
-        self.grad = self.creator = None
-        self._requires_grad = False
-        if requires_grad:
-            self.requires_grad = True
+        self.grad, self.creator, self._requires_grad = None, None, False
+        if requires_grad is not False:
+            self.requires_grad = requires_grad
 
     @property
     def data(self):
@@ -61,10 +60,11 @@ class Tensor:
 
     @requires_grad.setter
     def requires_grad(self, required):
+        check_flags(requires_grad=required)
         self._check_gradient(self.dtype, required)
         if self.creator is not None and not required:
             raise GraphError("requires_grad=False is for leaves; call .detach() on a computed tensor")
-        self._requires_grad = bool(required)
+        self._requires_grad = required
 
     @staticmethod
     def _check_gradient(dtype, required):

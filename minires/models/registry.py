@@ -62,16 +62,18 @@ MODELS = {
     "googlenet_2014": partial(GoogLeNet, original=True),
 }
 
+NUMBER = "(0|[1-9][0-9]*)"  # without leading zeros, and in ASCII
+
 # Names of any size, for ImageNet: the numbers are imagenet_resnext's arguments.
-IMAGENET_RESNEXT = r"resnext(50|101|152)_(\d+)x(\d+)d"
+IMAGENET_RESNEXT = rf"resnext(50|101|152)_{NUMBER}x{NUMBER}d"
 
 # Names of any size, for CIFAR: the numbers are the constructor's first arguments.
 FAMILIES = {
-    r"resnet(\d+)": CifarResNet,
-    r"plain(\d+)": cifar_plain,
-    r"preact_resnet(\d+)": PreActResNet,
-    r"wrn_(\d+)_(\d+)": WideResNet,
-    r"resnext(\d+)_(\d+)x(\d+)d": CifarResNeXt,
+    rf"resnet{NUMBER}": CifarResNet,
+    rf"plain{NUMBER}": cifar_plain,
+    rf"preact_resnet{NUMBER}": PreActResNet,
+    rf"wrn_{NUMBER}_{NUMBER}": WideResNet,
+    rf"resnext{NUMBER}_{NUMBER}x{NUMBER}d": CifarResNeXt,
 }
 
 
@@ -87,7 +89,7 @@ def names():
 
 # Names that a CIFAR family would match, but which mean ImageNet networks: resnet26 in timm, the others by
 # their depth (He et al. 2015, Table 1; He et al. 2016, section 5).
-NOT_BUILT = {"resnet26", "resnet200", "preact_resnet50", "preact_resnet152", "preact_resnet200"}
+NOT_BUILT = {"resnet26", "resnet200", "resnext200", "preact_resnet50", "preact_resnet152", "preact_resnet200"}
 
 
 def constructor_of(name):
@@ -100,10 +102,10 @@ def constructor_of(name):
     for pattern, family in FAMILIES.items():
         if match := re.fullmatch(pattern, str(name)):
             sizes = [int(size) for size in match.groups()]
-            if name in NOT_BUILT:
+            if name in NOT_BUILT or name.partition("_")[0] in NOT_BUILT:  # resnext200_32x4d
                 raise OptionError(
                     f"{name!r} is the name of an ImageNet network that is not built here; for the CIFAR net "
-                    f"of that depth call models.{family.__name__}({sizes[0]})"
+                    f"of that depth call models.{family.__name__}({', '.join(map(str, sizes))})"
                 )
             return partial(family, *sizes)
     raise UnknownNameError("model", name, names())

@@ -1,16 +1,9 @@
 """Checks of what the constructors of layers take; each error names the layer and the argument."""
 
-from numbers import Integral, Real
+from numbers import Real
 
 from minires.errors import OptionError
 from minires.ops.checks import checked_window, pair
-
-
-def check_whole(layer, **numbers):
-    """OptionError unless all are positive whole numbers."""
-    for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
-            raise OptionError(f"{layer}: {name} must be a positive whole number, not {number!r}")
 
 
 def check_real(layer, **numbers):

@@ -3,12 +3,13 @@
 import numpy as np
 
 from minires.engine import Tensor
-from minires.errors import OptionError
+from minires.errors import OptionError, ShapeError
 from minires.nn import functional as F
-from minires.nn.arguments import check_real, check_whole
+from minires.nn.arguments import check_real
 from minires.nn.module import Module
 from minires.nn.parameter import Buffer, Parameter
-from minires.options import check_flags
+from minires.ops.checks import as_tensors
+from minires.options import check_flags, check_whole
 
 
 class BatchNorm2d(Module):
@@ -22,6 +23,8 @@ class BatchNorm2d(Module):
     Called as bn(x, add=z, relu=True), it computes max(bn(x) + z, 0); without `relu` no maximum is taken,
     without `add` nothing is added. `statistics` are those of x, if the convolution before has computed them.
     """
+
+    dimensions, layout = (4,), "(N, C, H, W)"
 
     def __init__(
         self,
@@ -66,6 +69,9 @@ class BatchNorm2d(Module):
                 tensor.overwrite(start)
 
     def forward(self, input, *, add=None, relu=False, statistics=None):
+        (input,) = as_tensors(type(self).__name__, input)
+        if input.ndim not in self.dimensions:
+            raise ShapeError(f"{type(self).__name__}: the input must be {self.layout}, not {input.shape}")
         if self.momentum is None and self.training and self.follows_batches:
             self._count_batch()
         training = self.training or self.running_mean is None
@@ -106,4 +112,6 @@ class BatchNorm2d(Module):
 
 
 class BatchNorm1d(BatchNorm2d):
-    """Batch normalization of (N, C)."""
+    """Batch normalization of (N, C) or (N, C, L)."""
+
+    dimensions, layout = (2, 3), "(N, C) or (N, C, L)"

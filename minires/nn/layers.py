@@ -13,13 +13,13 @@ from minires.backend import to_device
 from minires.backend.window import Window
 from minires.errors import OptionError
 from minires.nn import functional as F
-from minires.nn.arguments import check_real, check_whole, check_window
+from minires.nn.arguments import check_real, check_window
 from minires.nn.init import as_generator, he_normal, initialize
 from minires.nn.module import Module
 from minires.nn.parameter import Parameter
 from minires.ops.checks import pair
 from minires.ops.shape import flatten
-from minires.options import refuse_unless_default
+from minires.options import check_whole, refuse_unless_default
 
 
 class WeightedLayer(Module):

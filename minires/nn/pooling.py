@@ -1,10 +1,10 @@
 """Layers that pool: one number for all pixels under a window. See ops/pool.py."""
 
 from minires.nn import functional as F
-from minires.nn.arguments import check_whole, check_window
+from minires.nn.arguments import check_window
 from minires.nn.module import Module
 from minires.ops.checks import pair
-from minires.options import check_flags, refuse_unless_default
+from minires.options import check_flags, check_whole, refuse_unless_default
 
 
 class Pool2d(Module):

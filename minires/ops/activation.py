@@ -6,7 +6,7 @@ from minires.backend import floating_dtype, kernels
 from minires.engine import Function, Tensor
 from minires.errors import OptionError
 from minires.ops.elementwise import refuse_truth_values
-from minires.options import refuse_unless_default
+from minires.options import check_flags, refuse_unless_default
 
 
 class Relu(Function):
@@ -87,6 +87,7 @@ def dropout(input, p=0.5, training=True, inplace=False, *, generator=None):
 
     generator: a numpy.random.Generator; a fresh, unseeded one if left out.
     """
+    check_flags(training=training)
     refuse_unless_default("dropout", inplace=(inplace, False))
     if not 0 <= p < 1:
         raise OptionError(f"dropout: p must be at least 0 and below 1, not {p}")

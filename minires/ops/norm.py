@@ -8,6 +8,7 @@ from minires.engine import Function, Tensor
 from minires.errors import OptionError, ShapeError
 from minires.ops.checks import as_tensors, check_same_float
 from minires.ops.epilogue import add_and_relu, kernel_can_add
+from minires.options import check_flags
 
 
 class BatchNorm(Function):
@@ -112,7 +113,7 @@ def batch_norm(
     (x,) = as_tensors("batch_norm", input)
     weight = constant_vector(1, x) if weight is None else weight
     bias = constant_vector(0, x) if bias is None else bias
-    _, weight, bias = as_tensors("batch_norm", x, weight, bias)
+    weight, bias = as_tensors("batch_norm, weight and bias", weight, bias)
     arguments = x, running_mean, running_var, weight, bias, training, momentum, eps, statistics
     if add is None:
         return batch_norm_operation(*arguments, relu=relu)(x, weight, bias)
@@ -130,6 +131,7 @@ def batch_norm_operation(
     x, running_mean, running_var, weight, bias, training, momentum, eps, statistics=None, **options
 ):
     """The BatchNorm or FrozenBatchNorm to call on x; ShapeError or OptionError where it does not fit."""
+    check_flags(training=training)
     if x.ndim < 2:
         raise ShapeError(f"batch_norm: input {x.shape} has no channels; it needs (N, C, ...) and (C,)")
     vectors = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
@@ -143,11 +145,10 @@ def batch_norm_operation(
         )
     check_same_float("batch_norm", x, weight, bias)
     check_numbers("batch_norm", eps=eps, momentum=momentum)
-    running = (
-        tuple(r.data for r in as_tensors("batch_norm", running_mean, running_var))
-        if keeps_statistics
-        else None
-    )
+    running = None
+    if keeps_statistics:
+        tensors = as_tensors("batch_norm, running_mean and running_var", running_mean, running_var)
+        running = tuple(tensor.data for tensor in tensors)
     same_library([weight.data, *(running or ())], "batch_norm, weight and statistics")
     for r in (running_mean, running_var):
         if training and isinstance(r, Tensor):

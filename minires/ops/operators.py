@@ -118,8 +118,7 @@ def _in_place(sign, function):
         if y.creator is None:
             self.overwrite(y.data)
             return self
-        sharing = [reference() for reference in self.version.sharing]
-        if any(tensor is not None and tensor is not self for tensor in sharing):
+        if any(tensor is not self for tensor in dict(self.version.sharing).values()):
             raise GraphError(
                 f"x {sign} y: other tensors share x's memory, as a view does, and the graph would not know "
                 "of their change; write x = x + y"
@@ -137,7 +136,7 @@ def _comparison_operator(function):
     def compare(self, other):
         if not isinstance(other, Tensor):
             try:
-                operand(other, "compare", 1)
+                other = operand(other, function.__name__, 1)
             except DtypeError:
                 return NotImplemented  # then Python compares by identity for ==, and raises TypeError for <
         return function(self, other)

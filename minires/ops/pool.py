@@ -10,7 +10,7 @@ from minires.engine import Function
 from minires.errors import OptionError, ShapeError
 from minires.ops.checks import as_tensors, check_same_float, pair, sliding_window
 from minires.ops.shape import reshape
-from minires.options import refuse_unless_default
+from minires.options import check_flags, refuse_unless_default
 
 
 class MaxPool2d(Function):
@@ -126,6 +126,7 @@ def max_pool2d(
 
     dilation and return_indices are PyTorch's; OptionError for another value than the default.
     """
+    check_flags(ceil_mode=ceil_mode)
     refuse_unless_default("max_pool2d", dilation=(dilation, 1), return_indices=(return_indices, False))
     (x,) = as_tensors("max_pool2d", input)
     return MaxPool2d(_pooling_window("max_pool2d", x, kernel_size, stride, padding, ceil_mode))(x)
@@ -138,6 +139,7 @@ def avg_pool2d(
 
     divisor_override is PyTorch's; OptionError for another value than None.
     """
+    check_flags(ceil_mode=ceil_mode, count_include_pad=count_include_pad)
     refuse_unless_default("avg_pool2d", divisor_override=(divisor_override, None))
     (x,) = as_tensors("avg_pool2d", input)
     window = _pooling_window("avg_pool2d", x, kernel_size, stride, padding, ceil_mode)

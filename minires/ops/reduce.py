@@ -16,10 +16,19 @@ from minires.ops.elementwise import maximum, minimum
 from minires.options import refuse_unless_default
 
 
+def check_keepdim(op, keepdim):
+    """OptionError for another value than True or False, such as a second axis in x.mean(2, 3)."""
+    if not isinstance(keepdim, bool):
+        raise OptionError(
+            f"{op}: keepdim must be True or False, not {keepdim!r}; several axes are a tuple, dim=(2, 3)"
+        )
+
+
 class Reduction(Function):
     """Base of the operations below: which axes, a tuple, are reduced, and how a gradient gets them back."""
 
     def __init__(self, axes, keepdim=False):
+        check_keepdim(self.name, keepdim)
         self.axes, self.keepdim = axes, keepdim
 
     def restored(self, reduced):
@@ -209,7 +218,7 @@ def max(input, dim=None, keepdim=False):
     """
     if isinstance(dim, Tensor):
         return maximum(input, dim)
-    return amax(input) if dim is None else _along("max", argmax, input, dim, keepdim)
+    return amax(input, keepdim=keepdim) if dim is None else _along("max", argmax, input, dim, keepdim)
 
 
 @numpy_names
@@ -221,7 +230,7 @@ def min(input, dim=None, keepdim=False):
     """
     if isinstance(dim, Tensor):
         return minimum(input, dim)
-    return amin(input) if dim is None else _along("min", argmin, input, dim, keepdim)
+    return amin(input, keepdim=keepdim) if dim is None else _along("min", argmin, input, dim, keepdim)
 
 
 def _along(op, find, x, dim, keepdim):
@@ -254,6 +263,7 @@ def argmin(input, dim=None, keepdim=False):
 
 def _argument(op, x, dim, keepdim):
     (x,) = as_tensors(op, x)
+    check_keepdim(op, keepdim)
     axes = axes_of(op, x, None) if dim is None else _one_axis(op, x, dim)
     check_not_empty(op, x, axes)
     axis = axes[0] if axes and dim is not None else None

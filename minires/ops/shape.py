@@ -145,6 +145,8 @@ def size(input, dim=None):
 @numbers_or_tuple("shape", "size")
 def reshape(input, shape):
     """input in another shape of as many elements; one length may be -1 and follows from the others."""
+    if min(shape, default=0) < -1:
+        raise ShapeError(f"reshape: {shape} has a negative length other than -1")
     return Reshape(shape)(input)
 
 

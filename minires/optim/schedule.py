@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from minires.errors import OptionError
-from minires.options import check_not_negative, check_sizes
+from minires.options import check_not_negative, check_whole
 
 
 def step_decay(base, drops, factor=0.1):
@@ -51,9 +51,9 @@ def plateau(base, patience, max_drops=None, factor=0.1):
     rate when the error stops improving, AlexNet three times. Neither paper says how long it waits.
     """
     check_not_negative("plateau", base=base, factor=factor)
-    check_sizes(patience=patience)
+    check_whole("plateau", patience=patience)
     if max_drops not in (None, 0):  # with 0 drops the rate stays
-        check_sizes(max_drops=max_drops)
+        check_whole("plateau", max_drops=max_drops)
 
     def schedule(step, lowest_error=0.0, evaluations=()):
         lowest, waited, drops = math.inf, 0, 0

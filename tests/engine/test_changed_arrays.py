@@ -289,3 +289,12 @@ def test_changed_running_statistics_are_noticed():
     layer(Tensor(np.random.default_rng(0).standard_normal((4, 3, 2, 2)), dtype="float32"))
     with pytest.raises(GraphError, match=CHANGED):
         y.backward()
+
+
+def test_views_are_not_counted_after_their_end():
+    x = Tensor(np.arange(4.0))
+    for _ in range(100):
+        x[1:]
+    assert len(x.version.sharing) == 1
+    rows = [x[i:] for i in range(3)]
+    assert len(x.version.sharing) == 1 + len(rows)

@@ -5,6 +5,8 @@ from minires import Function, Tensor, gradcheck, ops
 from minires.errors import GradientError, OptionError
 from minires.ops.norm import BatchNorm
 
+X = np.array([1.0, 2.0, 3.0])
+
 
 class Square(Function):
     factor = 1.0
@@ -196,3 +198,23 @@ def test_gradients_and_numbers_stay_as_they_were():
     with pytest.raises(KeyboardInterrupt):
         gradcheck(interrupted, [w])
     assert (w.tolist(), w.grad.tolist()) == ([2], [3.5])
+
+
+def test_constants_may_have_any_dtype():
+    x, labels = np.array([[0.1, 0.2, 0.4]]), Tensor(np.array([1]))
+    assert gradcheck(lambda a, t: ops.cross_entropy(a, t), [x, labels]) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("func", "inputs", "options", "error", "message"),
+    [
+        (lambda a: a.max(0), X, {}, OptionError, "one Tensor, not ValuesAndIndices"),
+        (lambda a: None, X, {}, OptionError, "one Tensor, not NoneType"),
+        (lambda a: a * a, X, {"eps": 0}, OptionError, "eps must be above 0"),
+        (lambda a: a * np.inf, X, {}, GradientError, "not finite"),
+        (lambda a: a * a, [Tensor(X, requires_grad=True) * 2], {}, OptionError, "leaves"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(func, inputs, options, error, message):
+    with pytest.raises(error, match=message):
+        gradcheck(func, inputs, **options)

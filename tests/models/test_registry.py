@@ -178,3 +178,15 @@ def test_plain_nets_take_no_shortcut():
 def test_notes_on_the_weights_of_other_libraries(name, options, note):
     notes = models.notes_on_weights(name, options)
     assert (len(notes) == 0) if note is None else (note in notes[0])
+
+
+@pytest.mark.parametrize("name", ["resnet050", "resnet\uff12\uff10", "resnext29_08x64d", "plain020"])
+def test_numbers_in_names_are_plain(name):
+    with pytest.raises(UnknownNameError):
+        models.create(name)
+
+
+@pytest.mark.parametrize("name", ["resnext200_32x4d", "resnext200_64x4d"])
+def test_a_deep_resnext_is_no_cifar_network(name):
+    with pytest.raises(OptionError, match=r"ImageNet network .* models.CifarResNeXt\(200, "):
+        models.create(name)

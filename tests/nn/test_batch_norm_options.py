@@ -5,6 +5,7 @@ import pytest
 
 from minires import Tensor, nn
 from minires.backend import kernels
+from minires.errors import ShapeError
 from minires.nn.utils import fuse_conv_bn_eval
 from minires.train.hardware import why_not_recorded
 
@@ -159,3 +160,16 @@ def test_a_cumulative_average_keeps_a_step_from_being_recorded():
     net = nn.Sequential(nn.BatchNorm2d(2), nn.BatchNorm2d(2, momentum=None))
     assert why_not_recorded(net[:1], "fused") is None
     assert why_not_recorded(net, "fused").startswith("1 (batch norm without a momentum)")
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.BatchNorm2d, (3, 3, 5)), (nn.BatchNorm2d, (2, 3)), (nn.BatchNorm2d, (2, 3, 4, 4, 4)),
+        (nn.BatchNorm1d, (2, 3, 4, 4)), (nn.BatchNorm1d, (3,)),
+    ],
+)  # fmt: skip
+def test_maps_of_other_dimensions_are_refused(layer, shape):
+    with pytest.raises(ShapeError, match=f"{layer.__name__}: the input must be"):
+        layer(3)(Tensor(np.ones(shape, np.float32)))
+    layer(3)(Tensor(np.ones((2, 3, 4, 4) if layer is nn.BatchNorm2d else (2, 3, 4), np.float32)))

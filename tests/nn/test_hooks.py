@@ -54,7 +54,7 @@ def test_of_two_equal_registrations_one_is_removed():
 
 def test_a_hook_may_get_the_keyword_arguments():
     calls = []
-    layer = nn.BatchNorm2d(1)
+    layer = nn.BatchNorm1d(1)
     layer.register_forward_hook(lambda *arguments: calls.append(arguments), with_kwargs=True)
     x = Tensor([[1.0], [2.0]])
     y = layer(x, relu=True)

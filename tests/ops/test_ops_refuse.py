@@ -262,3 +262,30 @@ def test_masked_labels_are_refused():
 def test_arguments_of_other_kinds_are_refused_by_name(function, message):
     with pytest.raises((OptionError, ShapeError), match=message):
         function(Tensor(np.ones((1, 2, 3), np.float32)))
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "var", "amax", "amin", "max", "min", "argmax", "argmin"])
+def test_a_second_axis_is_no_keepdim(name):
+    with pytest.raises(OptionError, match=r"keepdim must be True or False, not 3; .* dim=\(2, 3\)"):
+        getattr(Tensor(np.ones((1, 2, 3, 4), np.float32)), name)(2, keepdim=3)
+
+
+@pytest.mark.parametrize(
+    ("function", "flag"),
+    [
+        (lambda x: ops.dropout(x, 0.5, "no"), "training"),
+        (lambda x: ops.batch_norm(x, None, None, training="no"), "training"),
+        (lambda x: ops.max_pool2d(x, 2, ceil_mode="no"), "ceil_mode"),
+        (lambda x: ops.avg_pool2d(x, 2, count_include_pad=0), "count_include_pad"),
+        (lambda x: Tensor(x, "float64"), "requires_grad"),
+        (lambda x: setattr(x, "requires_grad", "no"), "requires_grad"),
+    ],
+)
+def test_flags_are_true_or_false(function, flag):
+    with pytest.raises(OptionError, match=f"{flag} must be true or false"):
+        function(Tensor(np.ones((1, 2, 3, 4), np.float32)))
+
+
+def test_negative_lengths_are_refused():
+    with pytest.raises(ShapeError, match=r"reshape: \(-2, 4\) has a negative length"):
+        Tensor([[1.0, 2.0]]).reshape(-2, 4)

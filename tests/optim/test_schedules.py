@@ -188,3 +188,11 @@ def test_limits_that_are_allowed():
     assert step_decay(0.0, (1,), factor=0)(0) == 0.0
     assert step_decay(1.0, (1,), factor=2)(1) == 2.0
     assert cosine(0.2, np.int64(100))(100) == 0
+
+
+@pytest.mark.parametrize(
+    "options", [{"patience": [2]}, {"patience": ()}, {"patience": True}, {"patience": 1, "max_drops": [2]}]
+)
+def test_a_patience_is_one_number(options):
+    with pytest.raises(OptionError, match=r"plateau: .* must be a positive whole number"):
+        plateau(0.1, **options)
