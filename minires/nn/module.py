@@ -118,10 +118,11 @@ class Module(Members):
         """
         refuse_unless_default("to", non_blocking=(non_blocking, False))
         targets = [target for arg in (*args, device, dtype) for target in targets_of(arg)]
-        for _, tensor in self.named_tensors():
-            tensor.data = converted(tensor, targets)
-            if tensor.grad is not None:
-                tensor.grad.data = converted(tensor.grad, targets)
+        own = [tensor for _, tensor in self.named_tensors()]
+        for tensor in own + [tensor.grad for tensor in own if tensor.grad is not None]:
+            array = converted(tensor, targets)
+            if array is not tensor.data:  # to set the same array would count as a change of its numbers
+                tensor.data = array
         return self
 
     def float(self):

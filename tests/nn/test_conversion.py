@@ -170,3 +170,11 @@ def test_a_tensor_of_whole_numbers_does_not_convert_a_network():
         net.to(Tensor(np.array([1])))
     for key, array in net.state_dict().items():
         assert array is before[key]
+
+
+def test_a_graph_stays_valid_where_nothing_is_converted():
+    layer = nn.Linear(2, 1, generator=0)
+    y = layer(Tensor([[1.0, 2.0]], requires_grad=True)).sum()
+    layer.to("cpu").float()
+    y.backward()
+    assert layer.weight.grad.tolist() == [[1, 2]]
